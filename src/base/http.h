@@ -1,0 +1,62 @@
+/* http.h: HTTP requests over libcurl's multi interface, many in flight, one thread.
+ *
+ * Nothing here retries or knows an API: provider does. Redirects are followed only to the same
+ * scheme-or-better and never carry an Authorization header to another host (curl's rule). */
+#ifndef SLM_BASE_HTTP_H
+#define SLM_BASE_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buffer.h"
+#include "base/error.h"
+
+typedef struct slm_http slm_http;
+
+typedef struct slm_http_options {
+    const char *ca_file;         /* NULL: the system's */
+    const char *user_agent;      /* NULL: "slm" */
+    long connect_timeout_ms;     /* 0: 10000 */
+    bool offline;                /* every request fails with SLM_ERR_NETWORK, naming --offline */
+} slm_http_options;
+
+slm_status slm_http_new(const slm_http_options *options, slm_http **out, slm_error *err);
+void slm_http_free(slm_http *http);
+
+typedef struct slm_http_request {
+    const char *method;          /* "GET", "POST" */
+    const char *url;
+    const char *const *headers;  /* "Name: value", NULL-terminated; may be NULL */
+    const void *body;            /* copied */
+    size_t body_len;
+    long timeout_ms;             /* whole request; 0: none */
+    uint64_t range_begin;        /* > 0: ask for bytes from here (resume) */
+    /* If set, the body of a 2xx reply goes here piece by piece instead of reply.body; return false
+     * to stop the transfer. */
+    bool (*on_body)(void *context, const void *bytes, size_t len);
+    void *context;
+} slm_http_request;
+
+typedef struct slm_http_reply {
+    uint64_t id;             /* from submit */
+    long status;             /* HTTP status; 0: no reply (then `failure` says why) */
+    slm_buffer body;
+    slm_buffer headers;      /* raw "Name: value\n" lines of the last response */
+    char failure[256];       /* empty when a complete reply arrived */
+    double time_s;           /* from submit to end */
+} slm_http_reply;
+
+slm_status slm_http_submit(slm_http *http, const slm_http_request *request, uint64_t *id,
+                           slm_error *err);
+/* Wait up to timeout_ms for one finished request; *reply is NULL if none finished. */
+slm_status slm_http_poll(slm_http *http, int timeout_ms, slm_http_reply **reply, slm_error *err);
+void slm_http_cancel(slm_http *http, uint64_t id);
+size_t slm_http_in_flight(const slm_http *http);
+void slm_http_reply_free(slm_http_reply *reply);
+/* Value of a header (case-insensitive) into out; false if absent. */
+bool slm_http_reply_header(const slm_http_reply *reply, const char *name, slm_buffer *out);
+/* One request start to end. */
+slm_status slm_http_perform(slm_http *http, const slm_http_request *request, slm_http_reply **reply,
+                            slm_error *err);
+
+#endif

@@ -1,0 +1,221 @@
+/* kernel.h: a device and its operations.
+ *
+ * Everything a model computes goes through one table of functions. `ref` is plain C, float32 with
+ * double accumulation, and is the truth the others are held against; `avx2`, `avx512` and
+ * `avx512bf16` are the CPU's fast paths; a GPU back end arrives by filling this table.
+ *
+ * Buffers are handles: host memory on ref and cpu, device memory elsewhere. Nothing above this
+ * folder dereferences one. Operations are queued in order; slm_kernel_sync waits.
+ *
+ * Numerics (DESIGN section 4), on CPU within one path:
+ *  (a) linear: one f32 accumulator per output, k ascending, no split of k; threads split outputs
+ *      only; inputs are rounded the same way whatever the number of rows.
+ *  (b) K and V are rounded to the cache's dtype before any use; attention walks blocks of 64 keys
+ *      counted from the sequence's own first token, so chunking cannot change a result.
+ *  (c) one function turns a row of logits into a log-probability, for sampler and loss.
+ *  (d) exp, sin and cos are ours.
+ * Results do not depend on the number of threads, nor on which other rows are in a call. */
+#ifndef SLM_KERNEL_H
+#define SLM_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/random.h"
+#include "base/threads.h"
+#include "tensor/tensor.h"
+
+/* ---- devices and memory -------------------------------------------------------------------- */
+
+typedef struct slm_device slm_device;
+
+/* A device address. Offsets in bytes may be added; only the device's own code may dereference. */
+typedef struct slm_mem {
+    char *at;
+} slm_mem;
+static inline slm_mem slm_mem_at(slm_mem mem, size_t byte_offset)
+{
+    return (slm_mem){mem.at + byte_offset};
+}
+
+typedef struct slm_device_options {
+    const char *kernels; /* "ref", "avx2", "avx512", "avx512bf16"; NULL: the best this CPU has */
+    int threads;         /* 0: the cores this process may use */
+} slm_device_options;
+
+/* SLM_ERR_UNSUPPORTED names what the CPU or build lacks. */
+slm_status slm_device_open(const slm_device_options *options, slm_device **out, slm_error *err);
+void slm_device_close(slm_device *device);
+const char *slm_device_kernels(const slm_device *device); /* the path in use: part of a run's hash */
+int slm_device_threads(const slm_device *device);
+/* "ref|avx2|avx512|avx512bf16": those compiled in, for help texts. */
+const char *slm_device_kernel_names(void);
+
+/* Zeroed memory aligned to 64 bytes (huge pages where they are to be had when large). */
+slm_status slm_device_alloc(slm_device *device, size_t bytes, slm_mem *out, slm_error *err);
+void slm_device_free(slm_device *device, slm_mem mem); /* {NULL} is allowed */
+void slm_device_upload(slm_device *device, slm_mem to, const void *from, size_t bytes);
+void slm_device_download(slm_device *device, void *to, slm_mem from, size_t bytes); /* waits */
+
+/* ---- weights ------------------------------------------------------------------------------- */
+
+/* A matrix W[n,k] in the device's own layout, packed once: the only copy of these numbers. */
+typedef struct slm_weight slm_weight;
+
+/* Read n rows of k numbers of any file dtype (data as in slm_tensor) and keep them as `keep`:
+ * SLM_F32 or SLM_BF16 (rounded to nearest even). ref keeps row-major. */
+slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data, size_t n, size_t k,
+                           slm_dtype keep, slm_weight **out, slm_error *err);
+void slm_weight_free(slm_weight *weight);
+size_t slm_weight_rows(const slm_weight *weight);    /* n */
+size_t slm_weight_columns(const slm_weight *weight); /* k */
+slm_dtype slm_weight_dtype(const slm_weight *weight);
+size_t slm_weight_bytes(const slm_weight *weight);
+
+/* ---- the paged KV cache -------------------------------------------------------------------- */
+
+enum { SLM_PAGE_TOKENS = 64 }; /* a page holds 64 positions of one sequence: one attention block */
+
+typedef struct slm_kv_shape {
+    int layers, kv_heads, head_dim; /* head_dim even */
+    slm_dtype dtype;                /* SLM_BF16, or SLM_F32 beside f32 weights */
+} slm_kv_shape;
+/* Bytes of one page: all layers, K and V. The layout within is the device's own. */
+size_t slm_kv_page_bytes(const slm_kv_shape *shape);
+
+/* One sequence's part of a batch: rows [row, row+rows) of q/k/v are its positions
+ * [position, position+rows); its page table holds ceil((position+rows)/64) page indices. */
+typedef struct slm_kv_span {
+    int32_t row, rows, position;
+    const int32_t *pages; /* host memory */
+} slm_kv_span;
+
+/* ---- sampling ------------------------------------------------------------------------------ */
+
+typedef struct slm_sample_options {
+    float temperature;        /* 0: greedy */
+    int32_t top_k;            /* 0: off */
+    float top_p;              /* 1: off */
+    float min_p;              /* 0: off */
+    float presence_penalty;   /* 0: off; over generated ids */
+    float frequency_penalty;  /* 0: off; over generated ids */
+    float repetition_penalty; /* 1: off; over prompt and generated ids */
+} slm_sample_options;
+
+/* One row's draw. Order: penalties on raw logits (repetition divides positive and multiplies
+ * negative logits, Keskar et al. 2019; presence and frequency subtract), temperature, top-k, top-p,
+ * min-p relative to the best; ties go to the smaller id; then the inverse of the cumulative
+ * distribution at slm_random_at(key, position), ids ascending. */
+typedef struct slm_sample_row {
+    const slm_sample_options *options;
+    slm_random_key key;
+    uint32_t position;        /* index of the generated token */
+    const int32_t *prompt;    /* host memory: ids of the prompt (for repetition penalty) */
+    size_t prompt_len;
+    const int32_t *generated; /* host memory */
+    size_t generated_len;
+    const uint32_t *allowed;  /* NULL, or a bitmask over the vocabulary: grammar, min-tokens */
+    /* results */
+    int32_t id;
+    float logprob; /* log softmax(logits / T)[id] over the whole vocabulary, before penalties and
+                      truncation; T = 1 when temperature is 0 */
+    bool finite;   /* false: the logits held a NaN or no finite value; id is then -1 */
+} slm_sample_row;
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+/* All activations are f32, row-major and dense unless a prototype says otherwise. `act` is the
+ * dtype of what feeds a linear: SLM_BF16 beside bf16 weights (rounded to nearest even), else
+ * SLM_F32. y may not alias x unless said. "sets" overwrites, "adds" accumulates. */
+typedef struct slm_kernels {
+    const char *name;
+
+    /* y[m,d] f32 = W[ids[i], :]; sets. ids in host memory, each < rows of W. */
+    void (*embed)(slm_device *, slm_mem y, const slm_weight *w, const int32_t *ids, size_t m);
+    /* y[m,n] f32 = x[m,k] act @ W[n,k]^T (+ bias[n] f32 unless {NULL}); sets, or adds to y if `add`.
+     * bias is added once after the sum. f32 accumulator. */
+    void (*linear)(slm_device *, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias, size_t m,
+                   bool add);
+    /* y[m,d] act = x[m,d] f32 * rsqrt(mean(x^2) + eps) * weight[d] f32; sets; y may alias x when act
+     * is f32. Also QK-norm, with m = rows * heads and d = head_dim. */
+    void (*rms_norm)(slm_device *, slm_mem y, slm_dtype act, slm_mem x, slm_mem weight, size_t m,
+                     size_t d, float eps);
+    /* In place: rotate x[m, heads, head_dim] f32 by positions[m] (host memory); pairs (i, i +
+     * head_dim/2) ("NeoX" order) or (2i, 2i+1) if interleaved; frequencies[head_dim/2] f64 in host
+     * memory; the angle position * frequency is reduced in f64. direction -1 for backward. */
+    void (*rope)(slm_device *, slm_mem x, const int32_t *positions, const double *frequencies,
+                 size_t m, size_t heads, size_t head_dim, bool interleaved, int direction);
+    /* Write k[.., kv_heads, head_dim] and v (f32) of every span's rows into its pages of `layer`. */
+    void (*kv_write)(slm_device *, slm_mem cache, const slm_kv_shape *, int layer, slm_mem k,
+                     slm_mem v, const slm_kv_span *spans, size_t span_count);
+    /* y[.., heads, head_dim] act = softmax(q k^T * scale) v, causal, over the pages of each span,
+     * whose K and V up to the span's end have been written; sets. q f32. heads is a multiple of
+     * kv_heads (Ainslie et al. 2023). */
+    void (*attention)(slm_device *, slm_mem y, slm_dtype act, slm_mem q, slm_mem cache,
+                      const slm_kv_shape *, int layer, size_t heads, float scale,
+                      const slm_kv_span *spans, size_t span_count);
+    /* y[m,d] act = silu(gate[m,d]) * up[m,d]; sets. */
+    void (*swiglu)(slm_device *, slm_mem y, slm_dtype act, slm_mem gate, slm_mem up, size_t items);
+    /* y[i,:] f32 = x[rows[i],:] f32, i < m; sets. rows in host memory. */
+    void (*gather)(slm_device *, slm_mem y, slm_mem x, const int32_t *rows, size_t m, size_t d);
+    /* out[m] f32 (host memory) = log softmax(logits[m,vocab] / temperature)[ids[m]]; waits. */
+    void (*log_prob)(slm_device *, slm_mem logits, size_t m, size_t vocab, float temperature,
+                     const int32_t *ids, float *out);
+    /* Fill id, logprob, finite of rows[m] from logits[m,vocab] f32; waits. logits is not changed. */
+    void (*sample)(slm_device *, slm_mem logits, size_t vocab, slm_sample_row *rows, size_t m);
+    /* Copy page `from` to page `to` within a cache whose pages have page_bytes. */
+    void (*copy_page)(slm_device *, slm_mem cache, size_t page_bytes, int32_t from, int32_t to);
+    /* mem[0..bytes) = 0. */
+    void (*zero)(slm_device *, slm_mem mem, size_t bytes);
+    /* y[items] act = scale * x[items] f32; sets; y may alias x when act is f32. */
+    void (*convert)(slm_device *, slm_mem y, slm_dtype act, slm_mem x, float scale, size_t items);
+    /* Wait until everything queued is done. */
+    void (*sync)(slm_device *);
+
+    /* Training. Either all of these are filled or none (slm_device_trains). Gradients are f32. */
+
+    /* dx[m,k] += dy[m,n] @ W[n,k] (transposed panels of the packed weights; no second copy). */
+    void (*linear_dx)(slm_device *, slm_mem dx, slm_mem dy, const slm_weight *w, size_t m);
+    /* dw[n,k] += dy[m,n]^T @ x[m,k] act. */
+    void (*linear_dw)(slm_device *, slm_mem dw, slm_mem dy, slm_mem x, slm_dtype act, size_t m,
+                      size_t n, size_t k);
+    /* dw[ids[i],:] += dy[i,:]. */
+    void (*embed_backward)(slm_device *, slm_mem dw, slm_mem dy, const int32_t *ids, size_t m,
+                           size_t d);
+    /* dx[m,d] += and dweight[d] += from dy[m,d] f32 and the forward's x and weight. */
+    void (*rms_norm_backward)(slm_device *, slm_mem dx, slm_mem dweight, slm_mem dy, slm_mem x,
+                              slm_mem weight, size_t m, size_t d, float eps);
+    /* dq, dk, dv (shapes of q, k, v) set from dy[rows, heads, head_dim] and q, k, v of `count`
+     * sequences of lens[i] rows each. */
+    void (*attention_backward)(slm_device *, slm_mem dq, slm_mem dk, slm_mem dv, slm_mem dy,
+                               slm_mem q, slm_mem k, slm_mem v, const int32_t *lens, size_t count,
+                               size_t heads, size_t kv_heads, size_t head_dim, float scale);
+    /* dgate, dup [items] set from dy, gate, up. */
+    void (*swiglu_backward)(slm_device *, slm_mem dgate, slm_mem dup, slm_mem dy, slm_mem gate,
+                            slm_mem up, size_t items);
+    /* For x[m,k] act, head W[vocab,k] and targets: log_prob[m] set as in log_prob; where
+     * coefficient[i] (host, dL/dlog_prob) is not 0, dx[m,k] and dw[vocab,k] (unless {NULL}) +=. In
+     * chunks of rows: [m,vocab] never exists whole. */
+    void (*head_loss)(slm_device *, slm_mem log_prob, slm_mem dx, slm_mem dw, slm_mem x,
+                      const slm_weight *head, const int32_t *targets, const float *coefficient,
+                      float temperature, size_t m);
+    /* AdamW (Loshchilov and Hutter 2019): master[n], m[n], v[n] updated in place from grad[n]; the
+     * packed weight, unless NULL, is rewritten from master. step counts from 1. */
+    void (*adamw)(slm_device *, slm_mem master, slm_mem m, slm_mem v, slm_mem grad, slm_weight *w,
+                  size_t items, float rate, float beta1, float beta2, float eps, float decay,
+                  int64_t step);
+    /* *out (host) = sum of x[items]^2 in double, in an order that depends on items alone; waits. */
+    void (*sum_squares)(slm_device *, slm_mem x, size_t items, double *out);
+    /* y[items] += scale * x[items]. */
+    void (*add_scaled)(slm_device *, slm_mem y, slm_mem x, float scale, size_t items);
+    /* Sum x[items] over all ranks, in rank order; one rank: nothing to do. */
+    slm_status (*all_reduce)(slm_device *, slm_mem x, size_t items, slm_error *err);
+} slm_kernels;
+
+/* The table in use; every forward entry is filled. */
+const slm_kernels *slm_device_table(const slm_device *device);
+/* True if the training entries are filled. */
+bool slm_device_trains(const slm_device *device);
+
+#endif

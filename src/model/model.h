@@ -1,0 +1,66 @@
+/* model.h: a decoder-only transformer from its file: configuration, weights, forward.
+ *
+ * One description covers the Llama family (Touvron et al. 2023): pre-norm with RMSNorm, rotary
+ * positions, grouped-query attention, SwiGLU, tied or own head. A forward takes a batch of spans of
+ * sequences, each with its own page table, and gives logits for the rows asked for. */
+#ifndef SLM_MODEL_H
+#define SLM_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "kernel/kernel.h"
+#include "tensor/tensor.h"
+
+typedef struct slm_model_config {
+    char architecture[32]; /* "llama" */
+    int layers, heads, kv_heads, head_dim;
+    int embedding;   /* d: width of the residual stream */
+    int feed_forward;
+    int vocabulary;
+    int context;     /* positions the model was trained for */
+    double rope_base;
+    double norm_eps;
+    bool rope_interleaved; /* pairs (2i, 2i+1), as llama.cpp stores Llama's q and k */
+    bool tied_head;        /* logits use the embedding's weights */
+} slm_model_config;
+
+typedef struct slm_model slm_model;
+
+typedef struct slm_model_options {
+    slm_dtype dtype; /* SLM_BF16 or SLM_F32: weights, activations before a linear, KV cache */
+} slm_model_options;
+
+/* Read configuration and weights onto the device. `file` may be closed afterwards. Errors name the
+ * file and the tensor or key. */
+slm_status slm_model_load(slm_device *device, slm_tensors *file, const slm_model_options *options,
+                          slm_model **out, slm_error *err);
+/* Configuration alone, for slm info. */
+slm_status slm_model_config_read(const slm_tensors *file, slm_model_config *out, slm_error *err);
+void slm_model_free(slm_model *model);
+
+const slm_model_config *slm_model_get_config(const slm_model *model);
+slm_device *slm_model_device(const slm_model *model);
+const slm_kv_shape *slm_model_kv_shape(const slm_model *model);
+uint64_t slm_model_parameters(const slm_model *model);   /* tied weights once */
+uint64_t slm_model_weight_bytes(const slm_model *model); /* on the device */
+/* Numbers in the weights of this configuration, tied weights once. */
+uint64_t slm_model_config_parameters(const slm_model_config *config);
+
+/* Scratch for forwards of up to max_rows rows and max_logits rows of logits. */
+typedef struct slm_forward slm_forward;
+slm_status slm_forward_new(slm_model *model, size_t max_rows, size_t max_logits, slm_forward **out,
+                           slm_error *err);
+void slm_forward_free(slm_forward *forward);
+/* What slm_forward_new(max_rows, max_logits) will allocate. */
+size_t slm_forward_bytes(const slm_model_config *config, size_t max_rows, size_t max_logits);
+
+/* Run ids[rows] through the model. Spans partition the rows in order; K and V are written to their
+ * pages in `cache`. Logits of the rows in want[want_count] (ascending row indices) come out as
+ * f32 [want_count, vocabulary] in *logits, valid until the next run. */
+void slm_forward_run(slm_forward *forward, slm_mem cache, const int32_t *ids, size_t rows,
+                     const slm_kv_span *spans, size_t span_count, const int32_t *want,
+                     size_t want_count, slm_mem *logits);
+
+#endif

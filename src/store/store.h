@@ -1,0 +1,110 @@
+/* store.h: the results database (DESIGN section 7), SQLite, mode 0600, one writer.
+ *
+ * A run is an arm: one model with one system text and one sampling over one set of cases. Its hash
+ * names it, so evaluating again adds what is missing. Samples and gradings are written in
+ * transactions as they come; what was committed survives kill -9. Measured times stand in `timings`
+ * alone, so that two databases of the same work are equal but for that table. Rows are keyed by
+ * content (run hash, case id, rollout), never by arrival: their order of arrival leaves no trace. */
+#ifndef SLM_STORE_H
+#define SLM_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/arena.h"
+#include "base/error.h"
+
+typedef struct slm_store slm_store;
+
+/* Opens or makes the database. A file that is not one of ours, or of a newer schema, is an error
+ * that leaves it untouched. read_only never creates. */
+slm_status slm_store_open(const char *path, bool read_only, slm_store **out, slm_error *err);
+void slm_store_close(slm_store *store); /* NULL is allowed */
+
+/* What makes a run. All strings may be NULL but model_name. */
+typedef struct slm_run {
+    const char *hash;           /* set by slm_run_hash */
+    const char *model_name;     /* shown in reports (--name); not part of the hash */
+    const char *model_identity; /* slm_chat.identity, or "baseline:floor", "imported:NAME" */
+    const char *kind;           /* "model", "baseline", "imported" */
+    const char *system_text;    /* NULL: none was sent */
+    const char *sampling_json;
+    const char *cases_sha256;
+    int64_t seed;
+    const char *details_json;   /* path, threads, versions: shown, not hashed */
+} slm_run;
+/* SHA-256 over the parts that decide the samples (everything but hash, model_name, details). */
+void slm_run_hash(const slm_run *run, char hex[65]);
+/* Insert the run unless its hash is there; model_name and details are kept from the first time. */
+slm_status slm_store_put_run(slm_store *store, const slm_run *run, slm_error *err);
+/* Insert a case's canonical JSON under its id unless there; another content under the same id within
+ * the same set is an error. position: its index in the set. */
+slm_status slm_store_put_case(slm_store *store, const char *cases_sha256, const char *case_id,
+                              const char *family, size_t position, const char *json,
+                              slm_error *err);
+
+typedef struct slm_sample {
+    const char *run, *case_id;
+    int64_t rollout;
+    const char *reply;
+    const char *transcript_json; /* messages as they were sent and answered */
+    const char *finish;          /* "stop", "length", "refused", "error" */
+    int64_t prompt_tokens, cached_tokens, reply_tokens, reasoning_tokens; /* -1: not told */
+    double time_s; /* goes to timings */
+} slm_sample;
+/* Inserts; a sample that is there already is left alone (*inserted false). */
+slm_status slm_store_put_sample(slm_store *store, const slm_sample *sample, bool *inserted,
+                                slm_error *err);
+
+typedef struct slm_stored_grade {
+    int64_t criterion; /* index in the case's rubric */
+    int met;           /* 1, 0, or -1: unscored (NULL in the database) */
+    const char *explanation;
+    int64_t prompt_tokens, reply_tokens;
+} slm_stored_grade;
+typedef struct slm_stored_grading {
+    const char *run, *case_id;
+    int64_t rollout;
+    const char *judge_hash;
+    bool has_score; /* false: a selected criterion is unscored */
+    double score;   /* unclipped */
+    double low, high; /* the score's bounds: unscored taken as worst and best */
+    const char *status; /* "scored", "unscored" */
+    const slm_stored_grade *grades; /* covered criteria only; may be empty for imported scores */
+    size_t grade_count;
+} slm_stored_grading;
+/* Replaces a grading of the same sample by the same judge, in one transaction. */
+slm_status slm_store_put_grading(slm_store *store, const slm_stored_grading *grading,
+                                 slm_error *err);
+/* name: "rule", "imported"; coverage_json: shown beside every score. */
+slm_status slm_store_put_judge(slm_store *store, const char *hash, const char *name,
+                               const char *coverage_json, slm_error *err);
+
+/* Group writes: begin, many puts, commit. Puts outside of a group are transactions of their own. */
+slm_status slm_store_begin(slm_store *store, slm_error *err);
+slm_status slm_store_commit(slm_store *store, slm_error *err);
+
+/* Reading. Rows are given in key order to a callback; strings live until it returns. A callback
+ * that returns false stops the reading. Filters may be NULL. */
+typedef bool slm_store_run_fn(void *context, const slm_run *run);
+slm_status slm_store_runs(slm_store *store, slm_store_run_fn *fn, void *context, slm_error *err);
+typedef bool slm_store_judge_fn(void *context, const char *hash, const char *name,
+                                const char *coverage_json);
+slm_status slm_store_judges(slm_store *store, slm_store_judge_fn *fn, void *context, slm_error *err);
+typedef bool slm_store_case_fn(void *context, const char *case_id, const char *family,
+                               size_t position, const char *json);
+slm_status slm_store_cases(slm_store *store, const char *cases_sha256, slm_store_case_fn *fn,
+                           void *context, slm_error *err);
+typedef bool slm_store_sample_fn(void *context, const slm_sample *sample);
+slm_status slm_store_samples(slm_store *store, const char *run, slm_store_sample_fn *fn,
+                             void *context, slm_error *err);
+typedef bool slm_store_grading_fn(void *context, const slm_stored_grading *grading);
+slm_status slm_store_gradings(slm_store *store, const char *run, const char *judge_hash,
+                              slm_store_grading_fn *fn, void *context, slm_error *err);
+/* Is the sample there; is it graded by this judge with a score (unscored ones are graded again)? */
+slm_status slm_store_has_sample(slm_store *store, const char *run, const char *case_id,
+                                int64_t rollout, bool *has, slm_error *err);
+slm_status slm_store_has_grading(slm_store *store, const char *run, const char *case_id,
+                                 int64_t rollout, const char *judge_hash, bool *has, slm_error *err);
+
+#endif

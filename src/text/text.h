@@ -1,0 +1,96 @@
+/* text.h: text <-> token ids, and conversations -> prompts.
+ *
+ * A tokenizer is immutable after loading and may be used by several threads. Byte-level BPE
+ * (Radford et al. 2019, section 2.2): the text is cut by the pre-tokenizer's regular expression
+ * (PCRE2, JIT), bytes are mapped to printable characters, and pairs are merged by rank. */
+#ifndef SLM_TEXT_H
+#define SLM_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/error.h"
+#include "tensor/tensor.h"
+
+typedef int32_t slm_token;
+
+/* A growing list of ids; zero-initialised is empty. */
+typedef struct slm_tokens {
+    slm_token *ids;
+    size_t len, cap;
+} slm_tokens;
+void slm_tokens_append(slm_tokens *tokens, slm_token id);
+void slm_tokens_free(slm_tokens *tokens);
+
+/* ---- tokenizer ----------------------------------------------------------------------------- */
+
+typedef struct slm_tokenizer slm_tokenizer;
+
+/* From a GGUF file's `tokenizer.ggml.*` metadata. The file may be closed afterwards. A tokenizer
+ * model or pre-tokenizer that is not known is refused by name. */
+slm_status slm_tokenizer_from_gguf(const slm_tensors *file, slm_tokenizer **out, slm_error *err);
+void slm_tokenizer_free(slm_tokenizer *tokenizer);
+
+/* Append the ids of text. Special tokens written in the text are text, not control, unless
+ * parse_special. Invalid UTF-8 bytes are encoded as the bytes they are. No BOS or EOS is added. */
+slm_status slm_tokenizer_encode(const slm_tokenizer *tokenizer, const char *text, size_t len,
+                                bool parse_special, slm_tokens *out, slm_error *err);
+/* Append the bytes that an id stands for. Special tokens give nothing unless keep_special. May end
+ * within a character: see slm_decoder. An id outside the vocabulary gives nothing. */
+void slm_tokenizer_decode(const slm_tokenizer *tokenizer, slm_token id, bool keep_special,
+                          slm_buffer *out);
+size_t slm_tokenizer_size(const slm_tokenizer *tokenizer); /* ids are 0..size-1 */
+/* The id whose text in the vocabulary is `text` (special tokens too); -1 if none. */
+slm_token slm_tokenizer_find(const slm_tokenizer *tokenizer, const char *text);
+bool slm_tokenizer_is_special(const slm_tokenizer *tokenizer, slm_token id);
+slm_token slm_tokenizer_bos(const slm_tokenizer *tokenizer); /* -1: none */
+slm_token slm_tokenizer_eos(const slm_tokenizer *tokenizer); /* -1: none */
+bool slm_tokenizer_adds_bos(const slm_tokenizer *tokenizer);
+/* "BPE, pre-tokenizer smollm, 49152 tokens": for slm info. Borrowed. */
+const char *slm_tokenizer_description(const slm_tokenizer *tokenizer);
+
+/* Streaming decoder: holds back bytes until a character is whole. Zero-initialised is ready. */
+typedef struct slm_decoder {
+    char held[4];
+    size_t held_len;
+} slm_decoder;
+/* Append whole characters to out. Invalid bytes become U+FFFD. */
+void slm_decoder_push(slm_decoder *decoder, const slm_tokenizer *tokenizer, slm_token id,
+                      slm_buffer *out);
+/* At the end: what is still held becomes one U+FFFD. */
+void slm_decoder_finish(slm_decoder *decoder, slm_buffer *out);
+
+/* ---- chat templates ------------------------------------------------------------------------ */
+
+typedef struct slm_text_message {
+    const char *role;    /* "system", "user", "assistant" */
+    const char *content; /* UTF-8 */
+} slm_text_message;
+
+typedef struct slm_template slm_template; /* a named C function and its rules; static */
+
+/* By name ("smollm2", "chatml"); NULL if there is none. */
+const slm_template *slm_template_find(const char *name);
+/* From the model's own Jinja text: recognised by its hash or by what it contains. An error where
+ * none fits, which names --template and the names there are. */
+slm_status slm_template_detect(const char *jinja, const slm_template **out, slm_error *err);
+const char *slm_template_name(const slm_template *tmpl);
+/* "smollm2, chatml": every name, for help and errors. */
+const char *slm_template_names(void);
+
+/* The prompt's ids, ending with the assistant's opening when add_generation_prompt. Roles and
+ * markers become control tokens, contents are encoded as text only (parse_special false). Roles
+ * must be known and the list not empty; an error says which message is wrong. `text` (may be NULL)
+ * gets the rendered text, for goldens and --verbose. */
+slm_status slm_template_render(const slm_template *tmpl, const slm_tokenizer *tokenizer,
+                               const slm_text_message *messages, size_t count,
+                               bool add_generation_prompt, slm_tokens *out, slm_buffer *text,
+                               slm_error *err);
+/* Ids that end the assistant's turn under this template (<|im_end|>, EOS), into out[cap]; returns
+ * how many there are. */
+size_t slm_template_stop_tokens(const slm_template *tmpl, const slm_tokenizer *tokenizer,
+                                slm_token *out, size_t cap);
+
+#endif
