@@ -59,6 +59,8 @@ typedef enum slm_chat_finish {
     SLM_CHAT_CANCELLED,
 } slm_chat_finish;
 const char *slm_chat_finish_name(slm_chat_finish finish); /* "stop", "length", ... */
+/* False if there is no such name. */
+bool slm_chat_finish_from_name(const char *name, slm_chat_finish *out);
 
 /* What was sampled, exactly: nothing may be re-tokenised from text. */
 typedef struct slm_chat_trace {
@@ -80,6 +82,9 @@ typedef struct slm_chat_reply {
     slm_chat_trace *trace; /* NULL unless wanted and the model is ours */
     slm_error error;
 } slm_chat_reply;
+/* A zeroed reply with a copy of `text` (NULL as ""), all token counts -1. For implementations. */
+slm_chat_reply *slm_chat_reply_new(uint64_t ticket, uint32_t index, slm_chat_finish finish,
+                                   const char *text);
 void slm_chat_reply_free(slm_chat_reply *reply); /* NULL is allowed */
 
 typedef struct slm_chat slm_chat;
@@ -98,8 +103,10 @@ struct slm_chat {
     char *identity;        /* hash of everything that decides the replies: model and adapter content,
                               template, kernel path, dtype; or the remote model's name and host */
     int32_t width;         /* how many replies in flight make sense */
+    /* Kept by slm_chat_submit and slm_chat_poll; implementations read them and do not write them.
+     * Zero-initialised structs are right. */
     uint64_t next_ticket;
-    size_t in_flight;      /* replies still to come */
+    size_t in_flight; /* replies still to come */
 };
 
 /* Queue a request; *ticket names its replies. Wrong requests (no messages, unknown role, a prompt
@@ -117,7 +124,9 @@ void slm_chat_free(slm_chat *chat); /* NULL is allowed */
 /* recorded:FILE. JSON Lines of {"messages"?: [...], "last"?: TEXT, "reply": TEXT, "finish"?: NAME,
  * "reasoning"?: TEXT}. A request takes the line whose messages equal its own (or whose `last` equals
  * its last message), and with n > 1 the following equal lines in turn, by rollout index modulo their
- * number; a line with neither answers everything. No match is an error reply naming the file. */
+ * number; a line with neither answers everything. `messages` goes before `last`, `last` before
+ * neither. No match is an error reply naming the file, as is a line whose finish is "error". Sampling
+ * and JSON schema are accepted and not enforced: what was recorded stands. */
 slm_status slm_chat_recorded_open(const char *path, slm_chat **out, slm_error *err);
 
 #endif

@@ -1,0 +1,295 @@
+/* recorded.c: a chat that answers from a file, for tests, demonstrations and replays.
+ *
+ * Every line is filed under a key: the canonical JSON of its messages, its `last` text, or nothing.
+ * A request looks up its own messages, then its last message, then the lines without a key, and
+ * takes line (rollout index modulo number of lines) of the first list that is there. So a reply
+ * depends on the messages and the rollout alone, as chat.h promises for every model, and never on
+ * the order of requests. Replies come in the order of submission. */
+#include "provider/chat.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+
+enum { RECORDED_WIDTH = 64 };
+
+typedef struct line {
+    char *key; /* "m" + messages, "l" + last, or "" */
+    const char *reply, *reasoning;
+    slm_chat_finish finish;
+    size_t number; /* in the file */
+    size_t order;
+} line;
+
+typedef struct waiting {
+    slm_chat_reply *reply;
+    struct waiting *next;
+    void (*on_text)(void *context, uint32_t index, const char *text, size_t len);
+    void *context;
+} waiting;
+
+typedef struct recorded {
+    slm_chat chat;
+    slm_arena arena;
+    char *path;
+    line *lines; /* sorted by key, then order */
+    size_t count;
+    waiting *first, **last;
+} recorded;
+
+static void append_message(slm_buffer *key, const char *role, const char *content)
+{
+    slm_buffer_append_char(key, '\n');
+    slm_json_append_string(key, role, strlen(role));
+    slm_json_append_string(key, content, strlen(content));
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+    const line *x = a, *y = b;
+    int order = strcmp(x->key, y->key);
+    if (order) return order;
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+/* The lines of `key`: *begin and how many. */
+static size_t find_lines(const recorded *r, const char *key, size_t *begin)
+{
+    size_t low = 0, high = r->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(r->lines[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *begin = low;
+    size_t count = 0;
+    while (low + count < r->count && strcmp(r->lines[low + count].key, key) == 0)
+        count++;
+    return count;
+}
+
+static size_t match_request(const recorded *r, const slm_chat_request *request, size_t *begin)
+{
+    slm_buffer key = {0};
+    slm_buffer_append_char(&key, 'm');
+    for (size_t i = 0; i < request->message_count; i++)
+        append_message(&key, request->messages[i].role, request->messages[i].content);
+    size_t count = find_lines(r, slm_buffer_text(&key), begin);
+    if (count == 0) {
+        slm_buffer_truncate(&key, 0);
+        slm_buffer_append_char(&key, 'l');
+        slm_buffer_append_text(&key, request->messages[request->message_count - 1].content);
+        count = find_lines(r, slm_buffer_text(&key), begin);
+    }
+    if (count == 0) count = find_lines(r, "", begin);
+    slm_buffer_free(&key);
+    return count;
+}
+
+static slm_status recorded_submit(slm_chat *chat, const slm_chat_request *request, uint64_t ticket,
+                                  slm_error *err)
+{
+    (void)err;
+    recorded *r = (recorded *)chat;
+    size_t begin = 0, count = match_request(r, request, &begin);
+    for (uint32_t i = 0; i < request->n; i++) {
+        waiting *w = calloc(1, sizeof *w);
+        if (!w) slm_out_of_memory(sizeof *w);
+        if (count == 0) {
+            w->reply = slm_chat_reply_new(ticket, i, SLM_CHAT_ERROR, NULL);
+            slm_error_set(&w->reply->error, SLM_ERR_NOT_FOUND,
+                          "%s: no line answers this request (last message: \"%.80s\"); record one, "
+                          "or add a line with a reply alone that answers everything",
+                          r->path, request->messages[request->message_count - 1].content);
+        } else {
+            const line *l = &r->lines[begin + (request->first_rollout + (size_t)i) % count];
+            w->reply = slm_chat_reply_new(ticket, i, l->finish, l->reply);
+            if (l->finish == SLM_CHAT_ERROR)
+                slm_error_set(&w->reply->error, SLM_ERR_NETWORK, "%s:%zu: recorded error%s%s",
+                              r->path, l->number, *l->reply ? ": " : "", l->reply);
+            if (l->reasoning) {
+                w->reply->reasoning = strdup(l->reasoning);
+                if (!w->reply->reasoning) slm_out_of_memory(strlen(l->reasoning));
+            }
+            w->on_text = request->on_text;
+            w->context = request->context;
+        }
+        *r->last = w;
+        r->last = &w->next;
+    }
+    return SLM_OK;
+}
+
+static slm_status recorded_poll(slm_chat *chat, int timeout_ms, slm_chat_reply **reply,
+                                slm_error *err)
+{
+    (void)timeout_ms;
+    (void)err;
+    recorded *r = (recorded *)chat;
+    waiting *w = r->first;
+    if (!w) return SLM_OK;
+    r->first = w->next;
+    if (!r->first) r->last = &r->first;
+    *reply = w->reply;
+    if (w->on_text && w->reply->finish != SLM_CHAT_ERROR &&
+        w->reply->finish != SLM_CHAT_CANCELLED && *w->reply->text)
+        w->on_text(w->context, w->reply->index, w->reply->text, strlen(w->reply->text));
+    free(w);
+    return SLM_OK;
+}
+
+static void recorded_cancel(slm_chat *chat, uint64_t ticket)
+{
+    recorded *r = (recorded *)chat;
+    for (waiting *w = r->first; w; w = w->next) {
+        if (w->reply->ticket != ticket) continue;
+        w->reply->finish = SLM_CHAT_CANCELLED;
+        w->reply->text[0] = '\0';
+    }
+}
+
+static void recorded_free(slm_chat *chat)
+{
+    recorded *r = (recorded *)chat;
+    while (r->first) {
+        waiting *w = r->first;
+        r->first = w->next;
+        slm_chat_reply_free(w->reply);
+        free(w);
+    }
+    free(r->lines);
+    free(r->path);
+    free(r->chat.name);
+    free(r->chat.identity);
+    slm_arena_free(&r->arena);
+    free(r);
+}
+
+static const slm_chat_class recorded_class = {
+    .submit = recorded_submit,
+    .poll = recorded_poll,
+    .cancel = recorded_cancel,
+    .free = recorded_free,
+};
+
+static slm_status read_messages(const json_t *object, const slm_json_place *place, slm_buffer *key,
+                                slm_error *err)
+{
+    json_t *messages = NULL;
+    SLM_TRY(slm_json_array(object, "messages", place, &messages, err));
+    slm_json_place array = {.parent = place, .key = "messages"};
+    if (json_array_size(messages) == 0) return slm_json_error(&array, err, "expected a message");
+    slm_buffer_append_char(key, 'm');
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        slm_json_place at = {.parent = &array, .index = i};
+        const json_t *message = json_array_get(messages, i);
+        const char *role = NULL, *content = NULL;
+        if (!json_is_object(message)) return slm_json_error(&at, err, "expected an object");
+        SLM_TRY(slm_json_string(message, "role", &at, &role, err));
+        SLM_TRY(slm_json_string(message, "content", &at, &content, err));
+        append_message(key, role, content);
+    }
+    return SLM_OK;
+}
+
+static slm_status read_line(recorded *r, const json_t *object, size_t number, line *out,
+                            slm_error *err)
+{
+    slm_json_place place = {.name = r->path, .line = number};
+    slm_buffer key = {0};
+    slm_status status = SLM_OK;
+    const char *last = NULL, *reply = NULL, *reasoning = NULL, *finish = "stop";
+    if (!json_is_object(object)) return slm_json_error(&place, err, "expected an object");
+    SLM_TRY(slm_json_string_optional(object, "last", &place, &last, err));
+    SLM_TRY(slm_json_string_optional(object, "reasoning", &place, &reasoning, err));
+    SLM_TRY(slm_json_string_optional(object, "finish", &place, &finish, err));
+    if (!slm_chat_finish_from_name(finish, &out->finish) || out->finish == SLM_CHAT_CANCELLED)
+        return slm_json_error(&(slm_json_place){.parent = &place, .key = "finish"}, err,
+                              "expected stop, length, refused or error, got '%s'", finish);
+    if (out->finish == SLM_CHAT_ERROR || out->finish == SLM_CHAT_REFUSED)
+        SLM_TRY(slm_json_string_optional(object, "reply", &place, &reply, err));
+    else
+        SLM_TRY(slm_json_string(object, "reply", &place, &reply, err));
+    if (json_object_get(object, "messages")) {
+        if (last)
+            return slm_json_error(&place, err,
+                                  "has both messages and last; a line answers to one of them");
+        SLM_TRY_OUT(read_messages(object, &place, &key, err));
+    } else if (last) {
+        slm_buffer_append_char(&key, 'l');
+        slm_buffer_append_text(&key, last);
+    }
+    out->key = slm_arena_strdup(&r->arena, slm_buffer_text(&key));
+    out->reply = slm_arena_strdup(&r->arena, reply ? reply : "");
+    out->reasoning = slm_arena_strdup(&r->arena, reasoning);
+    out->number = number;
+out:
+    slm_buffer_free(&key);
+    return status;
+}
+
+static slm_status read_lines(recorded *r, slm_error *err)
+{
+    slm_jsonl *reader = NULL;
+    size_t cap = 0;
+    slm_status status = SLM_OK;
+    SLM_TRY(slm_jsonl_open(r->path, &reader, err));
+    for (;;) {
+        json_t *object = NULL;
+        size_t number = 0;
+        SLM_TRY_OUT(slm_jsonl_next(reader, &object, &number, err));
+        if (!object) break;
+        if (r->count == cap) {
+            cap = cap ? cap * 2 : 64;
+            line *grown = realloc(r->lines, cap * sizeof *grown);
+            if (!grown) slm_out_of_memory(cap * sizeof *grown);
+            r->lines = grown;
+        }
+        line *l = &r->lines[r->count];
+        *l = (line){.order = r->count};
+        status = read_line(r, object, number, l, err);
+        json_decref(object);
+        if (status != SLM_OK) goto out;
+        r->count++;
+    }
+    if (r->count == 0)
+        status = slm_error_set(err, SLM_ERR_FORMAT,
+                               "%s: there is no recorded reply in it; a line is {\"reply\": TEXT}",
+                               r->path);
+    else
+        qsort(r->lines, r->count, sizeof *r->lines, compare_lines);
+out:
+    slm_jsonl_close(reader);
+    return status;
+}
+
+slm_status slm_chat_recorded_open(const char *path, slm_chat **out, slm_error *err)
+{
+    char hex[SLM_SHA256_HEX_BYTES];
+    SLM_TRY(slm_sha256_file(path, hex, err));
+    recorded *r = calloc(1, sizeof *r);
+    if (!r) slm_out_of_memory(sizeof *r);
+    slm_buffer identity = {0};
+    slm_buffer_printf(&identity, "recorded:%s", hex);
+    r->chat.class = &recorded_class;
+    r->chat.width = RECORDED_WIDTH;
+    r->chat.identity = slm_buffer_take(&identity);
+    r->chat.name = strdup(slm_file_basename(path));
+    r->path = strdup(path);
+    r->last = &r->first;
+    if (!r->chat.name || !r->path) slm_out_of_memory(strlen(path));
+    slm_status status = read_lines(r, err);
+    if (status != SLM_OK) {
+        recorded_free(&r->chat);
+        return status;
+    }
+    *out = &r->chat;
+    return SLM_OK;
+}
