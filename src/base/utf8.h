@@ -20,10 +20,10 @@ size_t slm_utf8_encode(uint32_t codepoint, char out[4]);
 size_t slm_utf8_incomplete_tail(const char *text, size_t len);
 /* Append text with every invalid byte replaced by U+FFFD. */
 void slm_utf8_append_valid(slm_buffer *out, const char *text, size_t len);
-/* Append the text case-folded (utf8proc, Unicode simple full casefold) and NFC-composed. Input must
- * be valid UTF-8. */
+/* Append the text case-folded (Unicode full case folding) and NFC-composed. Invalid bytes become
+ * U+FFFD. */
 void slm_utf8_append_casefold(slm_buffer *out, const char *text, size_t len);
-/* Append the text in NFC. Input must be valid UTF-8. */
+/* Append the text in NFC. Invalid bytes become U+FFFD. */
 void slm_utf8_append_nfc(slm_buffer *out, const char *text, size_t len);
 /* Letter (L*), digit (Nd), white space, punctuation (P*), by Unicode general category. */
 bool slm_utf8_is_letter(uint32_t codepoint);
