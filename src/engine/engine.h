@@ -22,11 +22,11 @@
 typedef struct slm_engine slm_engine;
 
 typedef struct slm_engine_options {
-    int32_t batch;         /* samples decoding at once; default 32 */
-    int32_t chunk;         /* prompt rows in one step; default 256 */
-    int32_t context;       /* longest prompt plus reply; 0: the model's own */
-    uint64_t cache_bytes;  /* of the KV cache; 0: enough for batch sequences, at most 512 MiB */
-    bool prefix_sharing;   /* default true; false computes each sample's prompt by itself */
+    int32_t batch;        /* samples decoding at once; default 32 */
+    int32_t chunk;        /* prompt rows in one step; default 256 */
+    int32_t context;      /* longest prompt plus reply; 0: the model's own */
+    uint64_t cache_bytes; /* of the KV cache; 0: enough for batch sequences, at most 512 MiB */
+    bool prefix_sharing;  /* default true; false computes each sample's prompt by itself */
 } slm_engine_options;
 slm_engine_options slm_engine_options_default(void);
 
@@ -42,10 +42,10 @@ typedef struct slm_generate {
     uint32_t first_rollout;  /* sample i is keyed by rollout first_rollout + i */
     uint64_t seed, stream;   /* of slm_random_key */
     slm_sample_options sampling;
-    int32_t max_tokens;      /* of each reply; cut to what the context leaves */
+    int32_t max_tokens;           /* of each reply; cut to what the context leaves */
     const slm_token *stop_tokens; /* end a reply, not part of its text; copied */
     size_t stop_token_count;
-    const char *const *stop;      /* strings that end a reply, cut off from its text; copied */
+    const char *const *stop; /* strings that end a reply, cut off from its text; copied */
     size_t stop_count;
     /* Called with each piece of new text that can no longer be cut by a stop string (may be NULL;
      * len 0 is never sent). Valid UTF-8, whole characters. */
@@ -54,10 +54,10 @@ typedef struct slm_generate {
 } slm_generate;
 
 typedef enum slm_finish {
-    SLM_FINISH_STOP,      /* a stop token or stop string */
-    SLM_FINISH_LENGTH,    /* max_tokens or the context */
+    SLM_FINISH_STOP,   /* a stop token or stop string */
+    SLM_FINISH_LENGTH, /* max_tokens or the context */
     SLM_FINISH_CANCELLED,
-    SLM_FINISH_ERROR,     /* the logits were not finite */
+    SLM_FINISH_ERROR, /* the logits were not finite */
 } slm_finish;
 
 /* One finished sample. ids and logprobs include a stop token that was sampled, and the tokens of a
@@ -86,8 +86,8 @@ slm_generated *slm_engine_poll(slm_engine *engine);
 size_t slm_engine_pending(const slm_engine *engine); /* samples not yet handed out by poll */
 
 typedef struct slm_engine_stats {
-    uint64_t prompt_tokens;    /* rows computed for prompts */
-    uint64_t shared_tokens;    /* prompt rows that sharing saved */
+    uint64_t prompt_tokens; /* rows computed for prompts */
+    uint64_t shared_tokens; /* prompt rows that sharing saved */
     uint64_t generated_tokens;
     uint64_t steps;
     double prompt_s, decode_s; /* time in steps with and without prompt rows */

@@ -16,10 +16,10 @@
 typedef struct slm_model_config {
     char architecture[32]; /* "llama" */
     int layers, heads, kv_heads, head_dim;
-    int embedding;   /* d: width of the residual stream */
+    int embedding; /* d: width of the residual stream */
     int feed_forward;
     int vocabulary;
-    int context;     /* positions the model was trained for */
+    int context; /* positions the model was trained for */
     double rope_base;
     double norm_eps;
     bool rope_interleaved; /* pairs (2i, 2i+1), as llama.cpp stores Llama's q and k */

@@ -1,0 +1,176 @@
+/* forward.c: token ids -> logits, over a paged cache.
+ *
+ * The Llama block (Touvron et al. 2023): x += attention(norm(x)); x += feed_forward(norm(x)), with
+ * RMSNorm (Zhang and Sennrich 2019), rotary positions (Su et al. 2021), grouped queries (Ainslie et
+ * al. 2023) and SwiGLU (Shazeer 2020). The residual stream is f32; what feeds a linear is rounded to
+ * the weights' dtype by the operation that makes it. One batch may mix rows that decode with chunks
+ * of prompts: each row's result depends on its own sequence alone. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model_internal.h"
+
+struct slm_forward {
+    slm_model *model;
+    size_t max_rows, max_logits;
+    slm_mem x;          /* f32 [rows, d]: the residual stream */
+    slm_mem normed;     /* act [rows, d] */
+    slm_mem q, k, v;    /* f32 [rows, heads*head_dim], [rows, kv_heads*head_dim] twice */
+    slm_mem attended;   /* act [rows, heads*head_dim] */
+    slm_mem gate, up;   /* f32 [rows, feed_forward] */
+    slm_mem hidden;     /* act [rows, feed_forward] */
+    slm_mem wanted;     /* f32 [logits, d] */
+    slm_mem logits;     /* f32 [logits, vocabulary] */
+    int32_t *positions; /* [rows] */
+};
+
+/* Item counts of the scratch buffers, in the order of slm_forward's fields from x on. */
+enum { SCRATCH_BUFFERS = 11 };
+static void scratch_items(const slm_model_config *c, size_t rows, size_t logits,
+                          size_t items[SCRATCH_BUFFERS])
+{
+    size_t d = (size_t)c->embedding, q = (size_t)(c->heads * c->head_dim);
+    size_t kv = (size_t)(c->kv_heads * c->head_dim), feed = (size_t)c->feed_forward;
+    size_t most = rows > logits ? rows : logits;
+    const size_t list[SCRATCH_BUFFERS] = {rows * d,
+                                          most * d,
+                                          rows * q,
+                                          rows * kv,
+                                          rows * kv,
+                                          rows * q,
+                                          rows * feed,
+                                          rows * feed,
+                                          rows * feed,
+                                          logits * d,
+                                          logits * (size_t)c->vocabulary};
+    memcpy(items, list, sizeof list);
+}
+
+size_t slm_forward_bytes(const slm_model_config *config, size_t max_rows, size_t max_logits)
+{
+    size_t items[SCRATCH_BUFFERS], total = 0;
+    scratch_items(config, max_rows, max_logits, items);
+    for (int i = 0; i < SCRATCH_BUFFERS; i++)
+        total += items[i] * sizeof(float);
+    return total + max_rows * sizeof(int32_t);
+}
+
+static slm_mem *scratch_buffers(slm_forward *f, int index)
+{
+    slm_mem *const list[SCRATCH_BUFFERS] = {&f->x,      &f->normed,   &f->q,     &f->k,
+                                            &f->v,      &f->attended, &f->gate,  &f->up,
+                                            &f->hidden, &f->wanted,   &f->logits};
+    return list[index];
+}
+
+slm_status slm_forward_new(slm_model *model, size_t max_rows, size_t max_logits, slm_forward **out,
+                           slm_error *err)
+{
+    slm_status status = SLM_OK;
+    size_t items[SCRATCH_BUFFERS];
+    slm_forward *f = calloc(1, sizeof *f);
+    if (!f) slm_out_of_memory(sizeof *f);
+    f->model = model;
+    f->max_rows = max_rows;
+    f->max_logits = max_logits;
+    scratch_items(&model->config, max_rows, max_logits, items);
+    for (int i = 0; i < SCRATCH_BUFFERS; i++)
+        SLM_TRY_OUT(
+            slm_device_alloc(model->device, items[i] * sizeof(float), scratch_buffers(f, i), err));
+    f->positions = malloc(max_rows * sizeof *f->positions);
+    if (!f->positions) slm_out_of_memory(max_rows * sizeof *f->positions);
+    *out = f;
+    f = NULL;
+out:
+    slm_forward_free(f);
+    return status;
+}
+
+void slm_forward_free(slm_forward *f)
+{
+    if (!f) return;
+    for (int i = 0; i < SCRATCH_BUFFERS; i++)
+        slm_device_free(f->model->device, *scratch_buffers(f, i));
+    free(f->positions);
+    free(f);
+}
+
+/* What the layers of one run share. */
+typedef struct batch {
+    slm_mem cache;
+    size_t rows;
+    const slm_kv_span *spans;
+    size_t span_count;
+} batch;
+
+static void attend(slm_forward *f, const batch *b, int index)
+{
+    const slm_model *m = f->model;
+    const slm_model_config *c = &m->config;
+    const slm_kernels *kernels = slm_device_table(m->device);
+    const model__layer *layer = &m->layers[index];
+    slm_device *dev = m->device;
+    size_t d = (size_t)c->embedding, head_dim = (size_t)c->head_dim;
+    size_t heads = (size_t)c->heads, kv_heads = (size_t)c->kv_heads;
+    const slm_mem none = {NULL};
+    float scale = 1.0f / sqrtf((float)c->head_dim);
+
+    kernels->rms_norm(dev, f->normed, m->dtype, f->x, layer->attention_norm, b->rows, d,
+                      (float)c->norm_eps);
+    kernels->linear(dev, f->q, f->normed, layer->q, none, b->rows, false);
+    kernels->linear(dev, f->k, f->normed, layer->k, none, b->rows, false);
+    kernels->linear(dev, f->v, f->normed, layer->v, none, b->rows, false);
+    kernels->rope(dev, f->q, f->positions, m->frequencies, b->rows, heads, head_dim,
+                  c->rope_interleaved, 1);
+    kernels->rope(dev, f->k, f->positions, m->frequencies, b->rows, kv_heads, head_dim,
+                  c->rope_interleaved, 1);
+    kernels->kv_write(dev, b->cache, &m->kv, index, f->k, f->v, b->spans, b->span_count);
+    kernels->attention(dev, f->attended, m->dtype, f->q, b->cache, &m->kv, index, heads, scale,
+                       b->spans, b->span_count);
+    kernels->linear(dev, f->x, f->attended, layer->output, none, b->rows, true);
+}
+
+static void feed_forward(slm_forward *f, size_t rows, int index)
+{
+    const slm_model *m = f->model;
+    const slm_model_config *c = &m->config;
+    const slm_kernels *kernels = slm_device_table(m->device);
+    const model__layer *layer = &m->layers[index];
+    const slm_mem none = {NULL};
+
+    kernels->rms_norm(m->device, f->normed, m->dtype, f->x, layer->feed_norm, rows,
+                      (size_t)c->embedding, (float)c->norm_eps);
+    kernels->linear(m->device, f->gate, f->normed, layer->gate, none, rows, false);
+    kernels->linear(m->device, f->up, f->normed, layer->up, none, rows, false);
+    kernels->swiglu(m->device, f->hidden, m->dtype, f->gate, f->up, rows * (size_t)c->feed_forward);
+    kernels->linear(m->device, f->x, f->hidden, layer->down, none, rows, true);
+}
+
+void slm_forward_run(slm_forward *f, slm_mem cache, const int32_t *ids, size_t rows,
+                     const slm_kv_span *spans, size_t span_count, const int32_t *want,
+                     size_t want_count, slm_mem *logits)
+{
+    const slm_model *m = f->model;
+    const slm_kernels *kernels = slm_device_table(m->device);
+    const batch b = {cache, rows, spans, span_count};
+    const slm_mem none = {NULL};
+    size_t d = (size_t)m->config.embedding;
+
+    SLM_ASSERT(rows > 0 && rows <= f->max_rows && want_count <= f->max_logits);
+    for (size_t s = 0; s < span_count; s++)
+        for (int32_t i = 0; i < spans[s].rows; i++)
+            f->positions[spans[s].row + i] = spans[s].position + i;
+    kernels->embed(m->device, f->x, m->embedding, ids, rows);
+    for (int layer = 0; layer < m->config.layers; layer++) {
+        attend(f, &b, layer);
+        feed_forward(f, rows, layer);
+    }
+    if (want_count > 0) {
+        kernels->gather(m->device, f->wanted, f->x, want, want_count, d);
+        kernels->rms_norm(m->device, f->normed, m->dtype, f->wanted, m->final_norm, want_count, d,
+                          (float)m->config.norm_eps);
+        kernels->linear(m->device, f->logits, f->normed, m->head, none, want_count, false);
+    }
+    *logits = f->logits;
+}

@@ -1,0 +1,59 @@
+/* open.c: which kind of MODEL or JUDGE a string names (DESIGN section 1), and who opens it.
+ *
+ * A string with a known "scheme:" in front is a remote or recorded model; everything else is a path.
+ * The forms of the grammar that this version cannot open are refused by name, never guessed at. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "open_internal.h"
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
+                         slm_error *err)
+{
+    static const char *const remote[] = {"openai:", "azure:", "anthropic:", "bedrock:", "hf:"};
+    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
+        if (has_prefix(model, remote[i]))
+            return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                                 "%s: models behind '%s' are not supported by this version; give a "
+                                 ".gguf file or recorded:FILE",
+                                 model, remote[i]);
+    if (has_prefix(model, "recorded:")) {
+        SLM_TRY(slm_chat_recorded_open(model + strlen("recorded:"), out, err));
+        if (options->name) {
+            char *name = strdup(options->name);
+            if (!name) slm_out_of_memory(strlen(options->name));
+            free((*out)->name);
+            (*out)->name = name;
+        }
+        return SLM_OK;
+    }
+    if (!slm_file_exists(model))
+        return slm_error_set(err, SLM_ERR_NOT_FOUND,
+                             "%s: no such file; MODEL is a .gguf file or recorded:FILE", model);
+    if (slm_file_is_folder(model))
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "%s: is a folder; this version reads models from a .gguf file", model);
+    return open__local_chat(model, options, out, err);
+}
+
+slm_status slm_open_judge(const char *judge, slm_judge **out, slm_error *err)
+{
+    if (strcmp(judge, "rule") == 0) return slm_judge_rule_new(out, err);
+    return slm_error_set(err, SLM_ERR_UNSUPPORTED, "unknown judge '%s'; this version has: rule",
+                         judge);
+}
+
+slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err)
+{
+    slm_tensors *file = NULL;
+    SLM_TRY(slm_tensors_open(model, &file, err));
+    slm_status status = slm_tokenizer_from_gguf(file, out, err);
+    slm_tensors_close(file);
+    return status;
+}
