@@ -93,7 +93,7 @@ typedef enum slm_meta_kind {
     SLM_META_INTEGER, /* every integer width and bool */
     SLM_META_REAL,
     SLM_META_STRING,
-    SLM_META_ARRAY,   /* of one of the above */
+    SLM_META_ARRAY, /* of one of the above */
 } slm_meta_kind;
 
 typedef struct slm_meta {
@@ -104,7 +104,7 @@ typedef struct slm_meta {
     double real;             /* REAL */
     const char *string;      /* STRING: NUL-terminated copy, string_len bytes */
     size_t string_len;
-    size_t count;            /* ARRAY */
+    size_t count; /* ARRAY */
 } slm_meta;
 
 size_t slm_meta_count(const slm_tensors *tensors);
@@ -117,8 +117,8 @@ double slm_meta_array_real(const slm_meta *meta, size_t index);
 const char *slm_meta_array_string(const slm_meta *meta, size_t index, size_t *len);
 /* Typed look-ups. `required` false leaves *out as it was when the key is absent; a wrong kind is
  * always an error that names file and key. */
-slm_status slm_meta_integer(const slm_tensors *tensors, const char *key, bool required, int64_t *out,
-                            slm_error *err);
+slm_status slm_meta_integer(const slm_tensors *tensors, const char *key, bool required,
+                            int64_t *out, slm_error *err);
 slm_status slm_meta_real(const slm_tensors *tensors, const char *key, bool required, double *out,
                          slm_error *err);
 slm_status slm_meta_string(const slm_tensors *tensors, const char *key, bool required,
