@@ -22,7 +22,9 @@
 
 typedef struct slm_eval_arm {
     slm_chat *chat;
-    const char *system_text; /* NULL or "": none is sent */
+    const char *system_text;  /* NULL or "": none is sent */
+    const char *details_json; /* slm's version, kernel path, threads: kept with the run, not hashed;
+                                 may be NULL */
 } slm_eval_arm;
 
 typedef struct slm_eval_options {
