@@ -53,8 +53,7 @@ _Noreturn void slm_assert_failed(const char *condition, const char *file, int li
                                  const char *function);
 _Noreturn void slm_out_of_memory(size_t bytes);
 
-#define SLM_ASSERT(cond)                                                                           \
-    ((cond) ? (void)0 : slm_assert_failed(#cond, __FILE__, __LINE__, __func__))
+#define SLM_ASSERT(cond) ((cond) ? (void)0 : slm_assert_failed(#cond, __FILE__, __LINE__, __func__))
 
 /* Return from the calling function when `call` fails; for functions with nothing to clean up. */
 #define SLM_TRY(call)                                                                              \

@@ -14,23 +14,23 @@
 typedef struct slm_http slm_http;
 
 typedef struct slm_http_options {
-    const char *ca_file;         /* NULL: the system's */
-    const char *user_agent;      /* NULL: "slm" */
-    long connect_timeout_ms;     /* 0: 10000 */
-    bool offline;                /* every request fails with SLM_ERR_NETWORK, naming --offline */
+    const char *ca_file;     /* NULL: the system's */
+    const char *user_agent;  /* NULL: "slm" */
+    long connect_timeout_ms; /* 0: 10000 */
+    bool offline;            /* every request fails with SLM_ERR_NETWORK, naming --offline */
 } slm_http_options;
 
 slm_status slm_http_new(const slm_http_options *options, slm_http **out, slm_error *err);
 void slm_http_free(slm_http *http);
 
 typedef struct slm_http_request {
-    const char *method;          /* "GET", "POST" */
+    const char *method; /* "GET", "POST" */
     const char *url;
-    const char *const *headers;  /* "Name: value", NULL-terminated; may be NULL */
-    const void *body;            /* copied */
+    const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
+    const void *body;           /* copied */
     size_t body_len;
-    long timeout_ms;             /* whole request; 0: none */
-    uint64_t range_begin;        /* > 0: ask for bytes from here (resume) */
+    long timeout_ms;      /* whole request; 0: none */
+    uint64_t range_begin; /* > 0: ask for bytes from here (resume) */
     /* If set, the body of a 2xx reply goes here piece by piece instead of reply.body; return false
      * to stop the transfer. */
     bool (*on_body)(void *context, const void *bytes, size_t len);
@@ -38,12 +38,12 @@ typedef struct slm_http_request {
 } slm_http_request;
 
 typedef struct slm_http_reply {
-    uint64_t id;             /* from submit */
-    long status;             /* HTTP status; 0: no reply (then `failure` says why) */
+    uint64_t id; /* from submit */
+    long status; /* HTTP status; 0: no reply (then `failure` says why) */
     slm_buffer body;
-    slm_buffer headers;      /* raw "Name: value\n" lines of the last response */
-    char failure[256];       /* empty when a complete reply arrived */
-    double time_s;           /* from submit to end */
+    slm_buffer headers; /* raw "Name: value\n" lines of the last response */
+    char failure[256];  /* empty when a complete reply arrived */
+    double time_s;      /* from submit to end */
 } slm_http_reply;
 
 slm_status slm_http_submit(slm_http *http, const slm_http_request *request, uint64_t *id,

@@ -5,15 +5,20 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-typedef enum slm_log_level { SLM_LOG_ERROR, SLM_LOG_WARNING, SLM_LOG_INFO, SLM_LOG_DEBUG } slm_log_level;
+typedef enum slm_log_level {
+    SLM_LOG_ERROR,
+    SLM_LOG_WARNING,
+    SLM_LOG_INFO,
+    SLM_LOG_DEBUG
+} slm_log_level;
 
 /* A log belongs to the program, is made in cli and handed down. NULL logs nothing. */
 typedef struct slm_log {
     FILE *stream;
     slm_log_level level;
-    bool colour;        /* only on a terminal and without NO_COLOR */
-    bool is_terminal;   /* a progress line may be drawn */
-    bool line_open;     /* a progress line stands unfinished; slm_log_print clears it first */
+    bool colour;      /* only on a terminal and without NO_COLOR */
+    bool is_terminal; /* a progress line may be drawn */
+    bool line_open;   /* a progress line stands unfinished; slm_log_print clears it first */
 } slm_log;
 
 /* is_terminal and colour from isatty(stream) and no_colour (cli reads NO_COLOR). */

@@ -32,29 +32,29 @@ typedef struct slm_option_list {
 } slm_option_list;
 
 typedef struct slm_option {
-    const char *name;       /* "max-tokens"; a recipe writes max_tokens */
-    char letter;            /* 'k' for -k, or 0 */
+    const char *name; /* "max-tokens"; a recipe writes max_tokens */
+    char letter;      /* 'k' for -k, or 0 */
     slm_option_type type;
-    size_t offset;          /* of the field in the options struct */
-    double min, max;        /* inclusive, for INT, NUMBER, BYTES; both 0: no bounds */
-    const char *choices;    /* for CHOICE: "f32|bf16" */
-    const char *value_name; /* "FILE", "N"; NULL for flags */
+    size_t offset;            /* of the field in the options struct */
+    double min, max;          /* inclusive, for INT, NUMBER, BYTES; both 0: no bounds */
+    const char *choices;      /* for CHOICE: "f32|bf16" */
+    const char *value_name;   /* "FILE", "N"; NULL for flags */
     const char *default_text; /* parsed like a value at start; NULL leaves the field zero */
-    const char *help;       /* one line, no full stop at the end, lower case first letter */
-    const char *group;      /* heading in --help ("Sampling"); NULL continues the row above */
+    const char *help;         /* one line, no full stop at the end, lower case first letter */
+    const char *group;        /* heading in --help ("Sampling"); NULL continues the row above */
 } slm_option;
 
 enum { SLM_COMMAND_TABLES = 6 };
 /* A command: its words, its tables, its text. */
 typedef struct slm_command {
-    const char *name;       /* "eval" */
-    const char *usage;      /* "MODEL... --cases FILE [options]" */
-    const char *summary;    /* one line, for `slm --help` */
+    const char *name;        /* "eval" */
+    const char *usage;       /* "MODEL... --cases FILE [options]" */
+    const char *summary;     /* one line, for `slm --help` */
     const char *description; /* paragraphs separated by blank lines, plain text */
-    const char *example;    /* one or more command lines, each with a "# what" line above */
+    const char *example;     /* one or more command lines, each with a "# what" line above */
     const slm_option *tables[SLM_COMMAND_TABLES]; /* NULL after the last */
-    size_t options_bytes;   /* sizeof the command's options struct */
-    int min_arguments, max_arguments; /* positional; max -1: no limit */
+    size_t options_bytes;                         /* sizeof the command's options struct */
+    int min_arguments, max_arguments;             /* positional; max -1: no limit */
     /* The command itself. Returns the process's exit status. `context` is cli's own. */
     int (*run)(void *context, const void *options, const slm_option_list *arguments);
 } slm_command;

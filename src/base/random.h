@@ -29,9 +29,9 @@ typedef struct slm_random {
 } slm_random;
 slm_random slm_random_new(uint64_t seed, uint64_t stream);
 uint64_t slm_random_u64(slm_random *random);
-double slm_random_uniform(slm_random *random);               /* [0,1) */
-uint64_t slm_random_below(slm_random *random, uint64_t n);   /* unbiased, n > 0 */
-double slm_random_normal(slm_random *random);                /* mean 0, variance 1 */
+double slm_random_uniform(slm_random *random);             /* [0,1) */
+uint64_t slm_random_below(slm_random *random, uint64_t n); /* unbiased, n > 0 */
+double slm_random_normal(slm_random *random);              /* mean 0, variance 1 */
 /* Fisher-Yates over n items of item_bytes each. */
 void slm_random_shuffle(slm_random *random, void *items, size_t n, size_t item_bytes);
 

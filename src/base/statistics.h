@@ -24,7 +24,7 @@ double slm_statistics_beta(double a, double b, double x);
  * fixed seed, so the interval is reproducible. `statistic(context, picks, n)` gets n cluster indices
  * (with repetition). NaN results are left out. */
 typedef double slm_statistics_fn(void *context, const size_t *picks, size_t n);
-slm_interval slm_statistics_bootstrap(size_t clusters, size_t resamples, uint64_t seed, double level,
-                                      slm_statistics_fn *statistic, void *context);
+slm_interval slm_statistics_bootstrap(size_t clusters, size_t resamples, uint64_t seed,
+                                      double level, slm_statistics_fn *statistic, void *context);
 
 #endif
