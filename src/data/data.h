@@ -67,6 +67,9 @@ typedef enum slm_behaviour {
     SLM_BEHAVIOUR_ACT,
 } slm_behaviour;
 const char *slm_behaviour_name(slm_behaviour behaviour); /* "seek"; "none" */
+const char *slm_tier_name(slm_tier tier);                /* "emergency", "next_step", ... */
+const char *slm_context_name(slm_context context);       /* "lacks"; "none" */
+const char *slm_disposition_name(slm_disposition disposition); /* "self-care"; "none" */
 
 typedef struct slm_id_list {
     const char **ids;
@@ -85,7 +88,8 @@ typedef struct slm_rubric_item {
     const char **tags;
     size_t tag_count;
     slm_behaviour behaviour;
-    const slm_check *check; /* NULL: only a model or a person can grade it */
+    const slm_check *check; /* NULL: only a model or a person can grade it; a seek check has asks,
+                               a precise, safe or act check has says: the reader sees to it */
 } slm_rubric_item;
 
 typedef struct slm_case {
@@ -112,8 +116,9 @@ typedef struct slm_case {
     slm_never *never;
     size_t never_count;
     const char *reply, *specialty, *register_name, *language, *gloss, *source, *licence; /* or NULL */
-    size_t line;       /* in its file */
-    const char *json;  /* canonical JSON of the whole row: what a results database keeps */
+    const char *file; /* where it was read: a path, or the name given to slm_case_parse */
+    size_t line;      /* in its file */
+    const char *json; /* canonical JSON of the whole row: what a results database keeps */
 } slm_case;
 
 typedef struct slm_cases {
@@ -142,7 +147,9 @@ slm_status slm_case_parse(const char *json, const char *name, size_t line, slm_a
 void slm_cases_free(slm_cases *cases);
 
 /* Our own cases held to DESIGN section 7: every field there, 3-7 follow-ups, 1-4 key points, 1-3
- * advice, twins in pairs of lacks and enough, follow-ups answered by facts, no duplicate texts.
+ * advice, families of two or more with both lacks and enough, follow-ups answered by facts, no
+ * duplicate texts; and the rubric that the rule judge reads: lacks seek (all follow-ups of the
+ * highest tier) and safe, enough precise (every must point) and safe, emergencies act and safe.
  * Calls on_problem with file:line for each finding; returns how many. */
 size_t slm_cases_check(const slm_cases *cases,
                        void (*on_problem)(void *context, const slm_error *problem), void *context);
