@@ -47,7 +47,8 @@ typedef struct slm_device_options {
 /* SLM_ERR_UNSUPPORTED names what the CPU or build lacks. */
 slm_status slm_device_open(const slm_device_options *options, slm_device **out, slm_error *err);
 void slm_device_close(slm_device *device);
-const char *slm_device_kernels(const slm_device *device); /* the path in use: part of a run's hash */
+/* The path in use: part of a run's hash. */
+const char *slm_device_kernels(const slm_device *device);
 int slm_device_threads(const slm_device *device);
 /* "ref|avx2|avx512|avx512bf16": those compiled in, for help texts. */
 const char *slm_device_kernel_names(void);
@@ -110,12 +111,12 @@ typedef struct slm_sample_options {
 typedef struct slm_sample_row {
     const slm_sample_options *options;
     slm_random_key key;
-    uint32_t position;        /* index of the generated token */
-    const int32_t *prompt;    /* host memory: ids of the prompt (for repetition penalty) */
+    uint32_t position;     /* index of the generated token */
+    const int32_t *prompt; /* host memory: ids of the prompt (for repetition penalty) */
     size_t prompt_len;
     const int32_t *generated; /* host memory */
     size_t generated_len;
-    const uint32_t *allowed;  /* NULL, or a bitmask over the vocabulary: grammar, min-tokens */
+    const uint32_t *allowed; /* NULL, or a bitmask over the vocabulary: grammar, min-tokens */
     /* results */
     int32_t id;
     float logprob; /* log softmax(logits / T)[id] over the whole vocabulary, before penalties and
@@ -133,12 +134,12 @@ typedef struct slm_kernels {
 
     /* y[m,d] f32 = W[ids[i], :]; sets. ids in host memory, each < rows of W. */
     void (*embed)(slm_device *, slm_mem y, const slm_weight *w, const int32_t *ids, size_t m);
-    /* y[m,n] f32 = x[m,k] act @ W[n,k]^T (+ bias[n] f32 unless {NULL}); sets, or adds to y if `add`.
-     * bias is added once after the sum. f32 accumulator. */
+    /* y[m,n] f32 = x[m,k] act @ W[n,k]^T (+ bias[n] f32 unless {NULL}); sets, or adds to y if
+     * `add`. bias is added once after the sum. f32 accumulator. */
     void (*linear)(slm_device *, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias, size_t m,
                    bool add);
-    /* y[m,d] act = x[m,d] f32 * rsqrt(mean(x^2) + eps) * weight[d] f32; sets; y may alias x when act
-     * is f32. Also QK-norm, with m = rows * heads and d = head_dim. */
+    /* y[m,d] act = x[m,d] f32 * rsqrt(mean(x^2) + eps) * weight[d] f32; sets; y may alias x when
+     * act is f32. Also QK-norm, with m = rows * heads and d = head_dim. */
     void (*rms_norm)(slm_device *, slm_mem y, slm_dtype act, slm_mem x, slm_mem weight, size_t m,
                      size_t d, float eps);
     /* In place: rotate x[m, heads, head_dim] f32 by positions[m] (host memory); pairs (i, i +
@@ -146,7 +147,7 @@ typedef struct slm_kernels {
      * memory; the angle position * frequency is reduced in f64. direction -1 for backward. */
     void (*rope)(slm_device *, slm_mem x, const int32_t *positions, const double *frequencies,
                  size_t m, size_t heads, size_t head_dim, bool interleaved, int direction);
-    /* Write k[.., kv_heads, head_dim] and v (f32) of every span's rows into its pages of `layer`. */
+    /* Write k[.., kv_heads, head_dim] and v (f32) of all spans' rows to their pages of `layer`. */
     void (*kv_write)(slm_device *, slm_mem cache, const slm_kv_shape *, int layer, slm_mem k,
                      slm_mem v, const slm_kv_span *spans, size_t span_count);
     /* y[.., heads, head_dim] act = softmax(q k^T * scale) v, causal, over the pages of each span,
@@ -162,7 +163,7 @@ typedef struct slm_kernels {
     /* out[m] f32 (host memory) = log softmax(logits[m,vocab] / temperature)[ids[m]]; waits. */
     void (*log_prob)(slm_device *, slm_mem logits, size_t m, size_t vocab, float temperature,
                      const int32_t *ids, float *out);
-    /* Fill id, logprob, finite of rows[m] from logits[m,vocab] f32; waits. logits is not changed. */
+    /* Fill id, logprob, finite of rows[m] from logits[m,vocab] f32 (not changed); waits. */
     void (*sample)(slm_device *, slm_mem logits, size_t vocab, slm_sample_row *rows, size_t m);
     /* Copy page `from` to page `to` within a cache whose pages have page_bytes. */
     void (*copy_page)(slm_device *, slm_mem cache, size_t page_bytes, int32_t from, int32_t to);

@@ -1,0 +1,377 @@
+/* sample.c: from a row of logits to a token and its log-probability.
+ *
+ * One function, row_statistics, turns a row into its maximum and log-sum-exp; log_prob and sample
+ * both use it, so that a rollout's log-probabilities are the trainer's to the bit.
+ *
+ * A draw never sorts the vocabulary. Candidates are those within a distance of the best that grows
+ * until they are sure to hold what top-k, top-p or min-p keeps; a heap then gives them in
+ * descending order (ties to the smaller id) as far as is needed. What is kept is always a prefix of
+ * that order, so it is described by its last member, and the draw walks the candidates in ascending
+ * id until the cumulative weight, summed in double, passes the random number.
+ *
+ * Penalties: repetition, Keskar et al. 2019 (CTRL), section 4.1; presence and frequency subtract,
+ * as in OpenAI's API. Nucleus (top-p): Holtzman et al. 2020; p is of the mass that top-k left.
+ * Min-p: Nguyen et al. 2024. Each row is drawn by one thread. */
+#include "kernel/kernel_internal.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- log-probabilities --------------------------------------------------------------------- */
+
+typedef struct row_statistics {
+    float max, inv_t;
+    double log_sum;
+    bool finite;
+} row_statistics;
+
+static float inverse_temperature(float temperature)
+{
+    if (temperature == 0.0f) return 1.0f;
+    float inverse = 1.0f / temperature;
+    return inverse <= FLT_MAX ? inverse : FLT_MAX; /* so that 0 * inverse is 0 */
+}
+
+static row_statistics measure(const slm_kernel__row_ops *ops, const float *x, size_t n,
+                              float temperature)
+{
+    row_statistics row = {0.0f, inverse_temperature(temperature), 0.0, false};
+    double sum = 0.0;
+    ops->max_sum(x, n, row.inv_t, &row.max, &sum);
+    row.finite = sum == sum && row.max >= -FLT_MAX && row.max <= FLT_MAX;
+    if (row.finite) row.log_sum = slm_kernel__log(sum);
+    return row;
+}
+
+static float log_probability(const row_statistics *row, float logit)
+{
+    if (!row->finite) return NAN;
+    return (float)(((double)logit - (double)row->max) * (double)row->inv_t - row->log_sum);
+}
+
+typedef struct log_prob_job {
+    const slm_kernel__row_ops *ops;
+    const float *logits;
+    size_t vocab;
+    float temperature;
+    const int32_t *ids;
+    float *out;
+} log_prob_job;
+
+static void log_prob_rows(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const log_prob_job *job = context;
+    for (size_t i = begin; i < end; i++) {
+        const float *x = job->logits + i * job->vocab;
+        SLM_ASSERT(job->ids[i] >= 0 && (size_t)job->ids[i] < job->vocab);
+        row_statistics row = measure(job->ops, x, job->vocab, job->temperature);
+        job->out[i] = log_probability(&row, x[job->ids[i]]);
+    }
+}
+
+void slm_kernel__log_prob(slm_device *device, const slm_kernel__row_ops *ops, const float *logits,
+                          size_t m, size_t vocab, float temperature, const int32_t *ids, float *out)
+{
+    log_prob_job job = {ops, logits, vocab, temperature, ids, out};
+    slm_kernel__run(device, m, 1, m * vocab, log_prob_rows, &job);
+}
+
+/* ---- penalties and the mask ---------------------------------------------------------------- */
+
+/* A thread's scratch: everything a row needs, for a vocabulary of n. */
+typedef struct scratch {
+    uint64_t *heap;   /* n */
+    double *sums;     /* n / 256 */
+    float *adjusted;  /* n */
+    float *candidate; /* n: logits of candidates */
+    float *weight;    /* n */
+    int32_t *ids;     /* n: ids of candidates */
+    int32_t *count;   /* n: how often an id was generated; -1 once penalised */
+} scratch;
+
+static size_t scratch_bytes(size_t n)
+{
+    size_t sums = slm_kernel__round_up(n, SLM_KERNEL_SUM_BLOCK) / SLM_KERNEL_SUM_BLOCK;
+    return slm_kernel__round_up(n, 16) *
+               (sizeof(uint64_t) + 3 * sizeof(float) + 2 * sizeof(int32_t)) +
+           slm_kernel__round_up(sums, 8) * sizeof(double);
+}
+
+static scratch scratch_at(char *at, size_t n)
+{
+    size_t items = slm_kernel__round_up(n, 16);
+    size_t sums = slm_kernel__round_up(n, SLM_KERNEL_SUM_BLOCK) / SLM_KERNEL_SUM_BLOCK;
+    scratch s;
+    s.heap = (uint64_t *)(void *)at;
+    s.sums = (double *)(void *)(s.heap + items);
+    s.adjusted = (float *)(void *)(s.sums + slm_kernel__round_up(sums, 8));
+    s.candidate = s.adjusted + items;
+    s.weight = s.candidate + items;
+    s.ids = (int32_t *)(void *)(s.weight + items);
+    s.count = s.ids + items;
+    return s;
+}
+
+static void penalise(const slm_sample_row *row, const scratch *s, size_t vocab)
+{
+    const slm_sample_options *o = row->options;
+    float *z = s->adjusted;
+    memset(s->count, 0, vocab * sizeof *s->count);
+    for (size_t i = 0; i < row->generated_len; i++) {
+        int32_t id = row->generated[i];
+        SLM_ASSERT(id >= 0 && (size_t)id < vocab);
+        s->count[id]++;
+    }
+    for (size_t i = 0; i < row->generated_len; i++) {
+        int32_t id = row->generated[i], count = s->count[id];
+        if (count < 0) continue;
+        z[id] = z[id] > 0.0f ? z[id] / o->repetition_penalty : z[id] * o->repetition_penalty;
+        z[id] -= o->frequency_penalty * (float)count;
+        z[id] -= o->presence_penalty;
+        s->count[id] = -1;
+    }
+    if (o->repetition_penalty == 1.0f) return;
+    for (size_t i = 0; i < row->prompt_len; i++) {
+        int32_t id = row->prompt[i];
+        SLM_ASSERT(id >= 0 && (size_t)id < vocab);
+        if (s->count[id] < 0) continue;
+        z[id] = z[id] > 0.0f ? z[id] / o->repetition_penalty : z[id] * o->repetition_penalty;
+        s->count[id] = -1;
+    }
+}
+
+static void forbid(const uint32_t *allowed, float *z, size_t vocab)
+{
+    for (size_t word = 0; word * 32 < vocab; word++) {
+        uint32_t bits = allowed[word];
+        if (bits == UINT32_MAX) continue;
+        size_t end = vocab - word * 32 < 32 ? vocab - word * 32 : 32;
+        for (size_t i = 0; i < end; i++)
+            if ((bits >> i & 1u) == 0) z[word * 32 + i] = -INFINITY;
+    }
+}
+
+/* The logits to draw from: the row itself when nothing changes it. */
+static const float *adjust(const slm_sample_row *row, const float *logits, const scratch *s,
+                           size_t vocab)
+{
+    const slm_sample_options *o = row->options;
+    bool penalised = o->repetition_penalty != 1.0f || o->frequency_penalty != 0.0f ||
+                     o->presence_penalty != 0.0f;
+    if (!penalised && row->allowed == NULL) return logits;
+    memcpy(s->adjusted, logits, vocab * sizeof *logits);
+    if (penalised) penalise(row, s, vocab);
+    if (row->allowed != NULL) forbid(row->allowed, s->adjusted, vocab);
+    return s->adjusted;
+}
+
+/* ---- the order of candidates --------------------------------------------------------------- */
+
+/* One number that orders candidates: the logit, then the smaller index first. The bits of a float,
+ * with negative ones inverted, ascend as unsigned integers; -0 is made +0 as they compare equal. */
+static uint64_t rank_key(float value, size_t index)
+{
+    union {
+        float f;
+        uint32_t u;
+    } bits = {value + 0.0f};
+    uint32_t ordered = bits.u >> 31 ? ~bits.u : bits.u | 0x80000000u;
+    return (uint64_t)ordered << 32 | (UINT32_MAX - (uint32_t)index);
+}
+
+static size_t rank_index(uint64_t key)
+{
+    return UINT32_MAX - (uint32_t)key;
+}
+
+static void sift_down(uint64_t *heap, size_t n, size_t at)
+{
+    uint64_t key = heap[at];
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= n) break;
+        if (child + 1 < n && heap[child + 1] > heap[child]) child++;
+        if (heap[child] <= key) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = key;
+}
+
+/* Take the largest of heap[n]; it is left at heap[n - 1], so popped keys end up in order. */
+static uint64_t heap_pop(uint64_t *heap, size_t n)
+{
+    uint64_t top = heap[0];
+    heap[0] = heap[n - 1];
+    heap[n - 1] = top;
+    if (n > 2) sift_down(heap, n - 1, 0);
+    return top;
+}
+
+/* ---- drawing ------------------------------------------------------------------------------- */
+
+/* Inverse of the cumulative distribution over the whole vocabulary. */
+static int32_t draw_all(const slm_kernel__row_ops *ops, const scratch *s, const float *z,
+                        size_t vocab, float max, float inv_t, double uniform)
+{
+    size_t blocks = slm_kernel__round_up(vocab, SLM_KERNEL_SUM_BLOCK) / SLM_KERNEL_SUM_BLOCK;
+    ops->weights(s->weight, s->sums, z, vocab, max, inv_t);
+    double total = 0.0;
+    for (size_t b = 0; b < blocks; b++)
+        total += s->sums[b];
+    const double target = uniform * total;
+    double passed = 0.0;
+    size_t block = 0, last = 0;
+    for (size_t b = 0; b < blocks; b++) {
+        if (s->sums[b] <= 0.0) continue;
+        block = b; /* the last one with any weight, should rounding carry the target past the end */
+        if (target < passed + s->sums[b]) break;
+        if (b + 1 < blocks) passed += s->sums[b];
+    }
+    size_t begin = block * SLM_KERNEL_SUM_BLOCK, end = begin + SLM_KERNEL_SUM_BLOCK;
+    if (end > vocab) end = vocab;
+    for (size_t i = begin; i < end; i++) {
+        if (s->weight[i] <= 0.0f) continue;
+        last = i;
+        passed += (double)s->weight[i];
+        if (target < passed) break;
+    }
+    return (int32_t)last;
+}
+
+/* Fill the scratch's candidates: all ids whose logit is at least some cut, which is low enough to
+ * hold all that the row's truncation keeps; total is the whole row's mass. Returns how many. */
+static size_t collect(const slm_kernel__row_ops *ops, const slm_sample_options *o, const scratch *s,
+                      const float *z, size_t vocab, float max, float inv_t, double total)
+{
+    const bool by_count = o->top_k > 0 && (size_t)o->top_k < vocab;
+    const double enough = (double)o->top_p * total; /* mass, when top-p alone decides */
+    size_t count = 0;
+    for (double distance = 1.0;; distance *= 2.0) {
+        bool all = distance > 128.0; /* beyond, weights are 0 in float */
+        double cut = all ? -(double)FLT_MAX : (double)max - distance / (double)inv_t;
+        if (!(cut > -(double)FLT_MAX)) cut = -(double)FLT_MAX;
+        count = ops->select(s->ids, z, vocab, (float)cut);
+        for (size_t c = 0; c < count; c++)
+            s->candidate[c] = z[s->ids[c]];
+        if (by_count && count < (size_t)o->top_k && !all) continue;
+        ops->weights(s->weight, s->sums, s->candidate, count, max, inv_t);
+        if (all || by_count) break;
+        if (o->min_p > 0.0f && slm_kernel__exp(-distance) < 0.5 * (double)o->min_p) break;
+        if (o->top_p >= 1.0f) continue;
+        double mass = 0.0;
+        for (size_t c = 0; c < count; c++)
+            mass += (double)s->weight[c];
+        if (mass >= enough) break;
+    }
+    return count;
+}
+
+/* The key of the last candidate that top-k, top-p and min-p keep. */
+static uint64_t last_kept(const slm_sample_options *o, const scratch *s, size_t count, size_t vocab,
+                          double total)
+{
+    const bool by_count = o->top_k > 0 && (size_t)o->top_k < vocab;
+    size_t limit = by_count && (size_t)o->top_k < count ? (size_t)o->top_k : count;
+    for (size_t c = 0; c < count; c++)
+        s->heap[c] = rank_key(s->candidate[c], c);
+    for (size_t at = count / 2; at-- > 0;)
+        sift_down(s->heap, count, at);
+    size_t popped = 0;
+    if (by_count) {
+        total = 0.0;
+        for (; popped < limit; popped++)
+            total += (double)s->weight[rank_index(heap_pop(s->heap, count - popped))];
+    }
+    const double enough = o->top_p < 1.0f ? (double)o->top_p * total : (double)INFINITY;
+    double mass = 0.0;
+    uint64_t kept = 0;
+    for (size_t r = 0; r < limit; r++) {
+        uint64_t key = r < popped ? s->heap[count - 1 - r] : heap_pop(s->heap, count - r);
+        float weight = s->weight[rank_index(key)];
+        if (r > 0 && weight < o->min_p) break;
+        kept = key;
+        mass += (double)weight;
+        if (mass >= enough) break;
+    }
+    return kept;
+}
+
+/* Draw after truncation. */
+static int32_t draw_some(const slm_kernel__row_ops *ops, const slm_sample_options *o,
+                         const scratch *s, const float *z, size_t vocab, float max, float inv_t,
+                         double uniform)
+{
+    double all = 0.0;
+    if (o->top_p < 1.0f) {
+        float same;
+        ops->max_sum(z, vocab, inv_t, &same, &all);
+    }
+    const size_t count = collect(ops, o, s, z, vocab, max, inv_t, all);
+    const uint64_t least = last_kept(o, s, count, vocab, all);
+    double total = 0.0;
+    for (size_t c = 0; c < count; c++)
+        if (rank_key(s->candidate[c], c) >= least) total += (double)s->weight[c];
+    const double target = uniform * total;
+    double passed = 0.0;
+    int32_t id = -1;
+    for (size_t c = 0; c < count; c++) {
+        if (rank_key(s->candidate[c], c) < least || s->weight[c] <= 0.0f) continue;
+        id = s->ids[c];
+        passed += (double)s->weight[c];
+        if (target < passed) break;
+    }
+    return id;
+}
+
+static void sample_row(const slm_kernel__row_ops *ops, const float *logits, size_t vocab,
+                       slm_sample_row *row, const scratch *s)
+{
+    const slm_sample_options *o = row->options;
+    row->id = -1;
+    row->logprob = NAN;
+    row_statistics statistics = measure(ops, logits, vocab, o->temperature);
+    row->finite = statistics.finite;
+    if (!row->finite) return;
+    const float *z = adjust(row, logits, s, vocab);
+    size_t best = ops->argmax(z, vocab);
+    row->finite = z[best] >= -FLT_MAX && z[best] <= FLT_MAX; /* false: nothing is allowed */
+    if (!row->finite) return;
+    if (o->temperature == 0.0f || o->top_k == 1) {
+        row->id = (int32_t)best;
+    } else {
+        double uniform = slm_random_at(&row->key, row->position);
+        bool truncated =
+            (o->top_k > 0 && (size_t)o->top_k < vocab) || o->top_p < 1.0f || o->min_p > 0.0f;
+        row->id = truncated ? draw_some(ops, o, s, z, vocab, z[best], statistics.inv_t, uniform)
+                            : draw_all(ops, s, z, vocab, z[best], statistics.inv_t, uniform);
+    }
+    row->logprob = log_probability(&statistics, logits[row->id]);
+}
+
+typedef struct sample_job {
+    const slm_kernel__row_ops *ops;
+    const float *logits;
+    size_t vocab, bytes;
+    slm_sample_row *rows;
+    char *memory;
+} sample_job;
+
+static void sample_rows(void *context, size_t begin, size_t end, int thread)
+{
+    const sample_job *job = context;
+    scratch s = scratch_at(job->memory + (size_t)thread * job->bytes, job->vocab);
+    for (size_t i = begin; i < end; i++)
+        sample_row(job->ops, job->logits + i * job->vocab, job->vocab, &job->rows[i], &s);
+}
+
+void slm_kernel__sample(slm_device *device, const slm_kernel__row_ops *ops, const float *logits,
+                        size_t vocab, slm_sample_row *rows, size_t m)
+{
+    sample_job job = {ops,  logits, vocab, slm_kernel__round_up(scratch_bytes(vocab), 64),
+                      rows, NULL};
+    job.memory = slm_kernel__scratch(device, job.bytes * (size_t)device->thread_count);
+    slm_kernel__run(device, m, 1, m * vocab, sample_rows, &job);
+}

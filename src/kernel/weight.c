@@ -1,0 +1,115 @@
+/* weight.c: packing a file's matrix into the device's layout, once.
+ *
+ * The layout decides the numerics' cost: with outputs in blocks of 16 and pairs of k side by side
+ * ([n/16][k/2][16][2] in bf16), one 64-byte vector holds one step of k for 16 outputs, so that each
+ * output has one accumulator that runs through k in ascending order, and a block streams from
+ * memory in order. The plain C path keeps rows as they are. */
+#include "kernel/kernel_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct pack_job {
+    slm_weight *weight;
+    slm_dtype from;
+    const char *data;
+    size_t row_bytes;
+    float *rows; /* thread_count x k */
+} pack_job;
+
+static void store(char *to, size_t index, slm_dtype dtype, float value)
+{
+    if (dtype == SLM_F32) {
+        memcpy(to + index * sizeof(float), &value, sizeof value);
+    } else {
+        uint16_t half = slm_bf16_from_f32(value);
+        memcpy(to + index * sizeof half, &half, sizeof half);
+    }
+}
+
+static void pack_rows(void *context, size_t begin, size_t end, int thread)
+{
+    const pack_job *job = context;
+    const slm_weight *w = job->weight;
+    float *row = job->rows + (size_t)thread * w->k;
+    for (size_t r = begin; r < end; r++) {
+        slm_dequantise(job->from, job->data + r * job->row_bytes, w->k, row);
+        if (!w->device->blocked) {
+            char *to = w->data.at + r * w->block_bytes;
+            for (size_t i = 0; i < w->k; i++)
+                store(to, i, w->dtype, row[i]);
+            continue;
+        }
+        char *to = w->data.at + r / SLM_KERNEL_BLOCK * w->block_bytes;
+        size_t lane = r % SLM_KERNEL_BLOCK;
+        for (size_t i = 0; i < w->k; i++) {
+            size_t index = w->dtype == SLM_F32 ? i * SLM_KERNEL_BLOCK + lane
+                                               : (i / 2 * SLM_KERNEL_BLOCK + lane) * 2 + i % 2;
+            store(to, index, w->dtype, row[i]);
+        }
+    }
+}
+
+slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data, size_t n, size_t k,
+                           slm_dtype keep, slm_weight **out, slm_error *err)
+{
+    SLM_ASSERT(keep == SLM_F32 || keep == SLM_BF16);
+    if (n == 0 || k == 0 || n > INT32_MAX || k > INT32_MAX || k % slm_dtype_block_items(from) != 0)
+        return slm_error_set(err, SLM_ERR_FORMAT,
+                             "a matrix of %zu x %zu numbers of type %s cannot be used: both sides "
+                             "must be positive and a row must be whole blocks of %zu",
+                             n, k, slm_dtype_name(from), slm_dtype_block_items(from));
+    slm_weight *weight = calloc(1, sizeof *weight);
+    if (weight == NULL) slm_out_of_memory(sizeof *weight);
+    *weight = (slm_weight){.device = device, .n = n, .k = k, .dtype = keep};
+    size_t item = keep == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
+    if (device->blocked) {
+        size_t steps = keep == SLM_F32 ? k : slm_kernel__round_up(k, 2);
+        weight->block_bytes = steps * SLM_KERNEL_BLOCK * item;
+        weight->bytes =
+            slm_kernel__round_up(n, SLM_KERNEL_BLOCK) / SLM_KERNEL_BLOCK * weight->block_bytes;
+    } else {
+        weight->block_bytes = k * item;
+        weight->bytes = n * weight->block_bytes;
+    }
+    slm_status status = slm_device_alloc(device, weight->bytes, &weight->data, err);
+    if (status != SLM_OK) {
+        free(weight);
+        return status;
+    }
+    size_t row_bytes = (size_t)device->thread_count * k * sizeof(float);
+    pack_job job = {weight, from, data, slm_dtype_bytes(from, k), NULL};
+    job.rows = malloc(row_bytes);
+    if (job.rows == NULL) slm_out_of_memory(row_bytes);
+    slm_kernel__run(device, n, SLM_KERNEL_BLOCK, n * k, pack_rows, &job);
+    free(job.rows);
+    *out = weight;
+    return SLM_OK;
+}
+
+void slm_weight_free(slm_weight *weight)
+{
+    if (weight == NULL) return;
+    slm_device_free(weight->device, weight->data);
+    free(weight);
+}
+
+size_t slm_weight_rows(const slm_weight *weight)
+{
+    return weight->n;
+}
+
+size_t slm_weight_columns(const slm_weight *weight)
+{
+    return weight->k;
+}
+
+slm_dtype slm_weight_dtype(const slm_weight *weight)
+{
+    return weight->dtype;
+}
+
+size_t slm_weight_bytes(const slm_weight *weight)
+{
+    return weight->bytes;
+}
