@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 enum { RECORDED_WIDTH = 64 };
 
@@ -104,10 +105,13 @@ static slm_status recorded_submit(slm_chat *chat, const slm_chat_request *reques
         if (!w) slm_out_of_memory(sizeof *w);
         if (count == 0) {
             w->reply = slm_chat_reply_new(ticket, i, SLM_CHAT_ERROR, NULL);
+            const char *last = request->messages[request->message_count - 1].content;
+            size_t shown = strlen(last);
+            if (shown > 80) shown = 80 - slm_utf8_incomplete_tail(last, 80);
             slm_error_set(&w->reply->error, SLM_ERR_NOT_FOUND,
-                          "%s: no line answers this request (last message: \"%.80s\"); record one, "
+                          "%s: no line answers this request (last message: \"%.*s\"); record one, "
                           "or add a line with a reply alone that answers everything",
-                          r->path, request->messages[request->message_count - 1].content);
+                          r->path, (int)shown, last);
         } else {
             const line *l = &r->lines[begin + (request->first_rollout + (size_t)i) % count];
             w->reply = slm_chat_reply_new(ticket, i, l->finish, l->reply);
