@@ -67,9 +67,13 @@ void slm_options_defaults(const slm_command *command, void *options, slm_arena *
 slm_status slm_options_parse(const slm_command *command, int argc, char *const *argv, void *options,
                              slm_option_list *arguments, bool *help, slm_arena *arena,
                              slm_error *err);
-/* Set one option from text, as a recipe does: `place` ("recipe.yaml:12") is put before errors. */
+/* Set one option from text, as a recipe does: `place` ("recipe.yaml:12") is put before errors. A
+ * list grows by one item a call; given on the command line it begins anew. */
 slm_status slm_options_set(const slm_command *command, const char *name, const char *value,
                            const char *place, void *options, slm_arena *arena, slm_error *err);
+
+/* The name nearest to a misspelt one ("did you mean"), as for options; NULL if none is near. */
+const char *slm_options_nearest(const char *wrong, const char *const *names, size_t count);
 
 /* --help of one command. */
 void slm_options_print_help(const slm_command *command, FILE *out);
