@@ -1,0 +1,142 @@
+/* csv.c: results as CSV for other programs (RFC 4180: fields with commas, quotes or line ends are
+ * quoted, quotes doubled). A figure that cannot be measured is an empty field. Numbers are written
+ * with the fewest digits that read back as the same double. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include "base/json.h"
+#include "base/utf8.h"
+#include "report/report_internal.h"
+
+static void put_text(FILE *out, const char *text)
+{
+    slm_buffer valid = {0};
+    slm_utf8_append_valid(&valid, text ? text : "", text ? strlen(text) : 0);
+    const char *field = slm_buffer_text(&valid);
+    if (!strpbrk(field, ",\"\r\n")) {
+        fputs(field, out);
+    } else {
+        fputc('"', out);
+        for (const char *c = field; *c; c++) {
+            if (*c == '"') fputc('"', out);
+            fputc(*c, out);
+        }
+        fputc('"', out);
+    }
+    slm_buffer_free(&valid);
+}
+
+static void put_number(FILE *out, double value)
+{
+    if (isnan(value)) return;
+    slm_buffer text = {0};
+    slm_json_append_number(&text, value);
+    fputs(slm_buffer_text(&text), out);
+    slm_buffer_free(&text);
+}
+
+/* value,low,high,cases,judge and the end of the line */
+static void put_figure(FILE *out, const slm_figure *figure, const char *judge)
+{
+    put_number(out, figure->value);
+    fputc(',', out);
+    put_number(out, figure->interval.low);
+    fputc(',', out);
+    put_number(out, figure->interval.high);
+    fprintf(out, ",%zu,", figure->cases);
+    put_text(out, judge);
+    fputc('\n', out);
+}
+
+static void write_curves(const report__summary *summary, FILE *out)
+{
+    fputs("model,k,worst_at_k,low,high,cases,judge\n", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        for (size_t i = 0; i < summary->groups[g].count; i++) {
+            const report__row *row = &summary->groups[g].rows[i];
+            for (size_t k = 0; k < row->max_k; k++) {
+                put_text(out, row->name);
+                fprintf(out, ",%zu,", k + 1);
+                put_figure(out, &row->curve[k], summary->groups[g].judge);
+            }
+        }
+    }
+}
+
+static void write_scores(const report__summary *summary, FILE *out)
+{
+    fputs("model,case,rollout,score,judge\n", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        for (size_t i = 0; i < summary->groups[g].count; i++) {
+            const report__row *row = &summary->groups[g].rows[i];
+            for (size_t c = 0; c < row->arm->case_count; c++) {
+                const slm_case_scores *scores = &row->arm->cases[c];
+                for (size_t r = 0; r < scores->count; r++) {
+                    put_text(out, row->name);
+                    fputc(',', out);
+                    put_text(out, scores->case_id);
+                    fprintf(out, ",%zu,", r);
+                    put_number(out, scores->scores[r]);
+                    fputc(',', out);
+                    put_text(out, summary->groups[g].judge);
+                    fputc('\n', out);
+                }
+            }
+        }
+    }
+}
+
+static void write_measure(const report__group *group, const report__row *row,
+                          const report__measure *measure, size_t k, const slm_figure *figure,
+                          FILE *out)
+{
+    put_text(out, row->name);
+    fprintf(out, ",%s,%s,%zu,", measure ? measure->name : "score",
+            measure ? measure->stratum : "all", k);
+    put_figure(out, figure, group->judge);
+}
+
+/* Each measure at 1 and at the k of the tables. */
+static void write_measures(const report__summary *summary, FILE *out)
+{
+    fputs("model,measure,stratum,k,value,low,high,cases,judge\n", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        const report__group *group = &summary->groups[g];
+        for (size_t i = 0; i < group->count; i++) {
+            const report__row *row = &group->rows[i];
+            for (size_t m = 0; m < REPORT_MEASURES; m++) {
+                const report__measure *measure = &report__measures[m];
+                write_measure(group, row, measure, 1, &row->mean[m], out);
+                if (group->k > 1) write_measure(group, row, measure, group->k, &row->worst[m], out);
+            }
+            write_measure(group, row, NULL, 1, &row->score, out);
+            if (group->k > 1) write_measure(group, row, NULL, group->k, &row->score_worst, out);
+        }
+    }
+}
+
+slm_status slm_report_csv(const slm_results *results, const char *what, FILE *out, slm_error *err)
+{
+    int needs;
+    void (*write)(const report__summary *, FILE *);
+    if (what && strcmp(what, "worst-at-k") == 0) {
+        needs = REPORT_CURVES, write = write_curves;
+    } else if (what && strcmp(what, "scores") == 0) {
+        needs = REPORT_NAMES, write = write_scores;
+    } else if (what && strcmp(what, "measures") == 0) {
+        needs = REPORT_ALL, write = write_measures;
+    } else {
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "there is no CSV of \"%s\"; choose worst-at-k, scores or measures",
+                             what ? what : "");
+    }
+    report__summary summary;
+    report__summarise(results, needs, &summary);
+    write(&summary, out);
+    report__summary_free(&summary);
+    if (fflush(out) != 0 || ferror(out)) {
+        return slm_error_set(err, SLM_ERR_IO, "writing the CSV: %s; is the disk full?",
+                             strerror(errno));
+    }
+    return SLM_OK;
+}

@@ -1,0 +1,493 @@
+/* html.c: the report as one HTML file.
+ *
+ * No script, no network: folding is <details>, figures are inline SVG, and a content security policy
+ * forbids everything but the page's own style, so that even an escaping mistake would run nothing.
+ * Everything that is not written in this file passes report__escape. The page is written as it is
+ * computed; answers never stand in memory together (html_cases.c). */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+#include "report/report_internal.h"
+
+/* Larger pages are slow to open; cases that do not fit are left out with a note. */
+enum { PAGE_BYTES = 64 * 1024 * 1024 };
+
+slm_report_options slm_report_options_default(void)
+{
+    return (slm_report_options){.colour = false, .columns = 80, .html_cases = 200};
+}
+
+static void put_percent(FILE *out, double share)
+{
+    char text[REPORT_NUMBER_BYTES];
+    report__escape(out, report__percent(share, text), 0);
+}
+
+static void put_tenths(FILE *out, double share)
+{
+    char text[REPORT_NUMBER_BYTES];
+    report__escape(out, report__percent_tenths(share, text), 0);
+}
+
+static void put_range(FILE *out, const slm_figure *figure)
+{
+    char range[REPORT_NUMBER_BYTES];
+    report__range(figure->interval.low, figure->interval.high, range);
+    if (!isnan(figure->value) && *range) fprintf(out, "<span class=\"ci\">%s</span>", range);
+}
+
+static void put_name(FILE *out, const char *name)
+{
+    fputs("<bdi>", out);
+    report__escape_line(out, name, 80);
+    fputs("</bdi>", out);
+}
+
+static void put_row_head(FILE *out, const report__group *group, size_t i)
+{
+    const report__row *row = &group->rows[i];
+    fprintf(out, "<tr%s><th scope=\"row\">",
+            i < group->model_count                          ? ""
+            : i == group->model_count && group->model_count ? " class=\"base first-base\""
+                                                            : " class=\"base\"");
+    if (!row->baseline && group->model_count > 1) report__svg_key(out, row->series);
+    put_name(out, row->name);
+    fputs("</th>", out);
+}
+
+/* ---- the head and at a glance -------------------------------------------------------------- */
+
+static void put_head(FILE *out, const report__summary *summary)
+{
+    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+          "<meta name=\"color-scheme\" content=\"light dark\">\n"
+          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+          "style-src 'unsafe-inline'\">\n<title>slm report",
+          out);
+    if (summary->count && summary->groups[0].model_count) {
+        fputs(": ", out);
+        report__escape_line(out, summary->groups[0].rows[0].name, 60);
+    }
+    fputs("</title>\n<style>\n", out);
+    fputs(report__style, out);
+    fputs("</style>\n</head>\n<body>\n<header class=\"top\">\n<p class=\"brand\">slm report</p>\n"
+          "<h1>On average, and at its worst</h1>\n",
+          out);
+    if (!summary->count) fputs("<p class=\"lede\">Nothing has been evaluated here yet.</p>\n", out);
+    fputs("<nav aria-label=\"Contents\"><ul>", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        if (summary->count > 1) {
+            fprintf(out, "<li><a href=\"#g%zu\">", g);
+            report__escape_line(out, summary->groups[g].judge, 40);
+            fputs("</a></li>", out);
+        }
+        if (summary->groups[g].has_measures && summary->count == 1)
+            fprintf(out, "<li><a href=\"#g%zu-b\">Behaviours</a></li>", g);
+        if (summary->count == 1) {
+            fprintf(out,
+                    "<li><a href=\"#g%zu-s\">Whole score</a></li><li><a href=\"#g%zu-a\">Answers"
+                    "</a></li>",
+                    g, g);
+        }
+        fprintf(out, "<li><a href=\"#g%zu-c\">Worst cases</a></li>", g);
+    }
+    fputs("<li><a href=\"#run\">What was run</a></li></ul></nav>\n</header>\n<main>\n", out);
+}
+
+/* "Above the best fixed reply: safe." and what is not. */
+static void put_above_floor(FILE *out, const report__row *row)
+{
+    for (int above = 1; above >= 0; above--) {
+        size_t listed = 0;
+        for (size_t m = 0; m < REPORT_MEASURES; m++) {
+            if (report__above_floor(row, m) != above) continue;
+            if (!listed) {
+                fprintf(out, "<p><span class=\"%s\">%s the best fixed reply:</span> ",
+                        above ? "good" : "bad", above ? "Above" : "Not above");
+            }
+            fprintf(out, "%s%s", listed ? ", " : "", report__measures[m].name);
+            listed++;
+        }
+        if (listed) fputs(".</p>", out);
+    }
+}
+
+static void put_glance(FILE *out, const report__group *group)
+{
+    if (!group->model_count) return;
+    fputs("<ul class=\"glance\">\n", out);
+    size_t shown = group->model_count < REPORT_SERIES ? group->model_count : REPORT_SERIES;
+    for (size_t i = 0; i < shown; i++) {
+        const report__row *row = &group->rows[i];
+        fputs("<li><strong>", out);
+        put_name(out, row->name);
+        fputs("</strong><p><span class=\"big\">", out);
+        put_percent(out, row->score.value);
+        fputs(isnan(row->score.value) ? "</span> mean score " : "%</span> mean score ", out);
+        put_range(out, &row->score);
+        if (group->k > 1 && !isnan(row->score_worst.value)) {
+            fputs("<br><span class=\"big\">", out);
+            put_percent(out, row->score_worst.value);
+            fprintf(out, "%%</span> at the worst of %zu ", group->k);
+            put_range(out, &row->score_worst);
+        }
+        fputs("</p>", out);
+        put_above_floor(out, row);
+        fputs("</li>\n", out);
+    }
+    fputs("</ul>\n", out);
+    if (shown < group->model_count) {
+        fprintf(out, "<p class=\"note\">%zu more in the tables.</p>\n", group->model_count - shown);
+    }
+}
+
+/* ---- behaviours ---------------------------------------------------------------------------- */
+
+static void put_measure_cell(FILE *out, const report__group *group, const report__row *row,
+                             size_t m)
+{
+    const report__measure *measure = &report__measures[m];
+    const slm_figure *mean = &row->mean[m], *worst = &row->worst[m];
+    int above = report__above_floor(row, m);
+    fprintf(out, "<td%s data-l=\"%s, %s\"><span>", above == 1 ? " class=\"up\"" : "", measure->name,
+            measure->where);
+    fputs("<span class=\"v\">", out);
+    put_percent(out, mean->value);
+    fputs(above == 0 ? "<abbr title=\"not above the floor\">°</abbr></span>" : "</span>", out);
+    put_range(out, mean);
+    if (row->arm->unscored && !isnan(mean->low)) {
+        char range[REPORT_NUMBER_BYTES];
+        fprintf(out, "<span class=\"w\">if unscored %s</span>",
+                report__range(mean->low, mean->high, range));
+    }
+    if (group->k > 1 && !row->is_fixed && !isnan(mean->value)) {
+        fprintf(out, "<span class=\"w\">worst of %zu <b>", group->k);
+        put_percent(out, worst->value);
+        fputs("</b> ", out);
+        put_range(out, worst);
+        fputs("</span>", out);
+    }
+    fputs("</span></td>", out);
+}
+
+static size_t cases_of(const report__group *group, size_t m)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        if (!isnan(group->rows[i].mean[m].value)) return group->rows[i].mean[m].cases;
+    }
+    return 0;
+}
+
+static void put_meanings(FILE *out, const report__group *group)
+{
+    if (group->model_count < group->count) {
+        fputs("<p class=\"note\">One fixed reply must not pass: a figure says something only where "
+              "it stands above the grey rows. <b>floor</b> is the best single reply, found on "
+              "other cases; <b>shuffled</b> the same answers against other cases’ checks; "
+              "<b>echo</b> the question repeated; <b>always-ask</b> and <b>never-ask</b> one "
+              "general reply each. ° marks what does not stand above the floor.</p>\n",
+              out);
+    }
+    fputs("<details class=\"more\"><summary>What the columns mean</summary><dl class=\"means\">",
+          out);
+    for (size_t m = 0; m < REPORT_MEASURES; m++) {
+        fprintf(out, "<dt>%s, %s</dt><dd>%s</dd>", report__measures[m].name,
+                report__measures[m].where, report__measures[m].meaning);
+    }
+    fputs("</dl></details>\n", out);
+}
+
+static void put_behaviours(FILE *out, const report__group *group, size_t g)
+{
+    if (!group->has_measures) return;
+    fprintf(out,
+            "<h3 id=\"g%zu-b\">Does it ask where facts are missing, and answer where they are "
+            "there?</h3>\n<p>Percent of answers that do, with the 95%% interval beside it",
+            g);
+    if (group->k > 1)
+        fprintf(out, "; below, how often the worst of %zu answers to a case does", group->k);
+    fputs(".</p>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"cards\"><thead><tr>"
+          "<td></td>",
+          out);
+    for (size_t m = 0; m < REPORT_MEASURES; m++) {
+        fprintf(out, "<th scope=\"col\">%s<small>%s<br>%zu %s</small></th>",
+                report__measures[m].name, report__measures[m].where, cases_of(group, m),
+                report__measures[m].is_twins ? "pairs" : "cases");
+    }
+    fputs("</tr></thead>\n<tbody>\n", out);
+    for (size_t i = 0; i < group->count; i++) {
+        put_row_head(out, group, i);
+        for (size_t m = 0; m < REPORT_MEASURES; m++)
+            put_measure_cell(out, group, &group->rows[i], m);
+        fputs("</tr>\n", out);
+    }
+    fputs("</tbody></table></div>\n", out);
+    put_meanings(out, group);
+    if (!group->model_count) return;
+    char wide_id[REPORT_NUMBER_BYTES], narrow_id[REPORT_NUMBER_BYTES];
+    snprintf(wide_id, sizeof wide_id, "g%zuw", g);
+    snprintf(narrow_id, sizeof narrow_id, "g%zun", g);
+    report__frame wide = {wide_id, 980, false}, narrow = {narrow_id, 340, true};
+    fputs("<figure>", out);
+    report__svg_behaviours(out, group, &wide);
+    report__svg_behaviours(out, group, &narrow);
+    fputs("<figcaption>Filled: the mean, with its 95% interval as a bar.", out);
+    if (group->k > 1) fprintf(out, " Ring: the worst of %zu.", group->k);
+    fputs(group->rows[0].floor ? " Dashed line: what the floor reaches.</figcaption></figure>\n"
+                               : "</figcaption></figure>\n",
+          out);
+}
+
+/* ---- the whole score ----------------------------------------------------------------------- */
+
+static void put_score_table(FILE *out, const report__group *group)
+{
+    fputs("<div class=\"scroll\" tabindex=\"0\"><table class=\"cards num\"><thead><tr><td></td>"
+          "<th scope=\"col\">mean score</th>",
+          out);
+    if (group->k > 1) fprintf(out, "<th scope=\"col\">worst of %zu</th>", group->k);
+    if (group->has_unscored) {
+        fputs("<th scope=\"col\">unscored taken as<small>none met – all met</small></th>", out);
+    }
+    fputs("</tr></thead>\n<tbody>\n", out);
+    for (size_t i = 0; i < group->count; i++) {
+        const report__row *row = &group->rows[i];
+        put_row_head(out, group, i);
+        fputs("<td data-l=\"mean score\"><span><span class=\"v\">", out);
+        put_tenths(out, row->score.value);
+        fputs("</span>", out);
+        put_range(out, &row->score);
+        fputs("</span></td>", out);
+        if (group->k > 1) {
+            fprintf(out, "<td data-l=\"worst of %zu\"><span><span class=\"v\">", group->k);
+            put_tenths(out, row->score_worst.value);
+            fputs("</span>", out);
+            put_range(out, &row->score_worst);
+            fputs("</span></td>", out);
+        }
+        if (group->has_unscored) {
+            bool told = row->arm->unscored && !isnan(row->score.low);
+            fprintf(out, "<td%s data-l=\"none met – all met\"><span>",
+                    told ? "" : " class=\"none\"");
+            if (told) {
+                put_tenths(out, row->score.low);
+                fputs(" – ", out);
+                put_tenths(out, row->score.high);
+            }
+            fputs("</span></td>", out);
+        }
+        fputs("</tr>\n", out);
+    }
+    fputs("</tbody></table></div>\n", out);
+}
+
+static void put_curve_table(FILE *out, const report__group *group)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->rows[i].max_k > longest) longest = group->rows[i].max_k;
+    }
+    if (longest < 2) return;
+    fputs("<details class=\"more\"><summary>The figure’s numbers</summary><div class=\"scroll\" "
+          "tabindex=\"0\"><table class=\"num curve\"><thead><tr><th scope=\"col\">worst of</th>",
+          out);
+    for (size_t k = 1; k <= longest; k++)
+        fprintf(out, "<th scope=\"col\">%zu</th>", k);
+    fputs("</tr></thead>\n<tbody>\n", out);
+    for (size_t i = 0; i < group->count; i++) {
+        const report__row *row = &group->rows[i];
+        put_row_head(out, group, i);
+        for (size_t k = 0; k < longest; k++) {
+            const slm_figure *figure = k < row->max_k                ? &row->curve[k]
+                                       : row->is_fixed && row->max_k ? &row->score
+                                                                     : NULL;
+            fputs("<td>", out);
+            put_tenths(out, figure ? figure->value : NAN);
+            if (figure && k < row->max_k) put_range(out, figure);
+            fputs("</td>", out);
+        }
+        fputs("</tr>\n", out);
+    }
+    fputs("</tbody></table></div></details>\n", out);
+}
+
+static void put_scores(FILE *out, const report__group *group, size_t g)
+{
+    fprintf(out,
+            "<h3 id=\"g%zu-s\">Whole score</h3>\n<p>Points met over points to be had, mean of "
+            "the cases’ means, in percent; judged by ",
+            g);
+    report__escape_line(out, group->judge, 80);
+    fputs(". A user meets one answer, not the mean: the score of the worst of k answers tells how "
+          "far it may fall.</p>\n",
+          out);
+    if (group->model_count) {
+        char wide_id[REPORT_NUMBER_BYTES], narrow_id[REPORT_NUMBER_BYTES];
+        snprintf(wide_id, sizeof wide_id, "g%zuw", g);
+        snprintf(narrow_id, sizeof narrow_id, "g%zun", g);
+        report__frame wide = {wide_id, 880, false}, narrow = {narrow_id, 340, true};
+        fputs("<figure>", out);
+        report__svg_curves(out, group, &wide);
+        report__svg_curves(out, group, &narrow);
+        fputs("<figcaption>Lines: expected score of the worst of k answers drawn from those given. "
+              "Bands: 95% interval, cases resampled by family.",
+              out);
+        if (group->model_count > REPORT_SERIES) {
+            fprintf(out, " The best %d are coloured.", REPORT_SERIES);
+        }
+        fputs("</figcaption></figure>\n", out);
+    }
+    put_score_table(out, group);
+    put_curve_table(out, group);
+}
+
+static void put_counts(FILE *out, const report__group *group, size_t g)
+{
+    static const char *const heads[] = {"samples", "unscored",    "refused",       "empty",
+                                        "cut off", "tokens read", "tokens written"};
+    fprintf(out,
+            "<h3 id=\"g%zu-a\">Answers</h3>\n<p>Refused, empty and cut-off answers are graded as "
+            "they stand. Unscored: the judge failed, which is no verdict on the answer.</p>\n"
+            "<div class=\"scroll\" tabindex=\"0\"><table class=\"cards num\"><thead><tr><td></td>",
+            g);
+    for (size_t h = 0; h < sizeof heads / sizeof heads[0]; h++)
+        fprintf(out, "<th scope=\"col\">%s</th>", heads[h]);
+    fputs("</tr></thead>\n<tbody>\n", out);
+    for (size_t i = 0; i < group->count; i++) {
+        const slm_arm *arm = group->rows[i].arm;
+        const int64_t values[] = {(int64_t)arm->samples, (int64_t)arm->unscored,
+                                  (int64_t)arm->refused, (int64_t)arm->empty,
+                                  (int64_t)arm->cut_off, arm->prompt_tokens,
+                                  arm->reply_tokens};
+        put_row_head(out, group, i);
+        for (size_t h = 0; h < sizeof heads / sizeof heads[0]; h++) {
+            char text[REPORT_NUMBER_BYTES];
+            bool told = h < 5 || values[h] > 0;
+            bool bad = h > 0 && h < 5 && values[h] > 0 && !group->rows[i].baseline;
+            fprintf(out, "<td data-l=\"%s\"%s>%s</td>", heads[h], bad ? " class=\"warn\"" : "",
+                    told ? report__count(values[h], text) : "-");
+        }
+        fputs("</tr>\n", out);
+    }
+    fputs("</tbody></table></div>\n", out);
+}
+
+/* ---- what was run -------------------------------------------------------------------------- */
+
+static void put_pair(FILE *out, const char *key, const char *value, bool is_hash)
+{
+    if (!value || !*value) return;
+    fputs("<dt>", out);
+    report__escape_line(out, key, 40);
+    fprintf(out, "</dt><dd dir=\"auto\"%s>", is_hash ? " class=\"hash\"" : "");
+    if (report__escape(out, value, 20000)) fputs(" … (cut here)", out);
+    fputs("</dd>", out);
+}
+
+/* The members of a JSON object as pairs; anything else as it stands. */
+static void put_json_pairs(FILE *out, const char *key, const char *json)
+{
+    json_t *object = json ? json_loads(json, JSON_DECODE_ANY, NULL) : NULL;
+    if (!json_is_object(object)) {
+        put_pair(out, key, json, false);
+        json_decref(object);
+        return;
+    }
+    const char *name;
+    json_t *value;
+    json_object_foreach(object, name, value)
+    {
+        if (json_is_string(value)) {
+            put_pair(out, name, json_string_value(value), false);
+        } else if (!json_is_null(value)) {
+            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+            put_pair(out, name, text, false);
+            free(text);
+        }
+    }
+    json_decref(object);
+}
+
+static void put_runs(FILE *out, const report__summary *summary, const slm_report_options *options)
+{
+    fputs("<h2 id=\"run\">What was run</h2>\n", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        const report__group *group = &summary->groups[g];
+        fputs("<h3>", out);
+        report__escape_line(out, group->judge, 80);
+        fputs("</h3>\n<dl class=\"means\">", out);
+        put_pair(out, "judge", group->rows[0].arm->judge_hash, true);
+        put_pair(out, "cases", group->cases_sha256, true);
+        put_json_pairs(out, "coverage", group->rows[0].arm->coverage_json);
+        fputs("</dl>\n", out);
+        for (size_t i = 0; i < group->count; i++) {
+            const report__row *row = &group->rows[i];
+            const slm_run *run = &row->arm->run;
+            char seed[REPORT_NUMBER_BYTES];
+            snprintf(seed, sizeof seed, "%lld", (long long)run->seed);
+            fputs("<details class=\"run\"><summary><span>", out);
+            put_name(out, row->name);
+            fputs("</span><span class=\"hash soft\">", out);
+            report__escape_line(out, run->hash, 13);
+            fputs("</span></summary><div class=\"in\"><dl class=\"means\">", out);
+            put_pair(out, "run", run->hash, true);
+            put_pair(out, "kind", run->kind, false);
+            put_pair(out, "model", run->model_identity, true);
+            put_pair(out, "system text",
+                     run->system_text && *run->system_text ? run->system_text : "(none was sent)",
+                     false);
+            put_pair(out, "seed", seed, false);
+            put_json_pairs(out, "sampling", run->sampling_json);
+            put_json_pairs(out, "details", run->details_json);
+            fputs("</dl></div></details>\n", out);
+        }
+    }
+    if (options && options->version) {
+        fputs("<p class=\"note\">Made by slm ", out);
+        report__escape_line(out, options->version, 40);
+        fputs(". Intervals: 95%, bootstrap over families of cases, rollouts never resampled; where "
+              "all are 0 or all are 1, the exact binomial bound.</p>\n",
+              out);
+    }
+}
+
+slm_status slm_report_html(slm_store *store, const slm_results *results,
+                           const slm_report_options *options, FILE *out, slm_error *err)
+{
+    slm_report_options defaults = slm_report_options_default();
+    if (!options) options = &defaults;
+    report__summary summary;
+    slm_status status = SLM_OK;
+    size_t budget_bytes = PAGE_BYTES;
+    report__summarise(results, REPORT_ALL, &summary);
+    put_head(out, &summary);
+    for (size_t g = 0; g < summary.count; g++) {
+        const report__group *group = &summary.groups[g];
+        fprintf(out, "<section id=\"g%zu\"><h2>%zu cases, judged by ", g, group->cases);
+        report__escape_line(out, group->judge, 80);
+        fputs("</h2>\n", out);
+        put_glance(out, group);
+        put_behaviours(out, group, g);
+        put_scores(out, group, g);
+        put_counts(out, group, g);
+        SLM_TRY_OUT(report__html_fixed_replies(out, store, group, err));
+        fprintf(out, "<h3 id=\"g%zu-c\">Worst cases first</h3>\n", g);
+        SLM_TRY_OUT(report__html_cases(out, store, results, group, options->html_cases,
+                                       &budget_bytes, err));
+        fputs("</section>\n", out);
+    }
+    put_runs(out, &summary, options);
+    fputs("</main>\n<footer>Model answers are quoted as they came. This page holds no script and "
+          "asks no network for anything.</footer>\n</body>\n</html>\n",
+          out);
+    if (fflush(out) != 0 || ferror(out)) {
+        status = slm_error_set(err, SLM_ERR_IO, "writing the report: %s; is the disk full?",
+                               strerror(errno));
+    }
+out:
+    report__summary_free(&summary);
+    return status;
+}
