@@ -182,11 +182,12 @@ static void test_narrow_cache(void **state)
     open_fixture(&f, NULL, 2, SLM_BF16, &o);
     uint64_t page = slm_kv_page_bytes(slm_model_kv_shape(f.model));
     close_fixture(&f);
-    o.cache_bytes = 6 * page; /* 200 + 40 tokens: 4 pages of prompt and 2 of its own */
+    o.cache_bytes =
+        5 * page; /* 239 positions: 4 pages of prompt, and 1 of its own beside 3 shared */
     run_with(NULL, 2, SLM_BF16, o, &narrow);
     assert_same(&base, &narrow);
     free_results(&narrow);
-    o.cache_bytes = 5 * page;
+    o.cache_bytes = 4 * page;
     open_fixture(&f, NULL, 2, SLM_BF16, &o);
     slm_token prompt[200];
     slm_generate r = make_request(6, prompt);
