@@ -344,6 +344,11 @@ slm_engine *slm_open_engine(slm_chat *chat)
     return chat->class == &local_class ? ((local_chat *)chat)->engine : NULL;
 }
 
+const slm_device *slm_open_device(const slm_chat *chat)
+{
+    return chat->class == &local_class ? ((const local_chat *)chat)->device : NULL;
+}
+
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat)
 {
     return chat->class == &local_class ? ((const local_chat *)chat)->tokenizer : NULL;

@@ -34,6 +34,8 @@ slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error 
 
 /* The engine behind a local chat, for info, bench and checks; NULL if it is not local. */
 slm_engine *slm_open_engine(slm_chat *chat);
+/* The device that a local chat computes on; NULL if it is not local. */
+const slm_device *slm_open_device(const slm_chat *chat);
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat);
 
 #endif
