@@ -79,13 +79,27 @@ double slm_best_at_k(double *scores, size_t n, size_t k);
 
 /* ---- what the report is made of ------------------------------------------------------------ */
 
+/* What one rollout got from one judge. */
+typedef struct slm_rollout_scores {
+    int64_t rollout;
+    bool has_score;
+    double score, low, high;
+    /* By slm_behaviour: 1 right (its covered criteria are met, those with negative points are not),
+     * 0 wrong, -1 a criterion that decides is unscored, -2 none is covered. */
+    int8_t behaviours[SLM_BEHAVIOUR_ACT + 1];
+} slm_rollout_scores;
+
 typedef struct slm_case_scores {
     const char *case_id, *family;
     size_t position;
-    double *scores; /* of the graded rollouts with a score */
+    size_t family_index; /* 0 to the arm's family_count - 1 */
+    const slm_case *c;   /* NULL: the database has scores of it, but not the case itself */
+    double *scores; /* of the graded rollouts with a score, in the order of rollouts */
     size_t count;
     size_t samples; /* all rollouts that are there, scored or not */
-    double low_sum, high_sum; /* sums over all samples of the bounds, for the bounded mean */
+    double low_sum, high_sum; /* sums of the bounds over `rollouts`, for the bounded mean */
+    slm_rollout_scores *rollouts; /* those that the judge was given, in order */
+    size_t rollout_count;
 } slm_case_scores;
 
 /* One arm under one judge; a "measure" of NULL is the whole score, else only criteria of one
@@ -93,8 +107,9 @@ typedef struct slm_case_scores {
 typedef struct slm_arm {
     slm_run run;
     const char *judge_hash, *judge_name, *coverage_json;
-    slm_case_scores *cases;
+    slm_case_scores *cases; /* in the order of their set; imported ones by id */
     size_t case_count;
+    size_t family_count;
     size_t samples, scored, unscored, refused, empty, cut_off;
     int64_t reply_tokens, prompt_tokens;
 } slm_arm;
@@ -109,7 +124,8 @@ typedef struct slm_results {
 slm_status slm_results_load(slm_store *store, slm_arena *arena, slm_results *out, slm_error *err);
 
 /* A figure with its 95% interval: bootstrap over families (rollouts are never resampled); where
- * every value is 0 or every value is 1, the exact binomial bound over families. */
+ * every value is 0 or every value is 1, the exact binomial bound over families. One family alone
+ * with another value says nothing about others: the interval is NaN. */
 typedef struct slm_figure {
     double value; /* NaN: nothing to measure */
     slm_interval interval;
@@ -140,11 +156,15 @@ size_t slm_arm_max_k(const slm_arm *arm);
 /* ---- import and export --------------------------------------------------------------------- */
 
 /* simple-evals `_allresults.json`, or CSV with a header `model,case,rollout,score`: runs of kind
- * "imported" with gradings by the judge "imported". The format is told from the content. */
+ * "imported" with gradings by the judge "imported". The format is told from the content; `name`
+ * (may be NULL) names the model of a file that holds one. Importing a CSV again changes nothing; a
+ * score that differs from a stored one is an error. A further `_allresults.json` of the same name
+ * adds rollouts; the same file again adds nothing. All or nothing of a file is imported. */
 slm_status slm_eval_import(slm_store *store, const char *path, const char *name, slm_log *log,
                            slm_error *err);
-/* The database's content but timings, as JSON Lines in key order (one object a row, "table" first):
- * what two equal evaluations have equal. */
+/* The database's content as JSON Lines in key order (one object a row, "table" first): what two
+ * equal evaluations have equal. Timings and a run's details are left out: they tell how it went, not
+ * what came out. */
 slm_status slm_eval_export(slm_store *store, FILE *out, slm_error *err);
 
 #endif
