@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "open/open.h"
+#include "engine/engine.h"
 
 static void fail(const slm_error *err)
 {
@@ -32,15 +32,25 @@ static size_t read_ids(char *line, slm_tokens *out)
 int main(int argc, char **argv)
 {
     slm_error err = {0};
-    slm_chat *chat = NULL;
+    slm_device *device = NULL;
+    slm_tensors *file = NULL;
+    slm_model *model = NULL;
+    slm_tokenizer *tokenizer = NULL;
+    slm_engine *engine = NULL;
     if (argc != 6) {
         fprintf(stderr, "usage: dump_logits MODEL f32|bf16 KERNELS IDS OUT\n");
         return 2;
     }
-    slm_open_options options = {.dtype = argv[2], .kernels = argv[3][0] ? argv[3] : NULL};
-    if (slm_open_chat(argv[1], &options, &chat, &err) != SLM_OK) fail(&err);
-    slm_engine *engine = slm_open_engine(chat);
-    size_t vocabulary = slm_tokenizer_size(slm_open_chat_tokenizer(chat));
+    const slm_device_options device_options = {.kernels = argv[3][0] ? argv[3] : NULL};
+    const slm_model_options options = {.dtype = strcmp(argv[2], "f32") == 0 ? SLM_F32 : SLM_BF16};
+    const slm_engine_options engine_options = slm_engine_options_default();
+    if (slm_device_open(&device_options, &device, &err) != SLM_OK ||
+        slm_tensors_open(argv[1], &file, &err) != SLM_OK ||
+        slm_model_load(device, file, &options, &model, &err) != SLM_OK ||
+        slm_tokenizer_from_gguf(file, &tokenizer, &err) != SLM_OK ||
+        slm_engine_new(model, tokenizer, &engine_options, &engine, &err) != SLM_OK)
+        fail(&err);
+    size_t vocabulary = (size_t)slm_model_get_config(model)->vocabulary;
     FILE *in = fopen(argv[4], "r"), *out = fopen(argv[5], "wb");
     if (!in || !out) {
         perror("dump_logits");
@@ -64,6 +74,10 @@ int main(int argc, char **argv)
     slm_tokens_free(&ids);
     fclose(in);
     int status = fclose(out) != 0;
-    slm_chat_free(chat);
+    slm_engine_free(engine);
+    slm_tokenizer_free(tokenizer);
+    slm_model_free(model);
+    slm_tensors_close(file);
+    slm_device_close(device);
     return status;
 }
