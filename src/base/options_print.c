@@ -356,6 +356,49 @@ void slm_options_print_man(const slm_command *const *commands, const char *versi
         out);
 }
 
+/* Of a command of two words ("eval import") the second; NULL for a command of one. */
+static const char *second_word(const slm_command *command)
+{
+    const char *blank = strchr(command->name, ' ');
+    return blank != NULL ? blank + 1 : NULL;
+}
+
+/* A command's name as a pattern of a shell's `case`. */
+static void print_case_name(const slm_command *command, FILE *out)
+{
+    fprintf(out, second_word(command) != NULL ? "'%s'" : "%s", command->name);
+}
+
+/* The names of one word, a blank behind each. */
+static void print_first_words(const slm_command *const *commands, FILE *out)
+{
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        if (second_word(commands[i]) == NULL) fprintf(out, "%s ", commands[i]->name);
+    }
+}
+
+/* Branches of a `case` on both words together: `then` runs for a command of two. */
+static void print_pairs(const slm_command *const *commands, const char *then, FILE *out)
+{
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        if (second_word(commands[i]) == NULL) continue;
+        fprintf(out, "    '%s') %s ;;\n", commands[i]->name, then);
+    }
+}
+
+/* Branches of a `case` on the first word, one for each second word it may have: `before`, the word,
+ * `after`, which lets the next branch be tried too. */
+static void print_seconds(const slm_command *const *commands, const char *before, const char *after,
+                          FILE *out)
+{
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const char *second = second_word(commands[i]);
+        if (second == NULL) continue;
+        int first_len = (int)(second - 1 - commands[i]->name);
+        fprintf(out, "        %.*s) %s%s%s\n", first_len, commands[i]->name, before, second, after);
+    }
+}
+
 /* Whether completion should offer files for the row's value. */
 static bool takes_file(const slm_option *row)
 {
@@ -431,11 +474,25 @@ void slm_options_print_bash(const slm_command *const *commands, FILE *out)
           "        compopt +o default\n"
           "        mapfile -t COMPREPLY < <(compgen -W '",
           out);
-    for (size_t i = 0; commands[i] != NULL; i++)
-        fprintf(out, "%s ", commands[i]->name);
+    print_first_words(commands, out);
     fputs("--help --version' -- \"$current\")\n"
           "        return\n"
           "    fi\n"
+          "    if ((COMP_CWORD == 2)) && [[ $current != -* ]]; then\n"
+          "        case $command in\n",
+          out);
+    print_seconds(commands, "words+=' ", "' ;;&", out);
+    fputs("        esac\n"
+          "        if [[ $words ]]; then\n"
+          "            mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\"\n"
+          "                compgen -f -- \"$current\")\n"
+          "            return\n"
+          "        fi\n"
+          "    fi\n"
+          "    ((COMP_CWORD > 2)) && case \"$command ${COMP_WORDS[2]}\" in\n",
+          out);
+    print_pairs(commands, "command+=\" ${COMP_WORDS[2]}\"", out);
+    fputs("    esac\n"
           "    case \"$command $before\" in\n",
           out);
     for (size_t i = 0; commands[i] != NULL; i++)
@@ -446,7 +503,9 @@ void slm_options_print_bash(const slm_command *const *commands, FILE *out)
           out);
     for (size_t i = 0; commands[i] != NULL; i++) {
         layout l = layout_new(commands[i]);
-        fprintf(out, "        %s) words='", commands[i]->name);
+        fputs("        ", out);
+        print_case_name(commands[i], out);
+        fputs(") words='", out);
         print_bash_names(&l, out);
         fputs("' ;;\n", out);
         layout_free(&l);
@@ -525,6 +584,7 @@ void slm_options_print_zsh(const slm_command *const *commands, FILE *out)
           "        local -a commands=(\n",
           out);
     for (size_t i = 0; commands[i] != NULL; i++) {
+        if (second_word(commands[i]) != NULL) continue;
         fputs("            '", out);
         print_zsh(commands[i]->name, ":\\", out);
         fputc(':', out);
@@ -534,11 +594,24 @@ void slm_options_print_zsh(const slm_command *const *commands, FILE *out)
     fputs("        )\n"
           "        _describe -t commands 'slm command' commands ;;\n"
           "    argument)\n"
-          "        case $words[1] in\n",
+          "        local command=$words[1]\n"
+          "        if ((CURRENT == 2)); then\n"
+          "            case $command in\n",
+          out);
+    print_seconds(commands, "compadd -- ", " ;|", out);
+    fputs("            esac\n"
+          "        fi\n"
+          "        ((CURRENT > 2)) && case \"$words[1] $words[2]\" in\n",
+          out);
+    print_pairs(commands, "command+=\" $words[2]\"; shift words; ((CURRENT--))", out);
+    fputs("        esac\n"
+          "        case $command in\n",
           out);
     for (size_t i = 0; commands[i] != NULL; i++) {
         layout l = layout_new(commands[i]);
-        fprintf(out, "        %s)\n            _arguments -s -S \\\n", commands[i]->name);
+        fputs("        ", out);
+        print_case_name(commands[i], out);
+        fputs(")\n            _arguments -s -S \\\n", out);
         for (size_t j = 0; j < l.count; j++)
             print_zsh_row(l.rows[j].row, out);
         fputs("                '*:file:_files' ;;\n", out);

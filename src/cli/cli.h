@@ -1,0 +1,95 @@
+/* cli.h: what the commands share: the program's handle, the options that several of them take, and
+ * how an error becomes an exit status. Only the files of this folder include it. */
+#ifndef SLM_CLI_H
+#define SLM_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "open/open.h"
+#include "provider/chat.h"
+
+/* Exit statuses (DESIGN section 1). */
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_WRONG_USE = 2 };
+
+/* The one thing that lives as long as the program. Given to every command as its context. */
+typedef struct cli_app {
+    slm_log log;
+    slm_arena arena; /* options and arguments */
+    bool colour;     /* stdout is a terminal and NO_COLOR is not set */
+    size_t columns;  /* of the terminal on stdout; 0: none, or not told */
+} cli_app;
+
+/* What several commands take. Every command's options struct begins with one, so that the tables
+ * below can point into it; a command lists only the tables whose options it honours. */
+typedef struct cli_shared {
+    /* cli_common_options */
+    bool quiet, verbose;
+    /* cli_json_option */
+    bool json;
+    /* cli_sampling_options */
+    double temperature, top_p, min_p, presence_penalty, frequency_penalty, repetition_penalty;
+    int64_t top_k, max_tokens, seed;
+    slm_option_list stop;
+    /* cli_machine_options */
+    int64_t threads, batch, context;
+    uint64_t memory;
+    const char *dtype, *kernels, *device, *template_name;
+    bool prefix_sharing;
+} cli_shared;
+
+extern const slm_option cli_common_options[];
+extern const slm_option cli_json_options[];
+extern const slm_option cli_sampling_options[];
+extern const slm_option cli_machine_options[];
+
+extern const char cli_default_system_text[]; /* "You are a helpful assistant." */
+
+/* Ended by NULL; in the order of `slm --help`. */
+extern const slm_command *const cli_commands[];
+extern const slm_command cli_command_info, cli_command_tokenize, cli_command_chat, cli_command_eval,
+    cli_command_eval_import, cli_command_eval_export, cli_command_report, cli_command_help,
+    cli_command_version, cli_command_man, cli_command_completion;
+
+/* The list of commands, as `slm --help` prints it. */
+void cli__print_overview(FILE *out);
+/* The command that the words name ("eval", "import": both words), or NULL; *words is how many words
+ * its name has. */
+const slm_command *cli__find_command(const char *const *words, size_t count, size_t *used);
+/* Say that there is no such command, and the nearest one there is. Returns CLI_WRONG_USE. */
+int cli__unknown_command(cli_app *app, const char *word);
+
+/* Print the error; 2 for wrong use, 1 for everything else. */
+int cli__fail(cli_app *app, const slm_error *error);
+
+slm_chat_sampling cli__sampling(const cli_shared *shared);
+slm_open_options cli__open_options(const cli_shared *shared);
+
+/* TEXT, or @FILE for the file's content without its last newline (@- is stdin), in the arena. */
+slm_status cli__text_or_file(cli_app *app, const char *argument, const char **out, slm_error *err);
+
+/* Where a command's one result goes: stdout for NULL and "-", else an atomically written file. */
+typedef struct cli_output {
+    FILE *stream;
+    slm_file_writer *writer; /* NULL: stdout */
+    const char *path;
+} cli_output;
+slm_status cli__output_open(const char *path, cli_output *out, slm_error *err);
+/* Make it final and say on the log where it is. */
+slm_status cli__output_commit(cli_output *output, slm_log *log, slm_error *err);
+void cli__output_abort(cli_output *output); /* does nothing after a commit */
+
+/* "93.8 MiB" into text. */
+void cli__bytes_text(uint64_t bytes, char text[32]);
+
+/* SIGINT and SIGTERM set *cli_interrupted instead of ending the program. `once`: the second SIGINT
+ * ends it at once; else every one only sets the flag. */
+extern volatile bool cli_interrupted;
+void cli__catch_interrupts(bool once);
+
+#endif

@@ -1,0 +1,282 @@
+/* cmd_info.c: `slm info`: what a model file holds and what running it will take.
+ *
+ * Reads the file's header and metadata, never its weights. Memory is counted the way model and
+ * engine allocate it: weights in the dtype asked for, the KV cache by pages of 64 positions for
+ * `batch` sequences of `ctx` tokens up to the cache's limit, and the scratch of one forward.
+ *
+ * A file of an architecture or with a tokenizer that this build cannot run is still described: what
+ * is missing is said in its place. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include "engine/engine.h"
+#include "kernel/kernel.h"
+#include "model/model.h"
+#include "tensor/tensor.h"
+#include "text/text.h"
+
+typedef struct info_options {
+    cli_shared shared;
+    bool tensors;
+} info_options;
+
+/* What the command found out. Texts are borrowed from the open file or from `problems`. */
+typedef struct info_facts {
+    slm_tensors *file;
+    slm_tokenizer *tokenizer;
+    const slm_template *tmpl;
+    slm_model_config config;
+    bool has_config;
+    slm_error config_error, tokenizer_error, template_error;
+    size_t dtype_tensors[SLM_DTYPE_COUNT];
+    uint64_t dtype_bytes[SLM_DTYPE_COUNT];
+    uint64_t numbers; /* in all tensors */
+    slm_dtype dtype;
+    int64_t context, batch;
+    uint64_t weight_bytes, cache_bytes, scratch_bytes;
+} info_facts;
+
+static void count_tensors(info_facts *facts)
+{
+    for (size_t i = 0; i < slm_tensors_count(facts->file); i++) {
+        const slm_tensor *tensor = slm_tensors_at(facts->file, i);
+        facts->dtype_tensors[tensor->dtype]++;
+        facts->dtype_bytes[tensor->dtype] += tensor->bytes;
+        facts->numbers += tensor->bytes / slm_dtype_block_bytes(tensor->dtype) *
+                          slm_dtype_block_items(tensor->dtype);
+    }
+}
+
+static void count_memory(info_facts *facts, const cli_shared *shared)
+{
+    const slm_model_config *config = &facts->config;
+    slm_engine_options engine = slm_engine_options_default();
+    facts->dtype = strcmp(shared->dtype, "f32") == 0 ? SLM_F32 : SLM_BF16;
+    facts->context = shared->context > 0 ? shared->context : config->context;
+    facts->batch = shared->batch > 0 ? shared->batch : engine.batch;
+    facts->weight_bytes = slm_model_config_parameters(config) * (facts->dtype == SLM_F32 ? 4u : 2u);
+    slm_kv_shape shape = {.layers = config->layers,
+                          .kv_heads = config->kv_heads,
+                          .head_dim = config->head_dim,
+                          .dtype = facts->dtype};
+    uint64_t pages = ((uint64_t)facts->context + SLM_PAGE_TOKENS - 1) / SLM_PAGE_TOKENS;
+    uint64_t sequence = pages * slm_kv_page_bytes(&shape);
+    uint64_t limit = (uint64_t)512 << 20; /* the engine's own, but one sequence at least */
+    if (limit < sequence) limit = sequence;
+    facts->cache_bytes = sequence * (uint64_t)facts->batch;
+    if (facts->cache_bytes > limit) facts->cache_bytes = limit;
+    if (shared->memory > 0) facts->cache_bytes = shared->memory;
+    facts->scratch_bytes =
+        slm_forward_bytes(config, (size_t)(facts->batch + engine.chunk), (size_t)facts->batch);
+}
+
+static slm_status gather_facts(const char *model, const cli_shared *shared, info_facts *facts,
+                               slm_error *err)
+{
+    SLM_TRY(slm_tensors_open(model, &facts->file, err));
+    count_tensors(facts);
+    facts->has_config =
+        slm_model_config_read(facts->file, &facts->config, &facts->config_error) == SLM_OK;
+    if (facts->has_config) count_memory(facts, shared);
+    slm_tokenizer_from_gguf(facts->file, &facts->tokenizer, &facts->tokenizer_error);
+    const char *jinja = NULL;
+    if (shared->template_name != NULL) {
+        facts->tmpl = slm_template_find(shared->template_name);
+        if (facts->tmpl == NULL) {
+            return slm_error_set(err, SLM_ERR_INVALID, "--template %s: there are %s",
+                                 shared->template_name, slm_template_names());
+        }
+    } else if (slm_meta_string(facts->file, "tokenizer.chat_template", true, &jinja,
+                               &facts->template_error) == SLM_OK) {
+        slm_template_detect(jinja, &facts->tmpl, &facts->template_error);
+    }
+    return SLM_OK;
+}
+
+static void shape_text(const slm_tensor *tensor, slm_buffer *out)
+{
+    slm_buffer_truncate(out, 0);
+    slm_buffer_append_char(out, '[');
+    for (int d = 0; d < tensor->dims; d++) {
+        slm_buffer_printf(out, d == 0 ? "%" PRIu64 : ", %" PRIu64, tensor->shape[d]);
+    }
+    slm_buffer_append_char(out, ']');
+}
+
+static void print_text(const info_facts *facts, bool tensors)
+{
+    char bytes[32];
+    cli__bytes_text(slm_tensors_file_bytes(facts->file), bytes);
+    printf("file          %s\n", slm_tensors_path(facts->file));
+    printf("format        %s, %s, %zu tensors\n", slm_tensors_format(facts->file), bytes,
+           slm_tensors_count(facts->file));
+    const slm_model_config *config = &facts->config;
+    if (facts->has_config) {
+        printf("architecture  %s, %.1f million parameters\n", config->architecture,
+               (double)slm_model_config_parameters(config) / 1e6);
+        printf("layers        %d of width %d, feed-forward %d\n", config->layers, config->embedding,
+               config->feed_forward);
+        printf("attention     %d heads of %d, %d for keys and values\n", config->heads,
+               config->head_dim, config->kv_heads);
+        printf("vocabulary    %d, head %s\n", config->vocabulary,
+               config->tied_head ? "tied to the embedding" : "of its own");
+        printf("context       %d tokens, rope base %g\n", config->context, config->rope_base);
+    } else {
+        printf("architecture  cannot be run: %s\n", facts->config_error.message);
+    }
+    printf("weights      ");
+    const char *separator = " ";
+    for (int d = 0; d < SLM_DTYPE_COUNT; d++) {
+        if (facts->dtype_tensors[d] == 0) continue;
+        cli__bytes_text(facts->dtype_bytes[d], bytes);
+        printf("%s%zu %s (%s)", separator, facts->dtype_tensors[d], slm_dtype_name((slm_dtype)d),
+               bytes);
+        separator = ", ";
+    }
+    printf("\ntokenizer     %s\n", facts->tokenizer != NULL
+                                       ? slm_tokenizer_description(facts->tokenizer)
+                                       : facts->tokenizer_error.message);
+    printf("template      %s\n",
+           facts->tmpl != NULL ? slm_template_name(facts->tmpl) : facts->template_error.message);
+    if (facts->has_config) {
+        char weights[32], cache[32], scratch[32];
+        cli__bytes_text(facts->weight_bytes, weights);
+        cli__bytes_text(facts->cache_bytes, cache);
+        cli__bytes_text(facts->scratch_bytes, scratch);
+        cli__bytes_text(facts->weight_bytes + facts->cache_bytes + facts->scratch_bytes, bytes);
+        printf("memory        %s: weights %s as %s, cache %s (--ctx %" PRId64 " --batch %" PRId64
+               "), scratch %s\n",
+               bytes, weights, slm_dtype_name(facts->dtype), cache, facts->context, facts->batch,
+               scratch);
+    }
+    if (!tensors) return;
+    slm_buffer shape = {0};
+    putchar('\n');
+    for (size_t i = 0; i < slm_tensors_count(facts->file); i++) {
+        const slm_tensor *tensor = slm_tensors_at(facts->file, i);
+        shape_text(tensor, &shape);
+        printf("%-32s %-5s %s\n", tensor->name, slm_dtype_name(tensor->dtype), shape.data);
+    }
+    slm_buffer_free(&shape);
+}
+
+static json_t *config_json(const slm_model_config *config)
+{
+    return json_pack(
+        "{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:b}", "architecture",
+        config->architecture, "parameters", (json_int_t)slm_model_config_parameters(config),
+        "layers", config->layers, "heads", config->heads, "kv_heads", config->kv_heads, "head_dim",
+        config->head_dim, "embedding", config->embedding, "feed_forward", config->feed_forward,
+        "vocabulary", config->vocabulary, "context", config->context, "rope_base",
+        config->rope_base, "norm_eps", config->norm_eps, "tied_head", config->tied_head);
+}
+
+static json_t *tokenizer_json(const info_facts *facts)
+{
+    if (facts->tokenizer == NULL)
+        return json_pack("{s:s}", "error", facts->tokenizer_error.message);
+    return json_pack(
+        "{s:s, s:I, s:i, s:i}", "description", slm_tokenizer_description(facts->tokenizer), "size",
+        (json_int_t)slm_tokenizer_size(facts->tokenizer), "bos",
+        (int)slm_tokenizer_bos(facts->tokenizer), "eos", (int)slm_tokenizer_eos(facts->tokenizer));
+}
+
+static json_t *tensors_json(const slm_tensors *file)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < slm_tensors_count(file); i++) {
+        const slm_tensor *tensor = slm_tensors_at(file, i);
+        json_t *shape = json_array();
+        for (int d = 0; d < tensor->dims; d++) {
+            json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
+        }
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:I}", "name", tensor->name, "dtype",
+                                              slm_dtype_name(tensor->dtype), "shape", shape,
+                                              "bytes", (json_int_t)tensor->bytes));
+    }
+    return list;
+}
+
+static void print_json(const info_facts *facts, bool tensors)
+{
+    json_t *root = json_pack("{s:s, s:s, s:I, s:I}", "file", slm_tensors_path(facts->file),
+                             "format", slm_tensors_format(facts->file), "file_bytes",
+                             (json_int_t)slm_tensors_file_bytes(facts->file), "numbers",
+                             (json_int_t)facts->numbers);
+    json_t *dtypes = json_object();
+    for (int d = 0; d < SLM_DTYPE_COUNT; d++) {
+        if (facts->dtype_tensors[d] == 0) continue;
+        json_object_set_new(dtypes, slm_dtype_name((slm_dtype)d),
+                            json_pack("{s:I, s:I}", "tensors", (json_int_t)facts->dtype_tensors[d],
+                                      "bytes", (json_int_t)facts->dtype_bytes[d]));
+    }
+    json_object_set_new(root, "dtypes", dtypes);
+    json_object_set_new(root, "model",
+                        facts->has_config
+                            ? config_json(&facts->config)
+                            : json_pack("{s:s}", "error", facts->config_error.message));
+    json_object_set_new(root, "tokenizer", tokenizer_json(facts));
+    json_object_set_new(root, "template",
+                        facts->tmpl != NULL ? json_string(slm_template_name(facts->tmpl))
+                                            : json_null());
+    if (facts->has_config) {
+        json_object_set_new(root, "memory",
+                            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "dtype",
+                                      slm_dtype_name(facts->dtype), "context",
+                                      (json_int_t)facts->context, "batch", (json_int_t)facts->batch,
+                                      "weight_bytes", (json_int_t)facts->weight_bytes,
+                                      "cache_bytes", (json_int_t)facts->cache_bytes,
+                                      "scratch_bytes", (json_int_t)facts->scratch_bytes));
+    }
+    if (tensors) json_object_set_new(root, "tensors", tensors_json(facts->file));
+    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    putchar('\n');
+    json_decref(root);
+}
+
+static int run_info(void *context, const void *options, const slm_option_list *arguments)
+{
+    const info_options *info = options;
+    info_facts facts = {0};
+    slm_error error;
+    slm_status status = gather_facts(arguments->items[0], &info->shared, &facts, &error);
+    if (status == SLM_OK) {
+        if (info->shared.json) {
+            print_json(&facts, info->tensors);
+        } else {
+            print_text(&facts, info->tensors);
+        }
+    }
+    slm_tokenizer_free(facts.tokenizer);
+    slm_tensors_close(facts.file);
+    return status == SLM_OK ? CLI_DONE : cli__fail(context, &error);
+}
+
+static const slm_option info_table[] = {
+    {.name = "tensors",
+     .type = SLM_OPTION_FLAG,
+     .offset = offsetof(info_options, tensors),
+     .help = "list every tensor with its type and shape",
+     .group = "Info"},
+    {.name = NULL},
+};
+
+const slm_command cli_command_info = {
+    .name = "info",
+    .usage = "MODEL",
+    .summary = "what a model file holds and what running it takes",
+    .description =
+        "Prints architecture, sizes, data types, tokenizer and chat template of a GGUF file, and "
+        "the "
+        "memory that running it takes with the --ctx, --batch and --dtype given. The weights are "
+        "not read.",
+    .example = "# how much memory would 8 conversations of 4096 tokens take\n"
+               "slm info model.gguf --ctx 4096 --batch 8",
+    .tables = {info_table, cli_machine_options, cli_json_options, cli_common_options},
+    .options_bytes = sizeof(info_options),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_info,
+};

@@ -1,0 +1,139 @@
+/* cmd_report.c: `slm report`: a results database as tables, CSV, JSON or one HTML file.
+ *
+ * The database is opened for reading only, so a report can be made while an evaluation runs. */
+#include "cli/cli.h"
+
+#include <string.h>
+#include <strings.h>
+#include "eval/eval.h"
+#include "report/report.h"
+#include "store/store.h"
+
+typedef struct report_options {
+    cli_shared shared;
+    const char *db, *csv, *html, *output;
+    int64_t html_cases;
+} report_options;
+
+static bool is_html_name(const char *path)
+{
+    const char *dot = path != NULL ? strrchr(path, '.') : NULL;
+    return dot != NULL && (strcasecmp(dot, ".html") == 0 || strcasecmp(dot, ".htm") == 0);
+}
+
+static slm_status write_report(cli_app *app, slm_store *store, const slm_results *results,
+                               const report_options *options, slm_error *err)
+{
+    slm_report_options report = slm_report_options_default();
+    bool to_stdout = options->output == NULL || strcmp(options->output, "-") == 0;
+    report.colour = app->colour && to_stdout;
+    report.columns = to_stdout ? app->columns : 0;
+    report.version = SLM_VERSION;
+    report.html_cases = (size_t)options->html_cases;
+
+    const char *html = options->html;
+    bool other = options->csv != NULL || options->shared.json;
+    if (html == NULL && !other && is_html_name(options->output)) html = options->output;
+    cli_output out;
+    slm_status status;
+    if (html != NULL) {
+        SLM_TRY(cli__output_open(html, &out, err));
+        SLM_TRY_OUT(slm_report_html(store, results, &report, out.stream, err));
+        SLM_TRY_OUT(cli__output_commit(&out, &app->log, err));
+        if (html == options->output || (options->output == NULL && !other)) return SLM_OK;
+    }
+    SLM_TRY(cli__output_open(options->output, &out, err));
+    if (options->csv != NULL) {
+        SLM_TRY_OUT(slm_report_csv(results, options->csv, out.stream, err));
+    } else if (options->shared.json) {
+        slm_report_json(results, &report, out.stream);
+    } else {
+        slm_report_print(results, &report, out.stream);
+    }
+    status = cli__output_commit(&out, &app->log, err);
+out:
+    cli__output_abort(&out);
+    return status;
+}
+
+static int run_report(void *context, const void *options_in, const slm_option_list *arguments)
+{
+    (void)arguments;
+    cli_app *app = context;
+    const report_options *options = options_in;
+    slm_store *store = NULL;
+    slm_arena arena = {0};
+    slm_results results = {0};
+    slm_error error;
+    slm_status status;
+    if (options->csv != NULL && options->shared.json) {
+        status = slm_error_set(&error, SLM_ERR_INVALID, "--csv and --json: take one of them");
+        goto out;
+    }
+    SLM_TRY_OUT(slm_store_open(options->db, true, &store, &error));
+    SLM_TRY_OUT(slm_results_load(store, &arena, &results, &error));
+    if (results.arm_count == 0) {
+        status = slm_error_set(
+            &error, SLM_ERR_NOT_FOUND,
+            "%s holds no results yet; `slm eval` and `slm eval import` make them", options->db);
+        goto out;
+    }
+    status = write_report(app, store, &results, options, &error);
+out:
+    slm_arena_free(&arena);
+    slm_store_close(store);
+    return status == SLM_OK ? CLI_DONE : cli__fail(app, &error);
+}
+
+static const slm_option report_table[] = {
+    {.name = "db",
+     .type = SLM_OPTION_FILE,
+     .offset = offsetof(report_options, db),
+     .value_name = "FILE",
+     .default_text = "results.db",
+     .help = "the results database",
+     .group = "Report"},
+    {.name = "csv",
+     .type = SLM_OPTION_CHOICE,
+     .offset = offsetof(report_options, csv),
+     .choices = "worst-at-k|scores|measures",
+     .value_name = "WHAT",
+     .help = "this table as CSV"},
+    {.name = "html",
+     .type = SLM_OPTION_FILE,
+     .offset = offsetof(report_options, html),
+     .value_name = "FILE",
+     .help = "everything, answers too, in one HTML file that needs nothing else"},
+    {.name = "html-cases",
+     .type = SLM_OPTION_INT,
+     .offset = offsetof(report_options, html_cases),
+     .min = 0,
+     .max = 1000000,
+     .value_name = "N",
+     .default_text = "200",
+     .help = "how many cases the HTML file shows with their answers, worst first"},
+    {.name = "output",
+     .letter = 'o',
+     .type = SLM_OPTION_FILE,
+     .offset = offsetof(report_options, output),
+     .value_name = "FILE",
+     .help = "write to FILE and not to stdout; a name in .html makes the HTML file"},
+    {.name = NULL},
+};
+
+const slm_command cli_command_report = {
+    .name = "report",
+    .usage = "[--db FILE]",
+    .summary = "tables, worst-at-k, CSV, JSON, one HTML file",
+    .description =
+        "Prints what a results database holds: how often each model asks where the context lacks, "
+        "is "
+        "precise where it is enough, safe on both, and acts on emergencies, on average and at the "
+        "worst of k answers, with 95% intervals, beside baselines that no model speaks.",
+    .example = "# the tables, and every answer to look at in a browser\n"
+               "slm report --db results.db\nslm report --db results.db --html report.html\n"
+               "# worst-at-k for a plot\nslm report --db results.db --csv worst-at-k -o worst.csv",
+    .tables = {report_table, cli_json_options, cli_common_options},
+    .options_bytes = sizeof(report_options),
+    .run = run_report,
+};
