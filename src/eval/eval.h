@@ -30,8 +30,8 @@ typedef struct slm_eval_arm {
 typedef struct slm_eval_options {
     int64_t k; /* rollouts of each case, >= 1 */
     slm_chat_sampling sampling;
-    bool skip_uncovered;        /* leave out cases that the judge covers nothing of */
-    const volatile bool *stop;  /* set by a signal handler: finish what is in flight to the store and
+    bool skip_uncovered;       /* leave out cases that the judge covers nothing of */
+    const volatile bool *stop; /* set by a signal handler: finish what is in flight to the store and
                                    return SLM_ERR_CANCELLED; may be NULL */
 } slm_eval_options;
 
@@ -94,10 +94,10 @@ typedef struct slm_case_scores {
     size_t position;
     size_t family_index; /* 0 to the arm's family_count - 1 */
     const slm_case *c;   /* NULL: the database has scores of it, but not the case itself */
-    double *scores; /* of the graded rollouts with a score, in the order of rollouts */
+    double *scores;      /* of the graded rollouts with a score, in the order of rollouts */
     size_t count;
-    size_t samples; /* all rollouts that are there, scored or not */
-    double low_sum, high_sum; /* sums of the bounds over `rollouts`, for the bounded mean */
+    size_t samples;               /* all rollouts that are there, scored or not */
+    double low_sum, high_sum;     /* sums of the bounds over `rollouts`, for the bounded mean */
     slm_rollout_scores *rollouts; /* those that the judge was given, in order */
     size_t rollout_count;
 } slm_case_scores;
@@ -116,7 +116,8 @@ typedef struct slm_arm {
 
 /* Everything in a database, loaded once into `arena`. */
 typedef struct slm_results {
-    slm_arm *arms; /* order: models by first appearance in key order, then imported, then baselines */
+    slm_arm
+        *arms; /* order: models by first appearance in key order, then imported, then baselines */
     size_t arm_count;
     slm_case *cases; /* those of all sets, parsed */
     size_t case_count;

@@ -1,0 +1,99 @@
+/* eval_internal.h: what the files of eval/ share: group commits, grading into the store, and a
+ * lookup of cases by id. */
+#ifndef SLM_EVAL_INTERNAL_H
+#define SLM_EVAL_INTERNAL_H
+
+#include "base/buffer.h"
+#include "eval/eval.h"
+
+/* Writes that are committed together, about once a second. */
+typedef struct eval__writer {
+    slm_store *store;
+    bool is_open;
+    double begun_s;
+    size_t rows;
+} eval__writer;
+
+/* Opens a group if none is open; call before every put. */
+slm_status eval__writer_open(eval__writer *writer, slm_error *err);
+/* Commits a group that is old or large enough; call between puts. */
+slm_status eval__writer_tick(eval__writer *writer, slm_error *err);
+slm_status eval__writer_commit(eval__writer *writer, slm_error *err);
+
+enum { EVAL_JUDGING = 64 }; /* answers that a judge is given at a time */
+
+/* Answers on their way through a judge into the store. */
+typedef struct eval__grader {
+    slm_judge *judge;
+    eval__writer *writer;
+    struct {
+        uint64_t ticket;
+        const char *run;
+        const slm_case *c;
+        int64_t rollout;
+    } pending[EVAL_JUDGING];
+    size_t pending_count;
+    uint64_t graded, unscored;
+    slm_error unscored_error; /* of the first unscored grading */
+} eval__grader;
+
+/* run and c must live until the grading is stored; reply is copied. Only while there is room. */
+slm_status eval__grader_submit(eval__grader *grader, const char *run, const slm_case *c,
+                               int64_t rollout, const char *reply, slm_error *err);
+/* Stores what has been graded, waiting up to timeout_ms for the first. *progress: something was. */
+slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, bool *progress, slm_error *err);
+/* Waits for all of it. */
+slm_status eval__grader_finish(eval__grader *grader, slm_error *err);
+
+/* Cases that a judge can score: indices into the set, in order. */
+typedef struct eval__selection {
+    const slm_cases *cases;
+    size_t *items;
+    size_t count;
+    size_t *by_id; /* the same indices sorted by case id */
+} eval__selection;
+/* All cases with a covered criterion that gives points; others are an error unless skip. */
+slm_status eval__select(const slm_cases *cases, const slm_judge *judge, bool skip_uncovered,
+                        slm_log *log, eval__selection *out, slm_error *err);
+void eval__selection_free(eval__selection *selection);
+/* Position in `items` of the case with this id, or SIZE_MAX. */
+size_t eval__selection_find(const eval__selection *selection, const char *case_id);
+
+/* The judge, its coverage of the set and the set's cases, into the store. */
+slm_status eval__put_setting(slm_store *store, const slm_cases *cases, const slm_judge *judge,
+                             slm_error *err);
+bool eval__stopped(const slm_eval_options *options);
+
+/* What of a run's samples (selection x k) is there: [case * k + rollout]. */
+enum { EVAL_HAS_SAMPLE = 1, EVAL_HAS_GRADING = 2 };
+slm_status eval__have(slm_store *store, const char *run, const char *judge_hash,
+                      const eval__selection *selection, size_t k, uint8_t *have, slm_error *err);
+
+/* Grades and score of one answer as the store wants them; grades is filled for covered criteria and
+ * must have room for all. */
+void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_grade *grades,
+                     slm_stored_grading *out);
+
+/* baselines.c gives floor.c its cases; floor.c gives back one reply for each (malloc'd strings in
+ * replies[selection->count]), or *made false where there is nothing to search. */
+slm_status eval__floor_search(const eval__selection *selection, slm_judge *judge,
+                              const slm_eval_options *options, slm_log *log, char **replies,
+                              bool *made, slm_error *err);
+
+/* CSV by RFC 4180, with errors that name the line. */
+typedef struct eval__csv {
+    const char *name;
+    const char *text;
+    size_t len, at;
+    size_t line; /* of the row being read */
+    size_t next_line;
+    slm_buffer field_text;
+    char **fields;
+    size_t field_count, field_cap;
+    size_t *offsets;
+} eval__csv;
+/* The next row that is not empty; *row false at the end. Fields live until the next call. */
+slm_status eval__csv_next(eval__csv *csv, bool *row, slm_error *err);
+void eval__csv_free(eval__csv *csv);
+
+#endif

@@ -1,0 +1,68 @@
+/* score.c: a HealthBench score from verdicts (Arora et al., "HealthBench", 2025, section 4): the
+ * points of the criteria that are met, penalties included, over the sum of all positive points. It
+ * is not clipped here: a mean over cases is clipped once, at its end.
+ *
+ * Where a judge failed on a criterion there is no score. What can be said is where it would lie:
+ * each unscored criterion is taken as it would lower the score, and as it would raise it. */
+#include "eval/eval_internal.h"
+
+slm_score slm_score_case(const slm_case *c, const slm_verdict *verdicts)
+{
+    double possible = 0, met = 0, lowest = 0, highest = 0;
+    bool unscored = false;
+    for (size_t i = 0; i < c->rubric_count; i++) {
+        double points = c->rubrics[i].points;
+        if (verdicts[i] == SLM_VERDICT_NOT_COVERED) continue;
+        if (points > 0) possible += points;
+        if (verdicts[i] == SLM_VERDICT_MET) met += points;
+        if (verdicts[i] != SLM_VERDICT_UNSCORED) continue;
+        unscored = true;
+        if (points > 0)
+            highest += points;
+        else
+            lowest += points;
+    }
+    if (!(possible > 0)) return (slm_score){0};
+    slm_score score = {.has_score = !unscored,
+                       .low = (met + lowest) / possible,
+                       .high = (met + highest) / possible};
+    score.score = unscored ? 0 : met / possible;
+    return score;
+}
+
+void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_grade *grades,
+                     slm_stored_grading *out)
+{
+    SLM_ASSERT(grading->count == c->rubric_count);
+    slm_verdict few[64];
+    slm_verdict *verdicts = few;
+    slm_buffer many = {0};
+    if (c->rubric_count > sizeof few / sizeof *few) {
+        slm_buffer_reserve(&many, c->rubric_count * sizeof *verdicts);
+        verdicts = (slm_verdict *)(void *)many.data;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < c->rubric_count; i++) {
+        const slm_grade *grade = &grading->grades[i];
+        verdicts[i] = grade->verdict;
+        if (grade->verdict == SLM_VERDICT_NOT_COVERED) continue;
+        grades[count++] = (slm_stored_grade){
+            .criterion = (int64_t)i,
+            .met = grade->verdict == SLM_VERDICT_MET       ? 1
+                   : grade->verdict == SLM_VERDICT_NOT_MET ? 0
+                                                           : -1,
+            .explanation = grade->explanation,
+            .prompt_tokens = grade->prompt_tokens,
+            .reply_tokens = grade->reply_tokens,
+        };
+    }
+    slm_score score = slm_score_case(c, verdicts);
+    slm_buffer_free(&many);
+    out->has_score = score.has_score;
+    out->score = score.score;
+    out->low = score.low;
+    out->high = score.high;
+    out->status = score.has_score ? "scored" : "unscored";
+    out->grades = grades;
+    out->grade_count = count;
+}
