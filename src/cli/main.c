@@ -60,6 +60,7 @@ static int run_command(cli_app *app, const slm_command *command, int argc, char 
     slm_option_list arguments = {0};
     bool help = false;
     cli_shared *options = slm_arena_alloc(&app->arena, command->options_bytes);
+    slm_options_defaults(command, options, &app->arena);
     slm_status status =
         slm_options_parse(command, argc, argv, options, &arguments, &help, &app->arena, &error);
     if (status == SLM_OK && help) {
@@ -94,8 +95,9 @@ static int run(cli_app *app, int argc, char **argv)
         return CLI_DONE;
     }
     size_t used;
+    const char *const version[] = {"version"};
     const char *const *words = (const char *const *)(argv + 1);
-    if (strcmp(argv[1], "--version") == 0) words = (const char *const[]){"version"};
+    if (strcmp(argv[1], "--version") == 0) words = version;
     const slm_command *command = cli__find_command(words, (size_t)argc - 1, &used);
     if (command == NULL) return cli__unknown_command(app, argv[1]);
     int skip = 1 + (int)used;
