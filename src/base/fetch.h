@@ -9,7 +9,9 @@
 
 /* sha256 hex of 64 digits, or NULL to accept any content. If `path` exists and matches (or sha256
  * is NULL), nothing is fetched. A server that ignores the range restarts the file; a short body is
- * an error that leaves the part for next time; a wrong hash removes the part. */
+ * an error that leaves the part for next time; a wrong hash removes the part.
+ * Without sha256 a part is only continued if the server named its version (ETag, Last-Modified) and
+ * says that it has not changed. Missing folders are made. */
 slm_status slm_fetch(slm_http *http, const char *url, const char *path, const char *sha256,
                      slm_log *log, slm_error *err);
 

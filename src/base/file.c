@@ -254,6 +254,15 @@ static slm_status sync_folder(const char *path, slm_error *err)
     return status;
 }
 
+slm_status slm_file_replace(const char *from, const char *to, slm_error *err)
+{
+    if (rename(from, to) != 0) {
+        return slm_error_set(err, open_status(errno), "cannot rename %s to %s: %s", from, to,
+                             strerror(errno));
+    }
+    return sync_folder(to, err);
+}
+
 slm_status slm_file_writer_commit(slm_file_writer *writer, slm_error *err)
 {
     slm_status status = SLM_OK;

@@ -18,6 +18,8 @@ bool slm_file_is_folder(const char *path);
 slm_status slm_file_read(const char *path, size_t max_bytes, slm_buffer *out, slm_error *err);
 /* Atomic write of a whole file, mode 0644 less umask. */
 slm_status slm_file_write(const char *path, const void *bytes, size_t len, slm_error *err);
+/* Rename over `to` and sync the folder, so that the change outlives a crash. */
+slm_status slm_file_replace(const char *from, const char *to, slm_error *err);
 /* mkdir -p. */
 slm_status slm_file_make_folders(const char *path, slm_error *err);
 /* "dir" + "/" + "name" into out (cleared first); an absolute name is taken as it is. */

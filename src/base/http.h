@@ -1,7 +1,10 @@
 /* http.h: HTTP requests over libcurl's multi interface, many in flight, one thread.
  *
- * Nothing here retries or knows an API: provider does. Redirects are followed only to the same
- * scheme-or-better and never carry an Authorization header to another host (curl's rule). */
+ * Nothing here retries or knows an API: provider does. Redirects are followed only for GET and HEAD,
+ * only to the same scheme-or-better, and never carry an Authorization header to another host (curl's
+ * rule). A request with a body, or with a header that may hold a key under another name, follows
+ * none: its 3xx reply comes back as it is, so that nothing goes to a host that was not named.
+ * Proxies come from the environment variables that curl honours. */
 #ifndef SLM_BASE_HTTP_H
 #define SLM_BASE_HTTP_H
 
@@ -23,6 +26,8 @@ typedef struct slm_http_options {
 slm_status slm_http_new(const slm_http_options *options, slm_http **out, slm_error *err);
 void slm_http_free(slm_http *http);
 
+struct slm_http_reply;
+
 typedef struct slm_http_request {
     const char *method; /* "GET", "POST" */
     const char *url;
@@ -34,7 +39,11 @@ typedef struct slm_http_request {
     /* If set, the body of a 2xx reply goes here piece by piece instead of reply.body; return false
      * to stop the transfer. */
     bool (*on_body)(void *context, const void *bytes, size_t len);
+    /* If set, called once for a 2xx reply before its first on_body, when reply.status and
+     * reply.headers are known and nothing else is; return false to stop the transfer. */
+    bool (*on_headers)(void *context, const struct slm_http_reply *reply);
     void *context;
+    long stall_timeout_ms; /* give up when nothing arrives for so long (to a second); 0: never */
 } slm_http_request;
 
 typedef struct slm_http_reply {
@@ -48,14 +57,17 @@ typedef struct slm_http_reply {
 
 slm_status slm_http_submit(slm_http *http, const slm_http_request *request, uint64_t *id,
                            slm_error *err);
-/* Wait up to timeout_ms for one finished request; *reply is NULL if none finished. */
+/* Wait up to timeout_ms (below 0: without end) for one finished request; *reply is NULL if none
+ * finished, at once if none is in flight. */
 slm_status slm_http_poll(slm_http *http, int timeout_ms, slm_http_reply **reply, slm_error *err);
+/* Forget a request; it yields no reply. Not from inside on_body or on_headers. */
 void slm_http_cancel(slm_http *http, uint64_t id);
 size_t slm_http_in_flight(const slm_http *http);
 void slm_http_reply_free(slm_http_reply *reply);
 /* Value of a header (case-insensitive) into out; false if absent. */
 bool slm_http_reply_header(const slm_http_reply *reply, const char *name, slm_buffer *out);
-/* One request start to end. */
+/* One request start to end. A reply of any status is SLM_OK; none, or one cut off, is
+ * SLM_ERR_NETWORK with *reply NULL. */
 slm_status slm_http_perform(slm_http *http, const slm_http_request *request, slm_http_reply **reply,
                             slm_error *err);
 

@@ -67,11 +67,12 @@ static void cut_columns(slm_buffer *text, size_t columns)
 
 void slm_progress__line(const progress__state *state, bool bar, size_t columns, slm_buffer *out)
 {
-    double share = state->total > 0 ? (double)state->done / (double)state->total : 1;
+    bool known = state->total > 0;
+    double share = known ? (double)state->done / (double)state->total : 0;
     if (share > 1) share = 1;
     slm_buffer_truncate(out, 0);
     slm_buffer_printf(out, "%s ", state->what);
-    if (bar) {
+    if (bar && known) {
         int full = (int)(share * BAR_COLUMNS);
         slm_buffer_append_char(out, '[');
         for (int i = 0; i < BAR_COLUMNS; i++)
@@ -160,9 +161,13 @@ void slm_progress_finish(slm_progress *progress)
     if (progress == NULL) return;
     slm_buffer took = {0};
     slm_progress__time(slm_progress_clock_s() - progress->start_s, &took);
-    slm_log_print(progress->log, SLM_LOG_INFO, "%s: %" PRIu64 " of %" PRIu64 " %s in %s",
-                  progress->what, progress->done, progress->total, progress->unit,
-                  slm_buffer_text(&took));
+    if (progress->total > 0) {
+        slm_log_print(progress->log, SLM_LOG_INFO, "%s: %" PRIu64 " of %" PRIu64 " %s in %s",
+                      progress->what, progress->done, progress->total, progress->unit, took.data);
+    } else {
+        slm_log_print(progress->log, SLM_LOG_INFO, "%s: %" PRIu64 " %s in %s", progress->what,
+                      progress->done, progress->unit, took.data);
+    }
     slm_buffer_free(&took);
     free(progress->what);
     free(progress->unit);
