@@ -71,12 +71,13 @@ static void write_scores(const report__summary *summary, FILE *out)
             const report__row *row = &summary->groups[g].rows[i];
             for (size_t c = 0; c < row->arm->case_count; c++) {
                 const slm_case_scores *scores = &row->arm->cases[c];
-                for (size_t r = 0; r < scores->count; r++) {
+                for (size_t r = 0; r < scores->rollout_count; r++) {
+                    const slm_rollout_scores *rollout = &scores->rollouts[r];
                     put_text(out, row->name);
                     fputc(',', out);
                     put_text(out, scores->case_id);
-                    fprintf(out, ",%zu,", r);
-                    put_number(out, scores->scores[r]);
+                    fprintf(out, ",%lld,", (long long)rollout->rollout);
+                    put_number(out, rollout->has_score ? rollout->score : NAN);
                     fputc(',', out);
                     put_text(out, summary->groups[g].judge);
                     fputc('\n', out);

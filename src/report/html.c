@@ -152,8 +152,8 @@ static void put_measure_cell(FILE *out, const report__group *group, const report
     const report__measure *measure = &report__measures[m];
     const slm_figure *mean = &row->mean[m], *worst = &row->worst[m];
     int above = report__above_floor(row, m);
-    fprintf(out, "<td%s data-l=\"%s, %s\"><span>", above == 1 ? " class=\"up\"" : "", measure->name,
-            measure->where);
+    fprintf(out, "<td%s data-l=\"%s%s%s\"><span>", above == 1 ? " class=\"up\"" : "", measure->name,
+            row->baseline ? "" : ", ", row->baseline ? "" : measure->where);
     fputs("<span class=\"v\">", out);
     put_percent(out, mean->value);
     fputs(above == 0 ? "<abbr title=\"not above the floor\">°</abbr></span>" : "</span>", out);
@@ -351,7 +351,8 @@ static void put_counts(FILE *out, const report__group *group, size_t g)
     fprintf(out,
             "<h3 id=\"g%zu-a\">Answers</h3>\n<p>Refused, empty and cut-off answers are graded as "
             "they stand. Unscored: the judge failed, which is no verdict on the answer.</p>\n"
-            "<div class=\"scroll\" tabindex=\"0\"><table class=\"cards num\"><thead><tr><td></td>",
+            "<div class=\"scroll\" tabindex=\"0\"><table class=\"cards num "
+            "pairs\"><thead><tr><td></td>",
             g);
     for (size_t h = 0; h < sizeof heads / sizeof heads[0]; h++)
         fprintf(out, "<th scope=\"col\">%s</th>", heads[h]);
@@ -475,8 +476,7 @@ slm_status slm_report_html(slm_store *store, const slm_results *results,
         put_counts(out, group, g);
         SLM_TRY_OUT(report__html_fixed_replies(out, store, group, err));
         fprintf(out, "<h3 id=\"g%zu-c\">Worst cases first</h3>\n", g);
-        SLM_TRY_OUT(report__html_cases(out, store, results, group, options->html_cases,
-                                       &budget_bytes, err));
+        SLM_TRY_OUT(report__html_cases(out, store, group, options->html_cases, &budget_bytes, err));
         fputs("</section>\n", out);
     }
     put_runs(out, &summary, options);

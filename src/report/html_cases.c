@@ -32,6 +32,7 @@ typedef struct grading {
 /* Where an arm's answers to a case stand in the temporary file. */
 typedef struct piece {
     long at, len;
+    size_t answers; /* with their text */
 } piece;
 
 typedef struct shown_case {
@@ -67,7 +68,7 @@ static int by_badness(const void *a, const void *b)
 
 static shown_case rate_case(const slm_case_scores *scores)
 {
-    shown_case c = {.id = scores->case_id, .worst = NAN};
+    shown_case c = {.id = scores->case_id, .data = scores->c, .worst = NAN};
     double sum = 0;
     for (size_t i = 0; i < scores->count; i++) {
         sum += scores->scores[i];
@@ -100,6 +101,7 @@ static shown_case *rank_cases(const report__group *group, slm_arena *arena, size
             c->sum += cases[i].sum;
             c->arms += cases[i].arms;
             if (compare_doubles(cases[i].worst, c->worst) < 0) c->worst = cases[i].worst;
+            if (!c->data) c->data = cases[i].data;
         } else {
             cases[kept++] = cases[i];
         }
@@ -121,7 +123,6 @@ typedef struct reader {
     size_t row;
     slm_arena arena;  /* gradings of this arm */
     shown_case *open; /* whose piece is being written */
-    size_t answers;   /* in it */
 } reader;
 
 static int find_case(const void *key, const void *item)
@@ -179,19 +180,26 @@ static const grade *grade_of(const grading *g, size_t criterion)
     return NULL;
 }
 
-static const char *met_sign(int met)
+/* What a verdict means for the answer: a criterion with negative points is one to avoid, so for it
+ * not to be met is what is wanted. */
+typedef struct verdict_words {
+    const char *sign, *word, *class;
+} verdict_words;
+
+static verdict_words words_of(int met, double points)
 {
-    return met == 1 ? "✓" : met == 0 ? "✗" : met == -1 ? "?" : "·";
+    if (met == -1) return (verdict_words){"?", "unscored", "mu"};
+    if (met == -2) return (verdict_words){"·", "not covered", "mx"};
+    bool wanted = points > 0;
+    const char *word = wanted ? (met ? "met" : "not met")
+                              : (met ? "met, which costs points" : "not met, as it should be");
+    return (met == 1) == wanted ? (verdict_words){"✓", word, "m1"}
+                                : (verdict_words){"✗", word, "m0"};
 }
 
-static const char *met_word(int met)
+static double points_of(const shown_case *c, size_t criterion)
 {
-    return met == 1 ? "met" : met == 0 ? "not met" : met == -1 ? "unscored" : "not covered";
-}
-
-static const char *met_class(int met)
-{
-    return met == 1 ? "m1" : met == 0 ? "m0" : met == -1 ? "mu" : "mx";
+    return c->data && criterion < c->data->rubric_count ? c->data->rubrics[criterion].points : 1;
 }
 
 /* Criteria down, answers across: what was met where. */
@@ -212,9 +220,9 @@ static void put_marks(FILE *out, const shown_case *c)
         fputs("</span></th>", out);
         for (const grading *g = c->gradings; g; g = g->next) {
             const grade *found = grade_of(g, i);
-            int met = found ? found->met : -2;
-            fprintf(out, "<td class=\"%s\" title=\"%s\">%s</td>", met_class(met), met_word(met),
-                    met_sign(met));
+            verdict_words words = words_of(found ? found->met : -2, item->points);
+            fprintf(out, "<td class=\"%s\" title=\"%s\">%s</td>", words.class, words.word,
+                    words.sign);
         }
         fputs("</tr>", out);
     }
@@ -225,7 +233,6 @@ static void open_piece(reader *r, shown_case *c)
 {
     FILE *out = r->spill;
     r->open = c;
-    r->answers = 0;
     c->pieces[r->row].at = ftell(out);
     fprintf(out, "<details class=\"arm\"%s><summary><bdi>",
             r->group->model_count == 1 ? " open" : "");
@@ -263,8 +270,9 @@ static void put_reasons(FILE *out, const shown_case *c, const grading *g)
     fputs("</summary><ul>", out);
     for (size_t i = 0; i < g->count; i++) {
         const grade *one = &g->grades[i];
-        fprintf(out, "<li><span class=\"%s\">%s C%zu %s</span>", met_class(one->met),
-                met_sign(one->met), one->criterion + 1, met_word(one->met));
+        verdict_words words = words_of(one->met, points_of(c, one->criterion));
+        fprintf(out, "<li><span class=\"%s\">%s C%zu %s</span>", words.class, words.sign,
+                one->criterion + 1, words.word);
         if (*one->reason) {
             fputs(": <bdi dir=\"auto\">", out);
             report__escape(out, one->reason, 0);
@@ -307,14 +315,17 @@ static bool put_sample(void *context, const slm_sample *sample)
         close_piece(r);
         open_piece(r, c);
     }
-    r->answers++;
+    /* Scores that were imported without answers: the summary line has them already. */
+    if (strcmp(sample->finish ? sample->finish : "", "unknown") == 0 && !*sample->reply)
+        return true;
+    c->pieces[r->row].answers++;
     FILE *out = r->spill;
     const grading *g = grading_of(c, sample->rollout);
     char text[REPORT_NUMBER_BYTES];
     fprintf(out, "<article class=\"answer\"><header><b>Answer %lld</b> · ",
             (long long)sample->rollout + 1);
     if (!g || !g->has_score) {
-        fputs("<span class=\"warn\">unscored</span>", out);
+        fprintf(out, "<span class=\"warn\">%s</span>", g ? "unscored" : "not graded yet");
     } else {
         report__escape(out, report__percent(g->score, text), 0);
         fputc('%', out);
@@ -323,7 +334,7 @@ static bool put_sample(void *context, const slm_sample *sample)
         fprintf(out, " · %s tokens", report__count(sample->reply_tokens, text));
     if (finish_note(sample)) fprintf(out, " · <span class=\"warn\">%s</span>", finish_note(sample));
     fputs("</header>", out);
-    if (sample->reply && *sample->reply)
+    if (*sample->reply)
         put_text(out, sample->reply);
     else
         fputs("<p class=\"cut\">There is no text.</p>", out);
@@ -397,8 +408,8 @@ static void put_case_body(FILE *out, const slm_case *c)
     fputs("<ol class=\"rubric\">", out);
     for (size_t i = 0; i < c->rubric_count; i++) {
         const slm_rubric_item *item = &c->rubrics[i];
-        fprintf(out, "<li><b>C%zu</b><span class=\"pts\">%+g</span><span><span dir=\"auto\">",
-                i + 1, item->points);
+        fprintf(out, "<li><b>C%zu</b><span class=\"pts\">%s%g</span><span><span dir=\"auto\">",
+                i + 1, item->points < 0 ? "−" : "+", fabs(item->points));
         if (report__escape(out, item->criterion, ANSWER_BYTES)) fputs(" …", out);
         fputs("</span>", out);
         if (item->behaviour != SLM_BEHAVIOUR_NONE)
@@ -444,19 +455,11 @@ static bool put_case(FILE *out, FILE *spill, const shown_case *c, size_t rank,
     for (size_t i = 0; i < group->model_count && fine; i++) {
         if (!c->pieces[i].len) continue;
         fine = copy_piece(out, spill, &c->pieces[i]);
-        with_text++;
+        with_text += c->pieces[i].answers;
     }
     if (!with_text) fputs("<p class=\"note\">No answers are stored, only scores.</p>\n", out);
     fputs("</div></details>\n", out);
     return fine;
-}
-
-static const slm_case *find_data(const slm_results *results, const char *id)
-{
-    for (size_t i = 0; i < results->case_count; i++) {
-        if (strcmp(results->cases[i].id, id) == 0) return &results->cases[i];
-    }
-    return NULL;
 }
 
 /* Copies cases to the page until all are there or the page is full. */
@@ -484,9 +487,8 @@ static slm_status put_all(FILE *out, FILE *spill, const shown_case *cases, size_
     return SLM_OK;
 }
 
-slm_status report__html_cases(FILE *out, slm_store *store, const slm_results *results,
-                              const report__group *group, size_t limit, size_t *budget_bytes,
-                              slm_error *err)
+slm_status report__html_cases(FILE *out, slm_store *store, const report__group *group, size_t limit,
+                              size_t *budget_bytes, slm_error *err)
 {
     slm_status status = SLM_OK;
     slm_arena arena = {0};
@@ -508,7 +510,6 @@ slm_status report__html_cases(FILE *out, slm_store *store, const slm_results *re
     r.count = count;
     qsort(cases, count, sizeof *cases, by_id);
     for (size_t i = 0; i < count; i++) {
-        cases[i].data = find_data(results, cases[i].id);
         cases[i].pieces = slm_arena_array(&arena, group->model_count, sizeof(piece));
         r.by_id[i] = &cases[i];
     }

@@ -110,9 +110,8 @@ void report__svg_key(FILE *out, int series);
 
 extern const char report__style[];
 /* Worst cases first with their answers; *budget_bytes is what the page may still grow by. */
-slm_status report__html_cases(FILE *out, slm_store *store, const slm_results *results,
-                              const report__group *group, size_t limit, size_t *budget_bytes,
-                              slm_error *err);
+slm_status report__html_cases(FILE *out, slm_store *store, const report__group *group, size_t limit,
+                              size_t *budget_bytes, slm_error *err);
 /* The fixed replies of a group's baselines. */
 slm_status report__html_fixed_replies(FILE *out, slm_store *store, const report__group *group,
                                       slm_error *err);

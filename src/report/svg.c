@@ -233,7 +233,7 @@ static void draw_labels(FILE *out, const plot *p, const report__group *group, bo
                 from + 6, labels[i].wanted, p->right + 8 > from + 6 ? p->right + 8 : from + 6,
                 labels[i].wanted, x - 3, labels[i].y, x, labels[i].y + 4);
         report__escape_line(out, is_floor && !is_narrow ? "floor: best fixed reply" : row->name,
-                            is_narrow ? 12 : 25);
+                            is_narrow ? 12 : 22);
         fputs("</text></g>", out);
     }
 }
@@ -318,7 +318,7 @@ static void draw_panel(FILE *out, const report__group *group, size_t rows, size_
     fprintf(out,
             "<text class=\"head\" x=\"%.1f\" y=\"%.1f\">%s</text>"
             "<text class=\"name\" x=\"%.1f\" y=\"%.1f\">%s</text>",
-            head_x, top + 14, report__measures[m].name, has_names ? head_x + 60 : head_x,
+            head_x, top + 14, report__measures[m].name, has_names ? head_x + 64 : head_x,
             has_names ? top + 14 : top + 29, report__measures[m].where);
     for (int i = 0; i <= 2; i++) {
         double at = x + width * i / 2;
@@ -363,15 +363,15 @@ void report__svg_behaviours(FILE *out, const report__group *group, const report_
     fputs("The same figures as in the first table: a dot is the mean, the bar its 95% interval, a "
           "ring the worst, the marked line what the best fixed reply reaches.</desc>",
           out);
-    double names = frame->is_narrow ? 112 : 178, gap = 22;
+    double names = frame->is_narrow ? 114 : 178, gap = 34;
     double width = frame->is_narrow ? frame->width - names - 12
                                     : (frame->width - names - 12 - gap * (REPORT_MEASURES - 1)) /
                                           REPORT_MEASURES;
-    if (!frame->is_narrow) draw_row_names(out, group, rows, 0, 25);
+    if (!frame->is_narrow) draw_row_names(out, group, rows, 0, 22);
     for (size_t m = 0; m < REPORT_MEASURES; m++) {
         double top = frame->is_narrow ? (panel + 10) * (double)m : 0;
         double x = frame->is_narrow ? names : names + (width + gap) * (double)m;
-        if (frame->is_narrow) draw_row_names(out, group, rows, top, 15);
+        if (frame->is_narrow) draw_row_names(out, group, rows, top, 14);
         draw_panel(out, group, rows, m, x, width, top, frame->is_narrow);
     }
     fputs("</svg>\n", out);

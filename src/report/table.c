@@ -66,7 +66,7 @@ static void print_row(const screen *s, const report__group *group, const report_
     }
     fputc('\n', s->out);
     if (row->arm->unscored) {
-        put_name(s, "  if unscored 0–all", DIM(s));
+        put_name(s, "  unscored as 0–1", DIM(s));
         for (size_t m = 0; m < REPORT_MEASURES; m++) {
             char range[REPORT_NUMBER_BYTES];
             report__range(row->mean[m].low, row->mean[m].high, range);
@@ -152,10 +152,10 @@ static void print_behaviours(const screen *s, const report__group *group)
 static void print_scores(const screen *s, const report__group *group)
 {
     put_name(s, "Whole score", BOLD(s));
-    put_field(s, "mean", FIGURE + 3, false);
+    put_field(s, "mean", group->k > 1 || group->has_unscored ? FIGURE + 3 : 0, false);
     char label[REPORT_NUMBER_BYTES + 16];
     snprintf(label, sizeof label, "worst of %zu", group->k);
-    put_field(s, group->k > 1 ? label : "", FIGURE + 3, false);
+    if (group->k > 1) put_field(s, label, group->has_unscored ? FIGURE + 3 : 0, false);
     fputs(group->has_unscored ? "if unscored: none met, all met\n" : "\n", s->out);
     for (size_t i = 0; i < group->count; i++) {
         const report__row *row = &group->rows[i];
@@ -166,8 +166,10 @@ static void print_scores(const screen *s, const report__group *group)
             put_field(s, report__percent_tenths(figures[j]->value, value), 5, true);
             report__range(figures[j]->interval.low, figures[j]->interval.high, range);
             if (isnan(figures[j]->value)) range[0] = '\0';
+            bool is_last = !group->has_unscored && (j == 1 || group->k <= 1);
+            if (is_last && !*range) continue;
             fprintf(s->out, "  %s", DIM(s));
-            put_field(s, range, FIGURE + 3 - 7, false);
+            put_field(s, range, is_last ? 0 : FIGURE + 3 - 7, false);
             fputs(PLAIN(s), s->out);
         }
         if (row->arm->unscored && !isnan(row->score.low)) {
