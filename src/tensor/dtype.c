@@ -7,9 +7,9 @@
  *     Q4_1   d, m | 16 bytes        x = d q + m
  *
  * In the 4-bit types byte i holds item i in its low half and item i + 16 in its high half. The
- * formats are those of the ggml project (ggml-common.h gives the layouts). All products and sums
- * are in f32, one rounding each, so the result equals the gguf Python package's to the bit; the
- * build forbids contraction to fused multiply-add for this reason. */
+ * formats are those of the ggml project (ggml-common.h gives the layouts). A half has 11 bits and a
+ * q at most 8, so d q is exact in f32 and only the sum with m is rounded, once: the result equals the
+ * gguf Python package's to the bit, fused multiply-add or not. */
 #include <string.h>
 #include "tensor/tensor.h"
 
