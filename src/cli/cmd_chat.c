@@ -161,10 +161,11 @@ static slm_status answer_once(cli_app *app, slm_chat *chat, conversation *talk,
     return status;
 }
 
-/* One turn of the conversation; an error that only this turn has is told and the turn forgotten. */
+/* One turn of the conversation. With `forgive` an error that only this turn has is told and the turn
+ * forgotten. */
 static slm_status take_turn(cli_app *app, slm_chat *chat, conversation *talk,
                             const slm_chat_sampling *sampling, const char *text, uint32_t turn,
-                            slm_error *err)
+                            bool forgive, slm_error *err)
 {
     size_t before = talk->count;
     slm_chat_reply *reply;
@@ -172,7 +173,8 @@ static slm_status take_turn(cli_app *app, slm_chat *chat, conversation *talk,
     add_message(talk, "user", text);
     cli_interrupted = false;
     slm_status status = ask(chat, talk, sampling, turn, true, false, &reply, &error);
-    if (status == SLM_ERR_INVALID || status == SLM_ERR_LIMIT || status == SLM_ERR_NOT_FOUND) {
+    if (forgive &&
+        (status == SLM_ERR_INVALID || status == SLM_ERR_LIMIT || status == SLM_ERR_NOT_FOUND)) {
         slm_log_print(&app->log, SLM_LOG_ERROR, "%s", error.message);
         cut_conversation(talk, before);
         return SLM_OK;
@@ -232,7 +234,7 @@ static slm_status converse(cli_app *app, slm_chat *chat, conversation *talk,
             slm_log_print(&app->log, SLM_LOG_INFO, "there are /reset and /quit");
             continue;
         }
-        status = take_turn(app, chat, talk, sampling, line, turn++, err);
+        status = take_turn(app, chat, talk, sampling, line, turn++, interactive, err);
     }
     free(line);
     return status;

@@ -114,8 +114,10 @@ static void print_text(const info_facts *facts, bool tensors)
            slm_tensors_count(facts->file));
     const slm_model_config *config = &facts->config;
     if (facts->has_config) {
-        printf("architecture  %s, %.1f million parameters\n", config->architecture,
-               (double)slm_model_config_parameters(config) / 1e6);
+        double parameters = (double)slm_model_config_parameters(config);
+        printf(parameters < 1e6 ? "architecture  %s, %.0f parameters\n"
+                                : "architecture  %s, %.1f million parameters\n",
+               config->architecture, parameters < 1e6 ? parameters : parameters / 1e6);
         printf("layers        %d of width %d, feed-forward %d\n", config->layers, config->embedding,
                config->feed_forward);
         printf("attention     %d heads of %d, %d for keys and values\n", config->heads,
