@@ -245,7 +245,8 @@ static void put_behaviours(FILE *out, const report__group *group, size_t g)
 
 static void put_score_table(FILE *out, const report__group *group)
 {
-    fputs("<div class=\"scroll\" tabindex=\"0\"><table class=\"cards num\"><thead><tr><td></td>"
+    fputs("<div class=\"scroll\" tabindex=\"0\"><table class=\"cards num "
+          "scores\"><thead><tr><td></td>"
           "<th scope=\"col\">mean score</th>",
           out);
     if (group->k > 1) fprintf(out, "<th scope=\"col\">worst of %zu</th>", group->k);
@@ -256,13 +257,15 @@ static void put_score_table(FILE *out, const report__group *group)
     for (size_t i = 0; i < group->count; i++) {
         const report__row *row = &group->rows[i];
         put_row_head(out, group, i);
-        fputs("<td data-l=\"mean score\"><span><span class=\"v\">", out);
+        fputs("<td data-l=\"mean\"><span><span class=\"v\">", out);
         put_tenths(out, row->score.value);
         fputs("</span>", out);
         put_range(out, &row->score);
         fputs("</span></td>", out);
         if (group->k > 1) {
-            fprintf(out, "<td data-l=\"worst of %zu\"><span><span class=\"v\">", group->k);
+            char label[REPORT_NUMBER_BYTES + 16];
+            snprintf(label, sizeof label, row->baseline ? "worst" : "worst of %zu", group->k);
+            fprintf(out, "<td data-l=\"%s\"><span><span class=\"v\">", label);
             put_tenths(out, row->score_worst.value);
             fputs("</span>", out);
             put_range(out, &row->score_worst);
@@ -412,6 +415,22 @@ static void put_json_pairs(FILE *out, const char *key, const char *json)
     json_decref(object);
 }
 
+/* What the judge covers of the cases; criteria that it does not cover count for nothing. */
+static void put_coverage(FILE *out, const char *json)
+{
+    json_t *coverage = json ? json_loads(json, 0, NULL) : NULL;
+    static const char *const kinds[][2] = {{"criteria", "criteria_covered"},
+                                           {"cases", "cases_covered"}};
+    for (int i = 0; i < 2; i++) {
+        const json_t *all = json_object_get(coverage, kinds[i][0]);
+        const json_t *covered = json_object_get(coverage, kinds[i][1]);
+        if (!json_is_integer(all) || !json_is_integer(covered)) continue;
+        fprintf(out, "<dt>%s covered</dt><dd>%lld of %lld</dd>", kinds[i][0],
+                (long long)json_integer_value(covered), (long long)json_integer_value(all));
+    }
+    json_decref(coverage);
+}
+
 static void put_runs(FILE *out, const report__summary *summary, const slm_report_options *options)
 {
     fputs("<h2 id=\"run\">What was run</h2>\n", out);
@@ -421,8 +440,8 @@ static void put_runs(FILE *out, const report__summary *summary, const slm_report
         report__escape_line(out, group->judge, 80);
         fputs("</h3>\n<dl class=\"means\">", out);
         put_pair(out, "judge", group->rows[0].arm->judge_hash, true);
-        put_pair(out, "cases", group->cases_sha256, true);
-        put_json_pairs(out, "coverage", group->rows[0].arm->coverage_json);
+        put_pair(out, "set of cases", group->cases_sha256, true);
+        put_coverage(out, group->rows[0].arm->coverage_json);
         fputs("</dl>\n", out);
         for (size_t i = 0; i < group->count; i++) {
             const report__row *row = &group->rows[i];

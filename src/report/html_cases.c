@@ -237,7 +237,7 @@ static void open_piece(reader *r, shown_case *c)
     fprintf(out, "<details class=\"arm\"%s><summary><bdi>",
             r->group->model_count == 1 ? " open" : "");
     report__escape_line(out, r->group->rows[r->row].name, 80);
-    fputs("</bdi><span class=\"soft\">", out);
+    fputs("</bdi><span class=\"soft\">scores ", out);
     size_t listed = 0;
     for (const grading *g = c->gradings; g; g = g->next) {
         char text[REPORT_NUMBER_BYTES];

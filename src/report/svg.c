@@ -94,7 +94,7 @@ static bool is_drawn(const report__row *row)
 static plot new_plot(const report__group *group, const report__frame *frame, double height)
 {
     plot p = {.left = 38,
-              .right = frame->width - (frame->is_narrow ? 96 : 196),
+              .right = frame->width - (frame->is_narrow ? 104 : 196),
               .top = 14,
               .bottom = height - 44};
     double highest = 0.05;
@@ -233,7 +233,9 @@ static void draw_labels(FILE *out, const plot *p, const report__group *group, bo
                 from + 6, labels[i].wanted, p->right + 8 > from + 6 ? p->right + 8 : from + 6,
                 labels[i].wanted, x - 3, labels[i].y, x, labels[i].y + 4);
         report__escape_line(out, is_floor && !is_narrow ? "floor: best fixed reply" : row->name,
-                            is_narrow ? 12 : 22);
+                            is_narrow  ? 11
+                            : is_floor ? 26
+                                       : 22);
         fputs("</text></g>", out);
     }
 }

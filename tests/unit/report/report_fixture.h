@@ -172,7 +172,8 @@ static inline void fixture_add_sample(fixture *f, const char *run, size_t i, int
     double met = 0, low = 0, high = 0;
     bool unscored = false;
     for (int g = 0; g < 3; g++) {
-        int verdict = (int)slm_random_below(random, 100) < arm->met_percent;
+        int percent = covered[g] == 3 ? (100 - arm->met_percent) / 8 : arm->met_percent;
+        int verdict = (int)slm_random_below(random, 100) < percent;
         if ((int)slm_random_below(random, 100) < arm->unscored_percent) verdict = -1;
         double p = points[covered[g]];
         grades[g] = (slm_stored_grade){.criterion = covered[g],
