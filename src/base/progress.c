@@ -79,8 +79,10 @@ void slm_progress__line(const progress__state *state, bool bar, size_t columns, 
             slm_buffer_append_char(out, i < full ? '#' : '.');
         slm_buffer_append_text(out, "] ");
     }
-    slm_buffer_printf(out, "%" PRIu64 "/%" PRIu64 " %s %d%%", state->done, state->total,
-                      state->unit, (int)(share * 100));
+    slm_buffer_printf(out, "%" PRIu64, state->done);
+    if (known) slm_buffer_printf(out, "/%" PRIu64, state->total);
+    slm_buffer_printf(out, " %s", state->unit);
+    if (known) slm_buffer_printf(out, " %d%%", (int)(share * 100));
     uint64_t now_done = state->done > state->already ? state->done - state->already : 0;
     if (now_done > 0 && state->elapsed_s > 0) {
         double rate = (double)now_done / state->elapsed_s;
