@@ -60,6 +60,11 @@ static slm_status choose_path(const char *wish, const slm_kernels **out, slm_err
         const slm_kernels *table;
         bool usable;
     } paths[] = {
+#ifndef SLM_KERNELS_REF_ONLY
+        {&slm_kernel__avx512bf16, has.avx512bf16},
+        {&slm_kernel__avx512, has.avx512},
+        {&slm_kernel__avx2, has.avx2},
+#endif
         {&slm_kernel__ref, true},
     };
     (void)has;
@@ -80,7 +85,11 @@ static slm_status choose_path(const char *wish, const slm_kernels **out, slm_err
 
 const char *slm_device_kernel_names(void)
 {
+#ifndef SLM_KERNELS_REF_ONLY
+    return "ref|avx2|avx512|avx512bf16";
+#else
     return "ref";
+#endif
 }
 
 /* ---- open and close ------------------------------------------------------------------------ */

@@ -14,8 +14,9 @@ typedef struct slm_kernel__scratch_memory {
 
 /* cos and sin of the last call of rope: every layer of a forward asks for the same positions. */
 typedef struct slm_kernel__rope_cache {
-    slm_kernel__scratch_memory memory; /* positions, frequencies, then the table */
+    slm_kernel__scratch_memory memory; /* frequencies, positions, then the table */
     size_t m, half;
+    bool interleaved;
 } slm_kernel__rope_cache;
 
 struct slm_device {

@@ -1,8 +1,8 @@
 /* ref.c: the truth. Plain C, float32 storage, double accumulation, one thing at a time.
  *
  * Written to be read against the papers, not to be fast: row-major weights, softmax and norms
- * summed in double, exp, sin and cos from math.c. Every other path is held against this one. Threads split
- * outputs only. A page of the KV cache holds, for each layer and kv head, K and then V as
+ * summed in double, exp, sin and cos from math.c. Every other path is held against this one.
+ * Threads split outputs only. A page of the KV cache holds, for each layer and kv head, K and then V as
  * [64][head_dim rounded up to 16]. RMSNorm: Zhang and Sennrich 2019. RoPE: Su et al. 2021. SwiGLU:
  * Shazeer 2020. Grouped-query attention: Ainslie et al. 2023. */
 #include "kernel/kernel_internal.h"

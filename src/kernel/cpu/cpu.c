@@ -1,0 +1,401 @@
+/* cpu.c: the tables of the CPU's fast paths, and the division of each operation among threads.
+ *
+ * Here is what needs no particular instructions: which outputs a thread computes, scratch memory,
+ * the table of cosines, writing to the KV cache. The arithmetic is in the files named after their
+ * instructions. Every output is computed by one thread in an order that does not depend on how the
+ * outputs were divided. */
+#include "kernel/cpu/cpu.h"
+
+#include <string.h>
+
+/* What differs between the paths. */
+typedef struct path {
+    const slm_kernels *table;
+    const slm_cpu__rows *rows;
+    slm_cpu__gemm_fn *gemm_f32, *gemm_bf16;
+    bool bf16_inputs; /* gemm_bf16 takes x in bf16 as it is */
+} path;
+
+static const path paths[] = {
+    {&slm_kernel__avx512bf16, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
+     slm_cpu__gemm_avx512bf16, true},
+    {&slm_kernel__avx512, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
+     slm_cpu__gemm_bf16_avx512, false},
+    {&slm_kernel__avx2, &slm_cpu__rows_avx2, slm_cpu__gemm_f32_avx2, slm_cpu__gemm_bf16_avx2,
+     false},
+};
+
+static const path *path_of(const slm_device *device)
+{
+    size_t i = 0;
+    while (paths[i].table != device->table)
+        i++;
+    return &paths[i];
+}
+
+static float *f32_at(slm_mem mem)
+{
+    return (float *)(void *)mem.at;
+}
+
+static size_t act_bytes(slm_dtype act)
+{
+    return act == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+/* ---- linear -------------------------------------------------------------------------------- */
+
+static void cpu_embed(slm_device *device, slm_mem y, const slm_weight *w, const int32_t *ids,
+                      size_t m)
+{
+    (void)device;
+    float *to = f32_at(y);
+    for (size_t i = 0; i < m; i++, to += w->k) {
+        SLM_ASSERT(ids[i] >= 0 && (size_t)ids[i] < w->n);
+        const size_t lane = (size_t)ids[i] % SLM_KERNEL_BLOCK;
+        const char *block = w->data.at + (size_t)ids[i] / SLM_KERNEL_BLOCK * w->block_bytes;
+        if (w->dtype == SLM_F32) {
+            const float *from = (const float *)(const void *)block + lane;
+            for (size_t j = 0; j < w->k; j++)
+                to[j] = from[j * SLM_KERNEL_BLOCK];
+        } else {
+            const uint16_t *from = (const uint16_t *)(const void *)block + 2 * lane;
+            for (size_t j = 0; j < w->k; j++)
+                to[j] = slm_bf16_to_f32(from[j / 2 * 2 * SLM_KERNEL_BLOCK + j % 2]);
+        }
+    }
+}
+
+typedef struct widen_job {
+    const path *path;
+    float *to;
+    const uint16_t *from;
+} widen_job;
+
+static void widen_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const widen_job *job = context;
+    job->path->rows->widen(job->to + begin, job->from + begin, end - begin);
+}
+
+typedef struct linear_job {
+    slm_cpu__gemm gemm;
+    slm_cpu__gemm_fn *fn;
+} linear_job;
+
+static void linear_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const linear_job *job = context;
+    job->fn(&job->gemm, begin, end);
+}
+
+static void cpu_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias,
+                       size_t m, bool add)
+{
+    const path *p = path_of(device);
+    linear_job job = {{f32_at(y), x.at, w->data.at, bias.at == NULL ? NULL : f32_at(bias), m, w->n,
+                       w->k, w->block_bytes, add},
+                      w->dtype == SLM_F32 ? p->gemm_f32 : p->gemm_bf16};
+    if (w->dtype == SLM_BF16 && !p->bf16_inputs) {
+        float *wide = (float *)(void *)slm_kernel__scratch(device, m * w->k * sizeof(float));
+        widen_job widen = {p, wide, (const uint16_t *)(const void *)x.at};
+        slm_kernel__run(device, m * w->k, 64, m * w->k, widen_range, &widen);
+        job.gemm.x = wide;
+    }
+    const size_t blocks = (w->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
+    slm_kernel__run(device, blocks, 1, (m + 4) * w->n * w->k / 32, linear_range, &job);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+typedef struct rows_job {
+    const path *path;
+    char *y;
+    slm_dtype act;
+    const float *x, *other; /* weight of a norm, up of swiglu, table of rope */
+    float *in_place;
+    size_t d, heads;
+    float number; /* eps, scale or sign */
+    bool interleaved;
+} rows_job;
+
+static void rms_norm_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const rows_job *job = context;
+    const size_t first = begin * job->d;
+    job->path->rows->rms_norm(job->y + first * act_bytes(job->act), job->act, job->x + first,
+                              job->other, end - begin, job->d, job->number);
+}
+
+static void cpu_rms_norm(slm_device *device, slm_mem y, slm_dtype act, slm_mem x, slm_mem weight,
+                         size_t m, size_t d, float eps)
+{
+    rows_job job = {.path = path_of(device),
+                    .y = y.at,
+                    .act = act,
+                    .x = f32_at(x),
+                    .other = f32_at(weight),
+                    .d = d,
+                    .number = eps};
+    slm_kernel__run(device, m, 1, m * d / 4, rms_norm_range, &job);
+}
+
+static void swiglu_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const rows_job *job = context;
+    job->path->rows->swiglu(job->y + begin * act_bytes(job->act), job->act, job->x + begin,
+                            job->other + begin, end - begin);
+}
+
+static void cpu_swiglu(slm_device *device, slm_mem y, slm_dtype act, slm_mem gate, slm_mem up,
+                       size_t items)
+{
+    rows_job job = {
+        .path = path_of(device), .y = y.at, .act = act, .x = f32_at(gate), .other = f32_at(up)};
+    slm_kernel__run(device, items, 64, items * 2, swiglu_range, &job);
+}
+
+static void convert_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const rows_job *job = context;
+    job->path->rows->convert(job->y + begin * act_bytes(job->act), job->act, job->x + begin,
+                             job->number, end - begin);
+}
+
+static void cpu_convert(slm_device *device, slm_mem y, slm_dtype act, slm_mem x, float scale,
+                        size_t items)
+{
+    rows_job job = {
+        .path = path_of(device), .y = y.at, .act = act, .x = f32_at(x), .number = scale};
+    slm_kernel__run(device, items, 64, items / 4, convert_range, &job);
+}
+
+/* ---- rotation ------------------------------------------------------------------------------ */
+
+typedef struct table_job {
+    float *table;
+    const int32_t *positions;
+    const double *frequencies;
+    size_t half;
+    bool interleaved;
+} table_job;
+
+/* The angle is reduced in double, and so are its sine and cosine; only the result is a float. */
+static void table_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const table_job *job = context;
+    for (size_t i = begin; i < end; i++) {
+        float *row = job->table + i * 4 * job->half;
+        for (size_t p = 0; p < job->half; p++) {
+            double sine, cosine;
+            slm_kernel__sin_cos(job->positions[i] * job->frequencies[p], &sine, &cosine);
+            if (job->interleaved) {
+                float *s = row + 2 * job->half;
+                row[2 * p] = row[2 * p + 1] = (float)cosine;
+                s[2 * p] = -(float)sine;
+                s[2 * p + 1] = (float)sine;
+            } else {
+                row[p] = (float)cosine;
+                row[job->half + p] = (float)sine;
+            }
+        }
+    }
+}
+
+/* Every layer asks for the same positions: the last table is kept with what it was made from. */
+static const float *rope_table(slm_device *device, const int32_t *positions,
+                               const double *frequencies, size_t m, size_t half, bool interleaved)
+{
+    slm_kernel__rope_cache *cache = &device->rope;
+    const size_t frequency_bytes = half * sizeof(double), position_bytes = m * sizeof(int32_t);
+    const size_t positions_at = slm_kernel__round_up(frequency_bytes, 64);
+    const size_t table_at = positions_at + slm_kernel__round_up(position_bytes, 64);
+    const char *kept = cache->memory.mem.at;
+    if (cache->m == m && cache->half == half && cache->interleaved == interleaved &&
+        memcmp(kept, frequencies, frequency_bytes) == 0 &&
+        memcmp(kept + positions_at, positions, position_bytes) == 0)
+        return (const float *)(const void *)(kept + table_at);
+    slm_kernel__reserve(device, &cache->memory, table_at + m * half * 4 * sizeof(float));
+    char *at = cache->memory.mem.at;
+    memcpy(at, frequencies, frequency_bytes);
+    memcpy(at + positions_at, positions, position_bytes);
+    cache->m = m;
+    cache->half = half;
+    cache->interleaved = interleaved;
+    table_job job = {(float *)(void *)(at + table_at), positions, frequencies, half, interleaved};
+    slm_kernel__run(device, m, 1, m * half * 64, table_range, &job);
+    return job.table;
+}
+
+static void rope_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const rows_job *job = context;
+    job->path->rows->rope(job->in_place + begin * job->heads * job->d,
+                          job->other + begin * 2 * job->d, end - begin, job->heads, job->d,
+                          job->interleaved, job->number);
+}
+
+static void cpu_rope(slm_device *device, slm_mem x, const int32_t *positions,
+                     const double *frequencies, size_t m, size_t heads, size_t head_dim,
+                     bool interleaved, int direction)
+{
+    if (m == 0) return;
+    rows_job job = {.path = path_of(device),
+                    .in_place = f32_at(x),
+                    .d = head_dim,
+                    .heads = heads,
+                    .number = direction < 0 ? -1.0f : 1.0f,
+                    .interleaved = interleaved};
+    job.other = rope_table(device, positions, frequencies, m, head_dim / 2, interleaved);
+    slm_kernel__run(device, m, 1, m * heads * head_dim / 4, rope_range, &job);
+}
+
+/* ---- attention ----------------------------------------------------------------------------- */
+
+typedef struct write_job {
+    char *cache;
+    const slm_kv_shape *shape;
+    int layer;
+    const float *k, *v;
+    const slm_kv_span *spans;
+    size_t span_count;
+} write_job;
+
+/* One position of one kv head, in the layout of attention.h. */
+static void write_bf16(uint16_t *to_k, uint16_t *to_v, const float *k, const float *v, size_t dim,
+                       size_t width, size_t slot)
+{
+    to_k += 2 * slot;
+    to_v += slot / 2 * width * 2 + slot % 2;
+    for (size_t i = 0; i < dim; i++) {
+        to_k[i / 2 * 2 * SLM_PAGE_TOKENS + i % 2] = slm_bf16_from_f32(k[i]);
+        to_v[2 * i] = slm_bf16_from_f32(v[i]);
+    }
+}
+
+static void write_f32(float *to_k, float *to_v, const float *k, const float *v, size_t dim,
+                      size_t width, size_t slot)
+{
+    for (size_t i = 0; i < dim; i++)
+        to_k[i * SLM_PAGE_TOKENS + slot] = k[i];
+    memcpy(to_v + slot * width, v, dim * sizeof *v);
+}
+
+static void write_row(const write_job *job, const slm_kv_span *span, size_t r)
+{
+    const slm_kv_shape *shape = job->shape;
+    const size_t dim = (size_t)shape->head_dim, heads = (size_t)shape->kv_heads;
+    const size_t position = (size_t)span->position + r, width = slm_kernel__kv_width(shape);
+    const size_t slot = position % SLM_PAGE_TOKENS;
+    char *page =
+        job->cache + (size_t)span->pages[position / SLM_PAGE_TOKENS] * slm_kv_page_bytes(shape);
+    for (size_t h = 0; h < heads; h++) {
+        const size_t from = (((size_t)span->row + r) * heads + h) * dim;
+        void *to_k = page + slm_kernel__kv_offset(shape, job->layer, (int)h, 0);
+        void *to_v = page + slm_kernel__kv_offset(shape, job->layer, (int)h, 1);
+        if (shape->dtype == SLM_F32)
+            write_f32(to_k, to_v, job->k + from, job->v + from, dim, width, slot);
+        else
+            write_bf16(to_k, to_v, job->k + from, job->v + from, dim, width, slot);
+    }
+}
+
+/* Rows [begin, end) of all spans' rows in order. */
+static void write_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const write_job *job = context;
+    size_t before = 0;
+    for (size_t s = 0; s < job->span_count && before < end; s++) {
+        const size_t rows = (size_t)job->spans[s].rows;
+        for (size_t r = begin > before ? begin - before : 0; r < rows && before + r < end; r++)
+            write_row(job, &job->spans[s], r);
+        before += rows;
+    }
+}
+
+static size_t count_rows(const slm_kv_span *spans, size_t span_count)
+{
+    size_t rows = 0;
+    for (size_t s = 0; s < span_count; s++)
+        rows += (size_t)spans[s].rows;
+    return rows;
+}
+
+static void cpu_kv_write(slm_device *device, slm_mem cache, const slm_kv_shape *shape, int layer,
+                         slm_mem k, slm_mem v, const slm_kv_span *spans, size_t span_count)
+{
+    write_job job = {cache.at, shape, layer, f32_at(k), f32_at(v), spans, span_count};
+    const size_t rows = count_rows(spans, span_count);
+    const size_t work = rows * (size_t)shape->kv_heads * (size_t)shape->head_dim * 2;
+    slm_kernel__run(device, rows, 1, work, write_range, &job);
+}
+
+typedef struct attention_job {
+    slm_cpu__attention attention;
+    const path *path;
+    float *scratch;
+    size_t scratch_items; /* of one thread */
+} attention_job;
+
+static void attention_range(void *context, size_t begin, size_t end, int thread)
+{
+    const attention_job *job = context;
+    job->path->rows->attention(&job->attention, begin, end,
+                               job->scratch + (size_t)thread * job->scratch_items);
+}
+
+static void cpu_attention(slm_device *device, slm_mem y, slm_dtype act, slm_mem q, slm_mem cache,
+                          const slm_kv_shape *shape, int layer, size_t heads, float scale,
+                          const slm_kv_span *spans, size_t span_count)
+{
+    const size_t rows = count_rows(spans, span_count), kv_heads = (size_t)shape->kv_heads;
+    attention_job job = {
+        {y.at, act, f32_at(q), cache.at, shape, layer, heads, rows, scale, spans, span_count},
+        path_of(device),
+        NULL,
+        0};
+    size_t per_query = slm_kernel__kv_width(shape) + 2, keys = 0;
+    job.scratch_items = slm_kernel__round_up(heads / kv_heads * per_query, 16);
+    job.scratch = (float *)(void *)slm_kernel__scratch(device, job.scratch_items * sizeof(float) *
+                                                                   (size_t)device->thread_count);
+    for (size_t s = 0; s < span_count; s++)
+        keys += (size_t)spans[s].rows * (size_t)(spans[s].position + spans[s].rows);
+    const size_t work = keys * heads * (size_t)shape->head_dim / 8;
+    slm_kernel__run(device, kv_heads * rows, 1, work, attention_range, &job);
+}
+
+/* ---- rows of logits ------------------------------------------------------------------------ */
+
+static void cpu_log_prob(slm_device *device, slm_mem logits, size_t m, size_t vocab,
+                         float temperature, const int32_t *ids, float *out)
+{
+    slm_kernel__log_prob(device, &path_of(device)->rows->logits, f32_at(logits), m, vocab,
+                         temperature, ids, out);
+}
+
+static void cpu_sample(slm_device *device, slm_mem logits, size_t vocab, slm_sample_row *rows,
+                       size_t m)
+{
+    slm_kernel__sample(device, &path_of(device)->rows->logits, f32_at(logits), vocab, rows, m);
+}
+
+/* ---- tables -------------------------------------------------------------------------------- */
+
+#define FORWARD_ENTRIES                                                                            \
+    .embed = cpu_embed, .linear = cpu_linear, .rms_norm = cpu_rms_norm, .rope = cpu_rope,          \
+    .kv_write = cpu_kv_write, .attention = cpu_attention, .swiglu = cpu_swiglu,                    \
+    .gather = slm_kernel__gather, .log_prob = cpu_log_prob, .sample = cpu_sample,                  \
+    .copy_page = slm_kernel__copy_page, .zero = slm_kernel__zero, .convert = cpu_convert,          \
+    .sync = slm_kernel__sync
+
+const slm_kernels slm_kernel__avx2 = {.name = "avx2", FORWARD_ENTRIES};
+const slm_kernels slm_kernel__avx512 = {.name = "avx512", FORWARD_ENTRIES};
+const slm_kernels slm_kernel__avx512bf16 = {.name = "avx512bf16", FORWARD_ENTRIES};

@@ -1,0 +1,59 @@
+/* cpu.h: what the files of cpu/ share. The *_avx2.c, *_avx512.c and *_avx512bf16.c files are
+ * compiled for those instructions and reached only through the tables in cpu.c, after CPUID said
+ * that they may be. */
+#ifndef SLM_KERNEL_CPU_H
+#define SLM_KERNEL_CPU_H
+
+#include "kernel/kernel_internal.h"
+
+/* y[m,n] (+)= x[m,k] @ W^T (+ bias) with W packed (kernel_internal.h). x is f32, or bf16 where the
+ * function says so. */
+typedef struct slm_cpu__gemm {
+    float *y;
+    const void *x;
+    const char *w;
+    const float *bias; /* or NULL */
+    size_t m, n, k, block_bytes;
+    bool add;
+} slm_cpu__gemm;
+
+/* Compute the outputs of blocks [begin, end) for all rows. */
+typedef void slm_cpu__gemm_fn(const slm_cpu__gemm *job, size_t begin, size_t end);
+slm_cpu__gemm_fn slm_cpu__gemm_f32_avx2;    /* x f32,  W f32 */
+slm_cpu__gemm_fn slm_cpu__gemm_bf16_avx2;   /* x f32 (widened from bf16), W bf16 */
+slm_cpu__gemm_fn slm_cpu__gemm_f32_avx512;  /* x f32,  W f32 */
+slm_cpu__gemm_fn slm_cpu__gemm_bf16_avx512; /* x f32 (widened from bf16), W bf16 */
+slm_cpu__gemm_fn slm_cpu__gemm_avx512bf16;  /* x bf16, W bf16 */
+
+/* Attention of all rows of all spans: kv_heads * rows units. */
+typedef struct slm_cpu__attention {
+    char *y;
+    slm_dtype act;
+    const float *q;
+    const char *cache;
+    const slm_kv_shape *shape;
+    int layer;
+    size_t heads, rows;
+    float scale;
+    const slm_kv_span *spans;
+    size_t span_count;
+} slm_cpu__attention;
+
+/* Operations on rows; see kernel.h for what each does. */
+typedef struct slm_cpu__rows {
+    void (*rms_norm)(char *y, slm_dtype act, const float *x, const float *weight, size_t m,
+                     size_t d, float eps);
+    /* table: 2 * head_dim floats for each row (rows.h); sign is that of the angle. */
+    void (*rope)(float *x, const float *table, size_t m, size_t heads, size_t head_dim,
+                 bool interleaved, float sign);
+    void (*swiglu)(char *y, slm_dtype act, const float *gate, const float *up, size_t items);
+    void (*convert)(char *y, slm_dtype act, const float *x, float scale, size_t items);
+    void (*widen)(float *y, const uint16_t *x, size_t items);
+    /* scratch: group * (width + 2) floats. */
+    void (*attention)(const slm_cpu__attention *job, size_t begin, size_t end, float *scratch);
+    slm_kernel__row_ops logits;
+} slm_cpu__rows;
+extern const slm_cpu__rows slm_cpu__rows_avx2;
+extern const slm_cpu__rows slm_cpu__rows_avx512;
+
+#endif
