@@ -20,7 +20,10 @@ slm_status eval__writer_open(eval__writer *writer, slm_error *err);
 slm_status eval__writer_tick(eval__writer *writer, slm_error *err);
 slm_status eval__writer_commit(eval__writer *writer, slm_error *err);
 
-enum { EVAL_JUDGING = 64 }; /* answers that a judge is given at a time */
+enum {
+    EVAL_JUDGING = 64, /* answers that a judge is given at a time */
+    EVAL_DROP_S = 10,  /* how long what is in flight after a failure is waited for */
+};
 
 /* Answers on their way through a judge into the store. */
 typedef struct eval__grader {
@@ -44,6 +47,10 @@ slm_status eval__grader_submit(eval__grader *grader, const char *run, const slm_
 slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, bool *progress, slm_error *err);
 /* Waits for all of it. */
 slm_status eval__grader_finish(eval__grader *grader, slm_error *err);
+
+/* After a failure: take what the judge still has in flight and forget it, so that the next user does
+ * not get it. */
+void eval__drop_gradings(slm_judge *judge);
 
 /* Cases that a judge can score: indices into the set, in order. */
 typedef struct eval__selection {

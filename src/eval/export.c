@@ -55,7 +55,7 @@ static void put_number(exporter *e, const char *key, double value)
 static bool end(exporter *e)
 {
     slm_buffer_append_text(&e->row, "}\n");
-    e->failed = fwrite(e->row.data, 1, e->row.len, e->out) != e->row.len;
+    if (fwrite(e->row.data, 1, e->row.len, e->out) != e->row.len) e->failed = true;
     return !e->failed;
 }
 

@@ -5,6 +5,7 @@
  * such passes that advance together (a merge join on their common key). */
 #include "store/store_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
@@ -384,23 +385,34 @@ slm_status slm_store_has_grading(slm_store *store, const char *run, const char *
     return status;
 }
 
-slm_status slm_store_reply(slm_store *store, const char *run, const char *case_id, int64_t rollout,
-                           char **reply, slm_error *err)
+slm_status slm_store_get_sample(slm_store *store, const char *run, const char *case_id,
+                                int64_t rollout, slm_arena *arena, slm_sample *out, slm_error *err)
 {
     bool row = false;
-    sqlite3_stmt *statement = store__prepared(store, STORE_GET_REPLY, err);
+    sqlite3_stmt *statement = store__prepared(store, STORE_GET_SAMPLE, err);
     if (!statement) return SLM_ERR_IO;
     store__bind_text(statement, 1, run);
     store__bind_text(statement, 2, case_id);
     sqlite3_bind_int64(statement, 3, rollout);
     slm_status status = next_row(store, statement, &row, err);
     if (status == SLM_OK && !row)
-        status = slm_error_set(err, SLM_ERR_NOT_FOUND, "%s: there is no sample %lld of case %s",
-                               store->path, (long long)rollout, case_id);
-    if (status == SLM_OK) {
-        *reply = strdup(column_text(statement, 0));
-        if (!*reply) slm_out_of_memory(1);
-    }
+        status =
+            slm_error_set(err, SLM_ERR_NOT_FOUND, "%s: there is no sample %" PRId64 " of case %s",
+                          store->path, rollout, case_id);
+    if (status == SLM_OK)
+        *out = (slm_sample){
+            .run = slm_arena_strdup(arena, run),
+            .case_id = slm_arena_strdup(arena, case_id),
+            .rollout = rollout,
+            .finish = slm_arena_strdup(arena, column_text(statement, 0)),
+            .prompt_tokens = column_count(statement, 1),
+            .reply_tokens = column_count(statement, 2),
+            .reasoning_tokens = column_count(statement, 3),
+            .cached_tokens = column_count(statement, 4),
+            .time_s = sqlite3_column_double(statement, 5),
+            .reply = slm_arena_strdup(arena, column_text(statement, 6)),
+            .transcript_json = slm_arena_strdup(arena, column_text(statement, 7)),
+        };
     sqlite3_reset(statement);
     return status;
 }

@@ -138,9 +138,9 @@ slm_status slm_store_coverages(slm_store *store, slm_store_coverage_fn *fn, void
 typedef bool slm_store_import_fn(void *context, const char *run, const char *file_sha256);
 slm_status slm_store_imports(slm_store *store, slm_store_import_fn *fn, void *context,
                              slm_error *err);
-/* A sample's reply, malloc'd; SLM_ERR_NOT_FOUND if it is not there. */
-slm_status slm_store_reply(slm_store *store, const char *run, const char *case_id, int64_t rollout,
-                           char **reply, slm_error *err);
+/* One sample, its strings in `arena`; SLM_ERR_NOT_FOUND if it is not there. */
+slm_status slm_store_get_sample(slm_store *store, const char *run, const char *case_id,
+                                int64_t rollout, slm_arena *arena, slm_sample *out, slm_error *err);
 /* Is the sample there; is it graded by this judge with a score (unscored ones are graded again)? */
 slm_status slm_store_has_sample(slm_store *store, const char *run, const char *case_id,
                                 int64_t rollout, bool *has, slm_error *err);

@@ -21,7 +21,10 @@ typedef enum store__statement {
     STORE_PUT_IMPORT,
     STORE_HAS_SAMPLE,
     STORE_HAS_GRADING,
-    STORE_GET_REPLY,
+    STORE_GET_SAMPLE,
+    STORE_SAVEPOINT,
+    STORE_RELEASE,
+    STORE_UNDO,
     STORE_STATEMENTS,
 } store__statement;
 

@@ -75,12 +75,25 @@ static slm_status put_timing(slm_store *store, const slm_sample *sample, slm_err
     return store__step(store, statement, "store a time", err);
 }
 
-/* Run `put` as one transaction unless a group is open. */
+static slm_status run_statement(slm_store *store, store__statement which, slm_error *err)
+{
+    sqlite3_stmt *statement = store__prepared(store, which, err);
+    return statement ? store__step(store, statement, "store results", err) : SLM_ERR_IO;
+}
+
+/* Run `put` whole or not at all: as a transaction, or as a part of the group that is open. */
 typedef slm_status put_fn(slm_store *store, const void *row, bool *inserted, slm_error *err);
 static slm_status in_transaction(slm_store *store, put_fn *put, const void *row, bool *inserted,
                                  slm_error *err)
 {
-    if (store->in_group) return put(store, row, inserted, err);
+    if (store->in_group) {
+        SLM_TRY(run_statement(store, STORE_SAVEPOINT, err));
+        slm_status part = put(store, row, inserted, err);
+        /* A failure as bad as a full disk may have undone the whole group: then this fails too. */
+        if (part != SLM_OK) run_statement(store, STORE_UNDO, NULL);
+        slm_status released = run_statement(store, STORE_RELEASE, part == SLM_OK ? err : NULL);
+        return part != SLM_OK ? part : released;
+    }
     SLM_TRY(slm_store_begin(store, err));
     slm_status status = put(store, row, inserted, err);
     if (status == SLM_OK) status = slm_store_commit(store, err);

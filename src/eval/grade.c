@@ -1,0 +1,275 @@
+/* grade.c: what the loop and the baselines have in common: which cases a judge can score, group
+ * commits, and answers on their way through a judge into the store.
+ *
+ * The writer commits about once a second, or sooner when much has come: what was committed survives
+ * kill -9, and a second of work is cheap to do again. The grader keeps up to EVAL_JUDGING answers
+ * with the judge, so that a judge behind a model has its many calls in flight while memory stays
+ * bounded, however many answers a database holds. */
+#include "eval/eval_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/progress.h"
+
+enum { WRITER_ROWS = 512 };
+static const double WRITER_AGE_S = 0.8;
+
+slm_status eval__writer_open(eval__writer *writer, slm_error *err)
+{
+    writer->rows++;
+    if (writer->is_open) return SLM_OK;
+    SLM_TRY(slm_store_begin(writer->store, err));
+    writer->is_open = true;
+    writer->begun_s = slm_progress_clock_s();
+    writer->rows = 1;
+    return SLM_OK;
+}
+
+slm_status eval__writer_commit(eval__writer *writer, slm_error *err)
+{
+    if (!writer->is_open) return SLM_OK;
+    writer->is_open = false;
+    slm_status status = slm_store_commit(writer->store, err);
+    if (status != SLM_OK) slm_store_rollback(writer->store);
+    return status;
+}
+
+slm_status eval__writer_tick(eval__writer *writer, slm_error *err)
+{
+    if (!writer->is_open) return SLM_OK;
+    if (writer->rows < WRITER_ROWS && slm_progress_clock_s() - writer->begun_s < WRITER_AGE_S)
+        return SLM_OK;
+    return eval__writer_commit(writer, err);
+}
+
+slm_status eval__grader_submit(eval__grader *grader, const char *run, const slm_case *c,
+                               int64_t rollout, const char *reply, slm_error *err)
+{
+    SLM_ASSERT(grader->pending_count < EVAL_JUDGING);
+    uint64_t ticket = 0;
+    slm_status status = slm_judge_submit(grader->judge, c, reply, &ticket, err);
+    if (status != SLM_OK)
+        return slm_error_prefix(err, status, "grading case %s, rollout %" PRId64, c->id, rollout);
+    size_t at = grader->pending_count++;
+    grader->pending[at].ticket = ticket;
+    grader->pending[at].run = run;
+    grader->pending[at].c = c;
+    grader->pending[at].rollout = rollout;
+    return SLM_OK;
+}
+
+static slm_status store_grading(eval__grader *grader, size_t at, const slm_grading *grading,
+                                slm_error *err)
+{
+    const slm_case *c = grader->pending[at].c;
+    slm_stored_grading row = {.run = grader->pending[at].run,
+                              .case_id = c->id,
+                              .rollout = grader->pending[at].rollout,
+                              .judge_hash = grader->judge->identity};
+    slm_stored_grade *grades = calloc(c->rubric_count + 1, sizeof *grades);
+    if (!grades) slm_out_of_memory(c->rubric_count);
+    eval__to_stored(c, grading, grades, &row);
+    slm_status status = eval__writer_open(grader->writer, err);
+    if (status == SLM_OK) status = slm_store_put_grading(grader->writer->store, &row, err);
+    free(grades);
+    if (status != SLM_OK) return status;
+    grader->graded++;
+    if (!row.has_score) {
+        if (grader->unscored++ == 0) grader->unscored_error = grading->error;
+    }
+    grader->pending[at] = grader->pending[--grader->pending_count];
+    return SLM_OK;
+}
+
+slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, bool *progress, slm_error *err)
+{
+    while (grader->pending_count > 0) {
+        slm_grading *grading = NULL;
+        SLM_TRY(slm_judge_poll(grader->judge, timeout_ms, &grading, err));
+        if (!grading) {
+            if (grader->judge->in_flight > 0) return SLM_OK;
+            return slm_error_set(err, SLM_ERR_FORMAT,
+                                 "the judge %s gave no grading for %zu answers; run again to grade "
+                                 "them",
+                                 grader->judge->name, grader->pending_count);
+        }
+        size_t at = 0;
+        while (at < grader->pending_count && grader->pending[at].ticket != grading->ticket)
+            at++;
+        slm_status status = SLM_OK;
+        if (at < grader->pending_count) status = store_grading(grader, at, grading, err);
+        slm_grading_free(grading);
+        if (status != SLM_OK) return status;
+        if (progress) *progress = true;
+        timeout_ms = 0;
+    }
+    return SLM_OK;
+}
+
+slm_status eval__grader_finish(eval__grader *grader, slm_error *err)
+{
+    while (grader->pending_count > 0) {
+        SLM_TRY(eval__grader_poll(grader, 200, NULL, err));
+        SLM_TRY(eval__writer_tick(grader->writer, err));
+    }
+    return SLM_OK;
+}
+
+void eval__drop_gradings(slm_judge *judge)
+{
+    double begun_s = slm_progress_clock_s();
+    while (judge->in_flight > 0 && slm_progress_clock_s() - begun_s < EVAL_DROP_S) {
+        slm_grading *grading = NULL;
+        if (slm_judge_poll(judge, 100, &grading, NULL) != SLM_OK) return;
+        slm_grading_free(grading);
+    }
+}
+
+bool eval__stopped(const slm_eval_options *options)
+{
+    return options->stop && *options->stop;
+}
+
+/* ---- cases ---- */
+
+static bool can_score(const slm_judge *judge, const slm_case *c)
+{
+    for (size_t i = 0; i < c->rubric_count; i++) {
+        if (c->rubrics[i].points > 0 && slm_judge_covers(judge, c, i)) return true;
+    }
+    return false;
+}
+
+static int compare_ids(const void *a, const void *b, void *context)
+{
+    const slm_cases *cases = context;
+    return strcmp(cases->items[*(const size_t *)a].id, cases->items[*(const size_t *)b].id);
+}
+
+slm_status eval__select(const slm_cases *cases, const slm_judge *judge, bool skip_uncovered,
+                        slm_log *log, eval__selection *out, slm_error *err)
+{
+    const slm_case *first = NULL;
+    *out = (eval__selection){.cases = cases};
+    if (cases->count == 0)
+        return slm_error_set(err, SLM_ERR_INVALID, "there is no case to evaluate");
+    out->items = calloc(cases->count, sizeof *out->items);
+    out->by_id = calloc(cases->count, sizeof *out->by_id);
+    if (!out->items || !out->by_id) slm_out_of_memory(cases->count);
+    for (size_t i = 0; i < cases->count; i++) {
+        if (can_score(judge, &cases->items[i]))
+            out->items[out->count++] = i;
+        else if (!first)
+            first = &cases->items[i];
+    }
+    size_t left_out = cases->count - out->count;
+    if (left_out && (!skip_uncovered || out->count == 0)) {
+        slm_status status = slm_error_set(
+            err, SLM_ERR_INVALID,
+            "case %s (line %zu): the judge %s covers no criterion of it that gives points, and so "
+            "with %zu of %zu cases; %s",
+            first->id, first->line, judge->name, left_out, cases->count,
+            out->count ? "leave them out with --skip-uncovered or use another judge"
+                       : "use another judge");
+        eval__selection_free(out);
+        return status;
+    }
+    if (left_out)
+        slm_log_print(log, SLM_LOG_WARNING,
+                      "%zu of %zu cases are left out, the first is %s: the judge %s covers no "
+                      "criterion of them that gives points",
+                      left_out, cases->count, first->id, judge->name);
+    memcpy(out->by_id, out->items, out->count * sizeof *out->by_id);
+    qsort_r(out->by_id, out->count, sizeof *out->by_id, compare_ids, (void *)(uintptr_t)cases);
+    /* From here on by_id holds positions in items: the set is searched by id, and answered by
+     * position. items ascends, so a case's position is found by bisection. */
+    for (size_t i = 0; i < out->count; i++) {
+        size_t low = 0, high = out->count;
+        while (low + 1 < high) {
+            size_t middle = low + (high - low) / 2;
+            if (out->items[middle] <= out->by_id[i])
+                low = middle;
+            else
+                high = middle;
+        }
+        out->by_id[i] = low;
+    }
+    return SLM_OK;
+}
+
+void eval__selection_free(eval__selection *selection)
+{
+    free(selection->items);
+    free(selection->by_id);
+    selection->items = selection->by_id = NULL;
+    selection->count = 0;
+}
+
+size_t eval__selection_find(const eval__selection *selection, const char *case_id)
+{
+    size_t low = 0, high = selection->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        size_t position = selection->by_id[middle];
+        int order = strcmp(selection->cases->items[selection->items[position]].id, case_id);
+        if (order == 0) return position;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return SIZE_MAX;
+}
+
+slm_status eval__put_setting(slm_store *store, const slm_cases *cases, const slm_judge *judge,
+                             slm_error *err)
+{
+    slm_buffer text = {0};
+    slm_status status = SLM_OK;
+    slm_coverage coverage = slm_judge_coverage(judge, cases);
+    slm_buffer_printf(&text,
+                      "{\"cases\":%zu,\"cases_covered\":%zu,\"criteria\":%zu,"
+                      "\"criteria_covered\":%zu}",
+                      coverage.cases, coverage.cases_covered, coverage.criteria,
+                      coverage.criteria_covered);
+    SLM_TRY_OUT(slm_store_begin(store, err));
+    SLM_TRY_OUT(slm_store_put_judge(store, judge->identity, judge->name, err));
+    SLM_TRY_OUT(
+        slm_store_put_coverage(store, judge->identity, cases->sha256, slm_buffer_text(&text), err));
+    for (size_t i = 0; i < cases->count; i++) {
+        const slm_case *c = &cases->items[i];
+        SLM_TRY_OUT(slm_store_put_case(store, cases->sha256, c->id, c->family, i, c->json, err));
+    }
+    status = slm_store_commit(store, err);
+out:
+    if (status != SLM_OK) slm_store_rollback(store);
+    slm_buffer_free(&text);
+    return status;
+}
+
+/* ---- what is there already ---- */
+
+typedef struct have_reader {
+    const eval__selection *selection;
+    size_t k;
+    uint8_t *have;
+} have_reader;
+
+static bool on_key(void *context, const char *case_id, int64_t rollout, bool graded)
+{
+    have_reader *r = context;
+    if (rollout >= (int64_t)r->k) return true;
+    size_t at = eval__selection_find(r->selection, case_id);
+    if (at == SIZE_MAX) return true;
+    r->have[at * r->k + (size_t)rollout] =
+        (uint8_t)(EVAL_HAS_SAMPLE | (graded ? EVAL_HAS_GRADING : 0));
+    return true;
+}
+
+slm_status eval__have(slm_store *store, const char *run, const char *judge_hash,
+                      const eval__selection *selection, size_t k, uint8_t *have, slm_error *err)
+{
+    have_reader reader = {.selection = selection, .k = k, .have = have};
+    return slm_store_sample_keys(store, run, judge_hash, on_key, &reader, err);
+}

@@ -1,0 +1,512 @@
+/* loop.c: k rollouts of every case of every arm, graded, into the store.
+ *
+ * What is missing is found in the store: samples to be drawn and samples to be graded. A rollout's
+ * text depends on seed, case and index alone (chat.h), so drawing the missing ones gives what an
+ * unbroken run would have given, in whatever order they come. Consecutive missing rollouts of a case
+ * are one request, so that its prompt is computed once; requests are submitted until the model's
+ * width is in flight. Each answer is stored as it arrives and handed to the judge; each grading is
+ * stored as it arrives. An error is not an answer: it is counted, told, and tried again by the next
+ * run. */
+#include "eval/eval_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/utf8.h"
+
+enum {
+    POLL_MS = 200,        /* so that the stop flag and the commits are looked at */
+    POLL_JUDGING_MS = 10, /* while a judge also works */
+    TOLD_ERRORS = 3,      /* errors told one by one */
+};
+/* After a request to stop, what is in flight may take this long before it is cancelled. */
+static const double STOP_GRACE_S = 10;
+
+/* A request that is not wholly answered. */
+typedef struct request {
+    uint64_t ticket;
+    size_t position; /* of the case in the selection */
+    size_t first, n; /* rollouts */
+    uint8_t *seen;   /* [n] */
+    size_t left;
+} request;
+
+typedef struct loop {
+    slm_store *store;
+    const eval__selection *selection;
+    const slm_eval_options *options;
+    slm_log *log;
+    eval__writer writer;
+    eval__grader grader;
+    slm_arena arena; /* of the sample being graded again */
+    /* Of the arm at hand. */
+    const slm_eval_arm *arm;
+    const char *system_text;
+    char run[65];
+    size_t k, total;
+    uint8_t *have;
+    size_t sample_at, grade_at; /* next cell of `have` to look at, for sampling and for regrading */
+    request *requests;
+    size_t request_count, request_cap;
+    size_t awaited; /* replies */
+    uint64_t consecutive_errors;
+    bool gave_up;
+    bool stopping, cancelled;
+    double stop_s;
+    slm_progress *progress;
+    uint64_t done_before, arm_failed;
+    uint64_t graded_before; /* by the grader, before this arm */
+    /* Over all arms. */
+    uint64_t failed, asked;
+    slm_error first_failure;
+} loop;
+
+static const slm_case *case_at(const loop *l, size_t position)
+{
+    return &l->selection->cases->items[l->selection->items[position]];
+}
+
+/* ---- asking ---- */
+
+/* The messages of a case: the arm's system text in front, joined with the case's own if both have
+ * one, since templates take one. */
+typedef struct prompt {
+    slm_chat_message *messages;
+    size_t count;
+    slm_buffer system;
+} prompt;
+
+static prompt prompt_of(const loop *l, const slm_case *c)
+{
+    prompt p = {.messages = calloc(c->turn_count + 1, sizeof *p.messages)};
+    if (!p.messages) slm_out_of_memory(c->turn_count);
+    size_t from = 0;
+    if (l->system_text) {
+        slm_buffer_append_text(&p.system, l->system_text);
+        if (c->turn_count && strcmp(c->turns[0].role, "system") == 0)
+            slm_buffer_printf(&p.system, "\n\n%s", c->turns[from++].content);
+        p.messages[p.count++] =
+            (slm_chat_message){.role = "system", .content = slm_buffer_text(&p.system)};
+    }
+    for (size_t i = from; i < c->turn_count; i++)
+        p.messages[p.count++] =
+            (slm_chat_message){.role = c->turns[i].role, .content = c->turns[i].content};
+    return p;
+}
+
+static void prompt_free(prompt *p)
+{
+    free(p->messages);
+    slm_buffer_free(&p->system);
+}
+
+/* As JSON: the messages that were sent, and the answer with its reasoning. */
+static void append_transcript(slm_buffer *out, const prompt *p, const char *reply,
+                              const char *reasoning)
+{
+    slm_buffer_append_char(out, '[');
+    for (size_t i = 0; i < p->count; i++) {
+        slm_buffer_append_text(out, "{\"content\":");
+        slm_json_append_string(out, p->messages[i].content, strlen(p->messages[i].content));
+        slm_buffer_append_text(out, ",\"role\":");
+        slm_json_append_string(out, p->messages[i].role, strlen(p->messages[i].role));
+        slm_buffer_append_text(out, "},");
+    }
+    slm_buffer_append_text(out, "{\"content\":");
+    slm_json_append_string(out, reply, strlen(reply));
+    if (reasoning) {
+        slm_buffer_append_text(out, ",\"reasoning\":");
+        slm_json_append_string(out, reasoning, strlen(reasoning));
+    }
+    slm_buffer_append_text(out, ",\"role\":\"assistant\"}]");
+}
+
+static void note_failure(loop *l, const slm_case *c, int64_t rollout, uint64_t count,
+                         const slm_error *why)
+{
+    if (l->failed == 0) l->first_failure = *why;
+    if (l->failed < TOLD_ERRORS)
+        slm_log_print(l->log, SLM_LOG_WARNING, "case %s, rollout %" PRId64 ": %s", c->id, rollout,
+                      why->message);
+    l->failed += count;
+    l->arm_failed += count;
+    l->consecutive_errors += count;
+    uint64_t patience = 4 * (uint64_t)(l->arm->chat->width > 16 ? l->arm->chat->width : 16);
+    if (l->consecutive_errors >= patience && !l->gave_up) {
+        l->gave_up = true;
+        slm_log_print(l->log, SLM_LOG_WARNING,
+                      "%s: %" PRIu64 " errors in a row; no more is asked of it in this run",
+                      l->arm->chat->name, l->consecutive_errors);
+    }
+}
+
+/* The next run of rollouts without a sample, of one case. */
+static bool next_missing(loop *l, size_t *position, size_t *first, size_t *n)
+{
+    while (l->sample_at < l->total && (l->have[l->sample_at] & EVAL_HAS_SAMPLE))
+        l->sample_at++;
+    if (l->sample_at == l->total) return false;
+    *position = l->sample_at / l->k;
+    *first = l->sample_at % l->k;
+    *n = 0;
+    while (*first + *n < l->k && !(l->have[l->sample_at] & EVAL_HAS_SAMPLE)) {
+        l->sample_at++;
+        (*n)++;
+    }
+    return true;
+}
+
+static slm_status ask(loop *l, size_t position, size_t first, size_t n)
+{
+    const slm_case *c = case_at(l, position);
+    prompt p = prompt_of(l, c);
+    slm_chat_request ask = {.messages = p.messages,
+                            .message_count = p.count,
+                            .n = (uint32_t)n,
+                            .first_rollout = (uint32_t)first,
+                            .case_id = c->id,
+                            .sampling = l->options->sampling};
+    slm_error why = {0};
+    uint64_t ticket = 0;
+    l->asked += n;
+    slm_status status = slm_chat_submit(l->arm->chat, &ask, &ticket, &why);
+    prompt_free(&p);
+    if (status != SLM_OK) {
+        /* A prompt that does not fit is this case's failure, not the evaluation's. */
+        note_failure(l, c, (int64_t)first, n, &why);
+        return SLM_OK;
+    }
+    if (l->request_count == l->request_cap) {
+        l->request_cap = l->request_cap ? 2 * l->request_cap : 32;
+        l->requests = realloc(l->requests, l->request_cap * sizeof *l->requests);
+        if (!l->requests) slm_out_of_memory(l->request_cap);
+    }
+    request *r = &l->requests[l->request_count++];
+    *r = (request){.ticket = ticket, .position = position, .first = first, .n = n, .left = n};
+    r->seen = calloc(n, 1);
+    if (!r->seen) slm_out_of_memory(n);
+    l->awaited += n;
+    return SLM_OK;
+}
+
+static slm_status ask_more(loop *l)
+{
+    size_t position, first, n;
+    size_t width = l->arm->chat->width > 0 ? (size_t)l->arm->chat->width : 1;
+    while (l->awaited < width && !l->stopping && !l->gave_up &&
+           next_missing(l, &position, &first, &n))
+        SLM_TRY(ask(l, position, first, n));
+    return SLM_OK;
+}
+
+/* ---- answers ---- */
+
+static slm_status store_sample(loop *l, const slm_case *c, size_t rollout,
+                               const slm_chat_reply *reply, const char *text, slm_error *err)
+{
+    slm_buffer transcript = {0};
+    prompt p = prompt_of(l, c);
+    append_transcript(&transcript, &p, text, reply->reasoning);
+    prompt_free(&p);
+    slm_sample sample = {.run = l->run,
+                         .case_id = c->id,
+                         .rollout = (int64_t)rollout,
+                         .reply = text,
+                         .transcript_json = slm_buffer_text(&transcript),
+                         .finish = slm_chat_finish_name(reply->finish),
+                         .prompt_tokens = reply->prompt_tokens,
+                         .reply_tokens = reply->reply_tokens,
+                         .reasoning_tokens = reply->reasoning_tokens,
+                         .cached_tokens = reply->cached_tokens,
+                         .time_s = reply->time_s};
+    slm_status status = eval__writer_open(&l->writer, err);
+    if (status == SLM_OK) status = slm_store_put_sample(l->store, &sample, NULL, err);
+    slm_buffer_free(&transcript);
+    return status;
+}
+
+/* The request that a reply answers; NULL for one that nobody waits for. */
+static request *find_request(loop *l, const slm_chat_reply *reply)
+{
+    for (size_t i = 0; i < l->request_count; i++) {
+        request *r = &l->requests[i];
+        if (r->ticket == reply->ticket)
+            return reply->index < r->n && !r->seen[reply->index] ? r : NULL;
+    }
+    return NULL;
+}
+
+static void settle(loop *l, request *r, uint32_t index)
+{
+    r->seen[index] = 1;
+    l->awaited--;
+    if (--r->left > 0) return;
+    free(r->seen);
+    *r = l->requests[--l->request_count];
+}
+
+static slm_status take_reply(loop *l, const slm_chat_reply *reply, slm_error *err)
+{
+    request *r = find_request(l, reply);
+    if (!r)
+        return slm_error_set(err, SLM_ERR_FORMAT,
+                             "the model %s gave a reply that was not asked for (ticket %" PRIu64
+                             ", index %" PRIu32 ")",
+                             l->arm->chat->name, reply->ticket, reply->index);
+    size_t position = r->position, rollout = r->first + reply->index;
+    const slm_case *c = case_at(l, position);
+    settle(l, r, reply->index);
+    if (reply->finish == SLM_CHAT_CANCELLED) return SLM_OK;
+    if (reply->finish == SLM_CHAT_ERROR) {
+        note_failure(l, c, (int64_t)rollout, 1, &reply->error);
+        return SLM_OK;
+    }
+    l->consecutive_errors = 0;
+    /* What is stored is what is judged, now and when another judge reads it from the store. */
+    slm_buffer text = {0};
+    slm_utf8_append_valid(&text, reply->text, strlen(reply->text));
+    slm_status status = store_sample(l, c, rollout, reply, slm_buffer_text(&text), err);
+    if (status == SLM_OK) {
+        l->have[position * l->k + rollout] |= EVAL_HAS_SAMPLE | EVAL_HAS_GRADING;
+        status = eval__grader_submit(&l->grader, l->run, c, (int64_t)rollout,
+                                     slm_buffer_text(&text), err);
+    }
+    slm_buffer_free(&text);
+    return status;
+}
+
+static slm_status take_replies(loop *l, int timeout_ms, slm_error *err)
+{
+    while (l->awaited > 0 && l->grader.pending_count < EVAL_JUDGING) {
+        slm_chat_reply *reply = NULL;
+        SLM_TRY(slm_chat_poll(l->arm->chat, timeout_ms, &reply, err));
+        if (!reply && l->arm->chat->in_flight == 0)
+            return slm_error_set(err, SLM_ERR_FORMAT,
+                                 "the model %s owes %zu replies and has none in flight",
+                                 l->arm->chat->name, l->awaited);
+        if (!reply) return SLM_OK;
+        slm_status status = take_reply(l, reply, err);
+        slm_chat_reply_free(reply);
+        if (status != SLM_OK) return status;
+        timeout_ms = 0;
+    }
+    return SLM_OK;
+}
+
+/* Samples that were there before this run and lack a score by this judge. */
+static slm_status regrade(loop *l, slm_error *err)
+{
+    while (!l->stopping && l->grader.pending_count < EVAL_JUDGING && l->grade_at < l->total) {
+        size_t at = l->grade_at++;
+        if (l->have[at] != EVAL_HAS_SAMPLE) continue;
+        const slm_case *c = case_at(l, at / l->k);
+        slm_sample sample;
+        slm_arena_reset(&l->arena);
+        SLM_TRY(slm_store_get_sample(l->store, l->run, c->id, (int64_t)(at % l->k), &l->arena,
+                                     &sample, err));
+        SLM_TRY(eval__grader_submit(&l->grader, l->run, c, sample.rollout, sample.reply, err));
+        l->have[at] |= EVAL_HAS_GRADING;
+    }
+    return SLM_OK;
+}
+
+/* ---- one arm ---- */
+
+static void look_for_stop(loop *l)
+{
+    if (!eval__stopped(l->options)) return;
+    if (!l->stopping) {
+        l->stopping = true;
+        l->stop_s = slm_progress_clock_s();
+        if (l->awaited)
+            slm_log_print(l->log, SLM_LOG_INFO, "stopping: waiting for %zu answers on their way",
+                          l->awaited);
+    } else if (!l->cancelled && slm_progress_clock_s() - l->stop_s > STOP_GRACE_S) {
+        l->cancelled = true;
+        for (size_t i = 0; i < l->request_count; i++)
+            slm_chat_cancel(l->arm->chat, l->requests[i].ticket);
+    }
+}
+
+static void show_progress(loop *l)
+{
+    char note[64] = "";
+    uint64_t done = l->done_before + (l->grader.graded - l->graded_before) + l->arm_failed;
+    if (l->arm_failed) snprintf(note, sizeof note, "%" PRIu64 " failed", l->arm_failed);
+    slm_progress_update(l->progress, done, note);
+}
+
+static slm_status work(loop *l, slm_error *err)
+{
+    for (;;) {
+        look_for_stop(l);
+        SLM_TRY(ask_more(l));
+        SLM_TRY(regrade(l, err));
+        if (l->awaited == 0 && l->grader.pending_count == 0) {
+            if (l->stopping || l->gave_up || l->sample_at == l->total) break;
+            continue;
+        }
+        SLM_TRY(eval__grader_poll(&l->grader, l->awaited ? 0 : POLL_MS, NULL, err));
+        SLM_TRY(take_replies(l, l->grader.pending_count ? POLL_JUDGING_MS : POLL_MS, err));
+        SLM_TRY(eval__writer_tick(&l->writer, err));
+        show_progress(l);
+    }
+    show_progress(l);
+    return SLM_OK;
+}
+
+static slm_status put_arm(loop *l, slm_error *err)
+{
+    char *sampling = slm_chat_sampling_json(&l->options->sampling);
+    slm_run run = {.hash = l->run,
+                   .model_name = l->arm->chat->name,
+                   .model_identity = l->arm->chat->identity,
+                   .kind = "model",
+                   .system_text = l->system_text,
+                   .sampling_json = sampling,
+                   .cases_sha256 = l->selection->cases->sha256,
+                   .seed = l->options->sampling.seed,
+                   .details_json = l->arm->details_json};
+    slm_run_hash(&run, l->run);
+    slm_status status = slm_store_put_run(l->store, &run, err);
+    free(sampling);
+    return status;
+}
+
+/* After a failure replies may be on their way still: they are taken and dropped, so that the chat
+ * is as it was found. */
+static void drop_requests(loop *l)
+{
+    double begun_s = slm_progress_clock_s();
+    for (size_t i = 0; i < l->request_count; i++) {
+        slm_chat_cancel(l->arm->chat, l->requests[i].ticket);
+        free(l->requests[i].seen);
+    }
+    while (l->request_count && l->arm->chat->in_flight > 0) {
+        slm_chat_reply *reply = NULL;
+        if (slm_progress_clock_s() - begun_s > EVAL_DROP_S ||
+            slm_chat_poll(l->arm->chat, 100, &reply, NULL) != SLM_OK)
+            break;
+        slm_chat_reply_free(reply);
+    }
+    l->request_count = l->awaited = 0;
+}
+
+static slm_status run_arm(loop *l, const slm_eval_arm *arm, slm_error *err)
+{
+    slm_status status = SLM_OK;
+    l->arm = arm;
+    l->system_text = arm->system_text && *arm->system_text ? arm->system_text : NULL;
+    l->sample_at = l->grade_at = 0;
+    l->arm_failed = l->consecutive_errors = l->done_before = 0;
+    l->graded_before = l->grader.graded;
+    l->gave_up = false;
+    SLM_TRY(put_arm(l, err));
+    memset(l->have, 0, l->total);
+    SLM_TRY(
+        eval__have(l->store, l->run, l->grader.judge->identity, l->selection, l->k, l->have, err));
+    for (size_t i = 0; i < l->total; i++)
+        l->done_before += (l->have[i] & EVAL_HAS_GRADING) != 0;
+    l->progress = slm_progress_new(l->log, arm->chat->name, "answers", l->total, l->done_before);
+    status = work(l, err);
+    if (status == SLM_OK) status = eval__writer_commit(&l->writer, err);
+    slm_progress_finish(l->progress);
+    l->progress = NULL;
+    drop_requests(l);
+    return status;
+}
+
+/* ---- all of it ---- */
+
+/* A request that was wrong (too long for its model) is no wrong use of the program. */
+static slm_status failure_status(const loop *l)
+{
+    slm_status status = l->first_failure.status;
+    return status == SLM_OK ? SLM_ERR_IO : status == SLM_ERR_INVALID ? SLM_ERR_UNSUPPORTED : status;
+}
+
+static slm_status run_arms(loop *l, const slm_eval_arm *arms, size_t arm_count, slm_error *err)
+{
+    const slm_eval_options *options = l->options;
+    const char **runs = calloc(arm_count + 1, sizeof *runs);
+    char(*hashes)[65] = calloc(arm_count + 1, sizeof *hashes);
+    if (!runs || !hashes) slm_out_of_memory(arm_count);
+    slm_status status = SLM_OK;
+    for (size_t i = 0; i < arm_count; i++) {
+        if (eval__stopped(options)) break;
+        SLM_TRY_OUT(run_arm(l, &arms[i], err));
+        memcpy(hashes[i], l->run, sizeof hashes[i]);
+        runs[i] = hashes[i];
+    }
+    if (l->grader.unscored)
+        slm_log_print(l->log, SLM_LOG_WARNING,
+                      "%" PRIu64 " answers are unscored, since the judge failed on them (%s); run "
+                      "again to grade them",
+                      l->grader.unscored, l->grader.unscored_error.message);
+    if (!eval__stopped(options))
+        SLM_TRY_OUT(slm_eval_baselines(l->store, l->selection->cases, runs, arm_count,
+                                       l->grader.judge, options, l->log, err));
+    if (eval__stopped(options))
+        status = slm_error_set(err, SLM_ERR_CANCELLED,
+                               "stopped; what came is stored, run the same command to go on");
+    else if (l->failed)
+        status = slm_error_set(err, failure_status(l),
+                               "%" PRIu64 " of %" PRIu64 " answers failed, the first with: %.600s; "
+                               "the others are stored, run again to retry",
+                               l->failed, l->asked, l->first_failure.message);
+out:
+    free(runs);
+    free(hashes);
+    return status;
+}
+
+static slm_status check_options(const slm_eval_options *options, slm_error *err)
+{
+    if (options->k < 1 || options->k > 10000)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "k is %" PRId64 "; it must be from 1 to 10000 rollouts of each case",
+                             options->k);
+    return slm_chat_sampling_check(&options->sampling, err);
+}
+
+slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval_arm *arms,
+                        size_t arm_count, slm_judge *judge, const slm_eval_options *options,
+                        slm_log *log, slm_error *err)
+{
+    eval__selection selection = {0};
+    slm_status status = SLM_OK;
+    SLM_TRY(check_options(options, err));
+    slm_coverage coverage = slm_judge_coverage(judge, cases);
+    slm_log_print(log, SLM_LOG_INFO,
+                  "judge %s covers %zu of %zu criteria, and can score %zu of %zu cases",
+                  judge->name, coverage.criteria_covered, coverage.criteria, coverage.cases_covered,
+                  coverage.cases);
+    SLM_TRY(eval__select(cases, judge, options->skip_uncovered, log, &selection, err));
+    loop l = {.store = store,
+              .selection = &selection,
+              .options = options,
+              .log = log,
+              .k = (size_t)options->k,
+              .total = selection.count * (size_t)options->k,
+              .writer = {.store = store}};
+    l.grader.judge = judge;
+    l.grader.writer = &l.writer;
+    l.have = calloc(l.total, 1);
+    if (!l.have) slm_out_of_memory(l.total);
+    SLM_TRY_OUT(eval__put_setting(store, cases, judge, err));
+    SLM_TRY_OUT(run_arms(&l, arms, arm_count, err));
+out:
+    if (l.writer.is_open) {
+        /* The failure was not the store's own: what came before it is kept. */
+        l.writer.is_open = false;
+        if (slm_store_commit(store, NULL) != SLM_OK) slm_store_rollback(store);
+    }
+    if (status != SLM_OK) eval__drop_gradings(judge);
+    slm_arena_free(&l.arena);
+    free(l.requests);
+    free(l.have);
+    eval__selection_free(&selection);
+    return status;
+}
