@@ -1,0 +1,191 @@
+/* test_template.c: templates against what the models' own Jinja programs render
+ * (tests/golden/templates.jsonl, made by tools/make-template-goldens.py), which ids stand where, and
+ * what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "base/json.h"
+#include "text_fixture.h"
+
+#define GOLDENS "tests/golden/templates.jsonl"
+
+static void check_detect(const json_t *row, size_t line)
+{
+    const char *jinja = json_string_value(json_object_get(row, "jinja"));
+    const char *name = json_string_value(json_object_get(row, "template"));
+    const slm_template *found = NULL;
+    slm_error err = {0};
+    slm_status status = slm_template_detect(jinja, &found, &err);
+    if (name == NULL) {
+        if (status != SLM_ERR_UNSUPPORTED || found != NULL)
+            fail_msg("line %zu: '%s' was taken for %s", line, jinja,
+                     found ? slm_template_name(found) : "nothing, without an error");
+        assert_non_null(strstr(err.message, "--template (smollm2, chatml)"));
+    } else if (status != SLM_OK || strcmp(slm_template_name(found), name) != 0) {
+        fail_msg("line %zu: '%s' was not taken for %s", line, jinja, name);
+    }
+}
+
+/* Text equal to the golden; the ids decode to that text; and outside the markers that the template
+ * itself writes no id is a control token. */
+static void check_render(const slm_tokenizer *tokenizer, const json_t *row, size_t line)
+{
+    const char *name = json_string_value(json_object_get(row, "template"));
+    const char *expected = json_string_value(json_object_get(row, "text"));
+    const json_t *list = json_object_get(row, "messages");
+    bool prompt = json_is_true(json_object_get(row, "add_generation_prompt"));
+    slm_text_message messages[8];
+    size_t count = json_array_size(list), control = 0;
+    slm_tokens ids = {0};
+    slm_buffer text = {0}, decoded = {0};
+    slm_error err = {0};
+    assert_in_range(count, 1, 8);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *message = json_array_get(list, i);
+        messages[i].role = json_string_value(json_object_get(message, "role"));
+        messages[i].content = json_string_value(json_object_get(message, "content"));
+    }
+    const slm_template *tmpl = slm_template_find(name);
+    assert_non_null(tmpl);
+    if (slm_template_render(tmpl, tokenizer, messages, count, prompt, &ids, &text, &err) != SLM_OK)
+        fail_msg("line %zu: %s", line, err.message);
+    if (strcmp(slm_buffer_text(&text), expected) != 0)
+        fail_msg("line %zu: rendered '%s', expected '%s'", line, slm_buffer_text(&text), expected);
+    decode_all(tokenizer, &ids, &decoded);
+    assert_string_equal(slm_buffer_text(&decoded), expected);
+    for (size_t i = 0; i < ids.len; i++)
+        control += slm_tokenizer_is_special(tokenizer, ids.ids[i]);
+    bool added = strcmp(name, "smollm2") == 0 && strcmp(messages[0].role, "system") != 0;
+    assert_int_equal(control, 2 * (count + added) + prompt);
+    slm_tokens_free(&ids);
+    slm_buffer_free(&text);
+    slm_buffer_free(&decoded);
+}
+
+static void test_goldens(void **state)
+{
+    (void)state;
+    slm_jsonl *reader = NULL;
+    slm_error err = {0};
+    slm_tokenizer *tokenizer = byte_tokenizer("smollm", NULL, 0);
+    size_t detected = 0, rendered = 0;
+    if (slm_jsonl_open(GOLDENS, &reader, &err) != SLM_OK) fail_msg("%s", err.message);
+    for (;;) {
+        json_t *row = NULL;
+        size_t line = 0;
+        if (slm_jsonl_next(reader, &row, &line, &err) != SLM_OK) fail_msg("%s", err.message);
+        if (row == NULL) break;
+        if (json_object_get(row, "jinja")) {
+            check_detect(row, line);
+            detected++;
+        } else {
+            check_render(tokenizer, row, line);
+            rendered++;
+        }
+        json_decref(row);
+    }
+    assert_true(detected >= 20);
+    assert_true(rendered >= 50);
+    slm_jsonl_close(reader);
+    slm_tokenizer_free(tokenizer);
+}
+
+/* A piece may span role, newline and content: "\n" and a content's own "\n" are one token here. */
+static void test_seam(void **state)
+{
+    (void)state;
+    static const char *const merges[] = {"\xc4\x8a \xc4\x8a"};
+    const slm_text_message message = {"user", "\nx"};
+    slm_tokenizer *tokenizer = byte_tokenizer("qwen2", merges, 1);
+    slm_tokens ids = {0};
+    assert_int_equal(slm_template_render(slm_template_find("chatml"), tokenizer, &message, 1, false,
+                                         &ids, NULL, NULL),
+                     SLM_OK);
+    const slm_token expected[] = {
+        GGUF_TOKEN_IM_START,    GGUF_TOKEN_BYTES + 'u', GGUF_TOKEN_BYTES + 's',
+        GGUF_TOKEN_BYTES + 'e', GGUF_TOKEN_BYTES + 'r', GGUF_TOKEN_MERGES,
+        GGUF_TOKEN_BYTES + 'x', GGUF_TOKEN_IM_END,      GGUF_TOKEN_BYTES + '\n',
+    };
+    assert_int_equal(ids.len, sizeof(expected) / sizeof(expected[0]));
+    assert_memory_equal(ids.ids, expected, sizeof(expected));
+    slm_tokens_free(&ids);
+    slm_tokenizer_free(tokenizer);
+}
+
+static void refuse(const slm_tokenizer *tokenizer, const slm_text_message *messages, size_t count,
+                   slm_status status, const char *part)
+{
+    slm_tokens ids = {0};
+    slm_buffer text = {0};
+    slm_error err = {0};
+    slm_tokens_append(&ids, 5);
+    slm_buffer_append_text(&text, "kept");
+    assert_int_equal(slm_template_render(slm_template_find("smollm2"), tokenizer, messages, count,
+                                         true, &ids, &text, &err),
+                     status);
+    if (strstr(err.message, part) == NULL || strstr(err.message, "'smollm2'") == NULL)
+        fail_msg("\"%s\" lacks \"%s\"", err.message, part);
+    assert_int_equal(ids.len, 1);
+    assert_string_equal(slm_buffer_text(&text), "kept");
+    slm_tokens_free(&ids);
+    slm_buffer_free(&text);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "<|im_start|>"};
+    const slm_text_message wrong[] = {{"user", "a"}, {"tool", "b"}}, none[] = {{NULL, "a"}};
+    const slm_text_message empty[] = {{"user", NULL}}, fine[] = {{"user", "a"}};
+    slm_tokenizer *tokenizer = byte_tokenizer("smollm", NULL, 0);
+    refuse(tokenizer, wrong, 2, SLM_ERR_INVALID, "message 2 has role 'tool'");
+    refuse(tokenizer, none, 1, SLM_ERR_INVALID, "message 1 has role ''");
+    refuse(tokenizer, empty, 1, SLM_ERR_INVALID, "message 1 (user) has no content");
+    refuse(tokenizer, fine, 0, SLM_ERR_INVALID, "no messages");
+    slm_tokenizer_free(tokenizer);
+
+    gguf_writer w = {0};
+    slm_error err = {0};
+    gguf_add_string(&w, "tokenizer.ggml.model", "gpt2");
+    gguf_add_string(&w, "tokenizer.ggml.pre", "smollm");
+    gguf_add_strings(&w, "tokenizer.ggml.tokens", tokens, 2);
+    gguf_add_strings(&w, "tokenizer.ggml.merges", NULL, 0);
+    assert_int_equal(load_tokenizer(&w, &tokenizer, &err), SLM_OK);
+    refuse(tokenizer, fine, 1, SLM_ERR_UNSUPPORTED, "needs the token <|im_end|>");
+    slm_token stop[2];
+    assert_int_equal(slm_template_stop_tokens(slm_template_find("chatml"), tokenizer, stop, 2), 0);
+    slm_tokenizer_free(tokenizer);
+    gguf_writer_free(&w);
+}
+
+static void test_names_and_stops(void **state)
+{
+    (void)state;
+    slm_token stop[4];
+    slm_tokenizer *tokenizer = byte_tokenizer("smollm", NULL, 0);
+    assert_null(slm_template_find("jinja"));
+    assert_string_equal(slm_template_names(), "smollm2, chatml");
+    assert_string_equal(slm_template_name(slm_template_find("chatml")), "chatml");
+    /* EOS is <|im_end|> in this vocabulary: once. */
+    const slm_template *tmpl = slm_template_find("smollm2");
+    assert_int_equal(slm_template_stop_tokens(tmpl, tokenizer, stop, 4), 1);
+    assert_int_equal(stop[0], GGUF_TOKEN_IM_END);
+    assert_int_equal(slm_template_stop_tokens(tmpl, tokenizer, stop, 0), 0);
+    tokenizer->eos = GGUF_TOKEN_ENDOFTEXT;
+    assert_int_equal(slm_template_stop_tokens(tmpl, tokenizer, stop, 4), 2);
+    assert_int_equal(stop[1], GGUF_TOKEN_ENDOFTEXT);
+    slm_tokenizer_free(tokenizer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_seam),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_names_and_stops),
+    };
+    return cmocka_run_group_tests_name("text/template", tests, NULL, NULL);
+}
