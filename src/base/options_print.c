@@ -439,9 +439,9 @@ static void print_bash_names(const layout *l, FILE *out)
 static void print_bash_values(const slm_command *command, FILE *out)
 {
     layout l = layout_new(command);
-    if (print_bash_pattern(command, &l, takes_file, out)) fputs("        return ;;\n", out);
+    if (print_bash_pattern(command, &l, takes_file, out)) fputs("        return 0 ;;\n", out);
     if (print_bash_pattern(command, &l, is_free_text, out)) {
-        fputs("        compopt +o default\n        return ;;\n", out);
+        fputs("        compopt +o default\n        return 0 ;;\n", out);
     }
     for (size_t i = 0; i < l.count; i++) {
         const slm_option *row = l.rows[i].row;
@@ -476,7 +476,7 @@ void slm_options_print_bash(const slm_command *const *commands, FILE *out)
           out);
     print_first_words(commands, out);
     fputs("--help --version' -- \"$current\")\n"
-          "        return\n"
+          "        return 0\n"
           "    fi\n"
           "    if ((COMP_CWORD == 2)) && [[ $current != -* ]]; then\n"
           "        case $command in\n",
@@ -498,7 +498,7 @@ void slm_options_print_bash(const slm_command *const *commands, FILE *out)
     for (size_t i = 0; commands[i] != NULL; i++)
         print_bash_values(commands[i], out);
     fputs("    *)\n"
-          "        [[ $current == -* ]] || return\n"
+          "        [[ $current == -* ]] || return 0\n"
           "        case $command in\n",
           out);
     for (size_t i = 0; commands[i] != NULL; i++) {

@@ -50,7 +50,6 @@ static void check_split(slm_threads *threads, size_t count, size_t grain)
         if (i > 0) assert_in_range(r.owner[i], r.owner[i - 1], r.owner[i - 1] + 1);
         run = i > 0 && r.owner[i] == r.owner[i - 1] ? run + 1 : 1;
         if (run > longest) longest = run;
-        if (i + 1 == count || i % grain == 0) continue;
     }
     for (size_t p = 0; p < parts; p++) {
         size_t len = 0;
