@@ -9,13 +9,14 @@
 #include "base/utf8.h"
 #include "report/report_internal.h"
 
-enum { NAME_MIN = 20, FIGURE = 12, CURVE = 6, LINE_MIN = 80, LINE_MAX = 160 };
+enum { NAME_MIN = 20, FIGURE = 12, SCORE = 15, CURVE = 6, LINE_MIN = 80, LINE_MAX = 160 };
 
 typedef struct screen {
     FILE *out;
     bool colour;
     size_t columns; /* of the line */
     size_t name;    /* of the names' column */
+    size_t blanks;  /* owed: written before the next text, forgotten at the line's end */
 } screen;
 
 static const char *style_on(const screen *s, const char *style)
@@ -26,62 +27,72 @@ static const char *style_on(const screen *s, const char *style)
 #define DIM(s)   style_on(s, "\033[2m")
 #define PLAIN(s) style_on(s, "\033[0m")
 
+static void put(screen *s, const char *text, const char *style)
+{
+    if (!*text) return;
+    fprintf(s->out, "%*s%s%s%s", (int)s->blanks, "", style, text, *style ? PLAIN(s) : "");
+    s->blanks = 0;
+}
+
+static void end_line(screen *s)
+{
+    fputc('\n', s->out);
+    s->blanks = 0;
+}
+
 /* Text in a field of `width` columns, flush left or right; longer text is not cut. */
-static void put_field(const screen *s, const char *text, size_t width, bool right)
+static void put_field(screen *s, const char *text, size_t width, bool right, const char *style)
 {
     size_t used = slm_utf8_columns(text, strlen(text));
     size_t pad = used < width ? width - used : 0;
-    fprintf(s->out, "%*s%s%*s", right ? (int)pad : 0, "", text, right ? 0 : (int)pad, "");
+    if (right) s->blanks += pad;
+    put(s, text, style);
+    if (!right) s->blanks += pad;
 }
 
-static void put_name(const screen *s, const char *name, const char *style)
+static void put_name(screen *s, const char *name, const char *style)
 {
     slm_buffer text = {0};
     report__append_line(&text, name, s->name - 2);
-    fputs(style, s->out);
-    put_field(s, slm_buffer_text(&text), s->name, false);
-    if (*style) fputs(PLAIN(s), s->out);
+    put_field(s, slm_buffer_text(&text), s->name, false, style);
     slm_buffer_free(&text);
 }
 
 /* "  6° 0–19 ": value, sign of what is not above the floor, interval. */
-static void put_figure(const screen *s, const slm_figure *figure, bool is_marked, bool is_last)
+static void put_figure(screen *s, const slm_figure *figure, bool is_marked)
 {
     char value[REPORT_NUMBER_BYTES], range[REPORT_NUMBER_BYTES];
     report__percent(figure->value, value);
     report__range(figure->interval.low, figure->interval.high, range);
     if (isnan(figure->value)) range[0] = '\0';
-    put_field(s, value, 3, true);
-    fputs(is_marked ? "°" : is_last && !*range ? "" : " ", s->out);
-    if (*range) fprintf(s->out, " %s", DIM(s));
-    put_field(s, range, is_last ? 0 : FIGURE - 5 + (*range ? 0 : 1), false);
-    if (*range) fputs(PLAIN(s), s->out);
+    put_field(s, value, 3, true, "");
+    put_field(s, is_marked ? "°" : "", 2, false, "");
+    put_field(s, range, FIGURE - 5, false, DIM(s));
 }
 
-static void print_row(const screen *s, const report__group *group, const report__row *row)
+static void print_row(screen *s, const report__group *group, const report__row *row)
 {
     put_name(s, row->name, BOLD(s));
-    for (size_t m = 0; m < REPORT_MEASURES; m++) {
-        put_figure(s, &row->mean[m], report__above_floor(row, m) == 0, m + 1 == REPORT_MEASURES);
-    }
-    fputc('\n', s->out);
+    for (size_t m = 0; m < REPORT_MEASURES; m++)
+        put_figure(s, &row->mean[m], report__above_floor(row, m) == 0);
+    end_line(s);
     if (row->arm->unscored) {
         put_name(s, "  unscored as 0–1", DIM(s));
         for (size_t m = 0; m < REPORT_MEASURES; m++) {
             char range[REPORT_NUMBER_BYTES];
             report__range(row->mean[m].low, row->mean[m].high, range);
-            fputs(m + 1 == REPORT_MEASURES && !*range ? "" : "     ", s->out);
-            put_field(s, range, m + 1 == REPORT_MEASURES ? 0 : FIGURE - 5, false);
+            s->blanks += 5;
+            put_field(s, range, FIGURE - 5, false, DIM(s));
         }
-        fputc('\n', s->out);
+        end_line(s);
     }
     if (group->k <= 1 || row->is_fixed) return;
     char label[REPORT_NUMBER_BYTES + 16];
     snprintf(label, sizeof label, "  worst of %zu", group->k);
     put_name(s, label, DIM(s));
     for (size_t m = 0; m < REPORT_MEASURES; m++)
-        put_figure(s, &row->worst[m], false, m + 1 == REPORT_MEASURES);
-    fputc('\n', s->out);
+        put_figure(s, &row->worst[m], false);
+    end_line(s);
 }
 
 /* How many cases each column stands on, as far as any row tells. */
@@ -93,21 +104,25 @@ static size_t cases_of(const report__group *group, size_t measure)
     return 0;
 }
 
-static void print_heads(const screen *s, const report__group *group)
+static void print_heads(screen *s, const report__group *group)
 {
     for (int line = 0; line < 3; line++) {
-        put_field(s, "", s->name, false);
+        s->blanks = s->name;
         for (size_t m = 0; m < REPORT_MEASURES; m++) {
             const report__measure *measure = &report__measures[m];
             char text[REPORT_NUMBER_BYTES];
-            const char *unit = measure->is_twins ? "pairs" : "cases";
-            snprintf(text, sizeof text, "%zu %s", cases_of(group, m), unit);
-            const char *head = line == 0 ? measure->name : line == 1 ? measure->where : text;
-            fputs(line == 0 ? BOLD(s) : line == 2 ? DIM(s) : "", s->out);
-            put_field(s, head, m + 1 == REPORT_MEASURES ? 0 : FIGURE, false);
-            if (line != 1) fputs(PLAIN(s), s->out);
+            snprintf(text, sizeof text, "%zu %s", cases_of(group, m),
+                     measure->is_twins ? "pairs" : "cases");
+            put_field(s,
+                      line == 0   ? measure->name
+                      : line == 1 ? measure->where
+                                  : text,
+                      FIGURE, false,
+                      line == 0   ? BOLD(s)
+                      : line == 2 ? DIM(s)
+                                  : "");
         }
-        fputc('\n', s->out);
+        end_line(s);
     }
 }
 
@@ -116,70 +131,65 @@ static bool has_baseline(const report__group *group)
     return group->model_count < group->count;
 }
 
-static void print_behaviours(const screen *s, const report__group *group)
+static void print_behaviours(screen *s, const report__group *group)
 {
     if (!group->has_measures) {
-        fputs("No criterion of a behaviour (seek, precise, safe, act) was graded here, only whole\n"
-              "scores.\n\n",
+        fputs("No criterion of a behaviour (seek, precise, safe, act) was graded here, only\n"
+              "whole scores.\n\n",
               s->out);
         return;
     }
     fputs("Does it ask where facts are missing, and answer where they are there? Percent of\n"
-          "answers that do",
+          "answers that do, with the 95% interval",
           s->out);
-    fprintf(s->out, ", %s95%% interval%s", DIM(s), PLAIN(s));
-    if (group->k > 1) {
-        fprintf(s->out, "; worst of %zu: the worst of %zu answers to each case", group->k,
-                group->k);
-    }
+    if (group->k > 1)
+        fprintf(s->out, "; worst of %zu: of the worst of %zu answers", group->k, group->k);
     fputs(".\n\n", s->out);
     print_heads(s, group);
     for (size_t i = 0; i < group->count; i++) {
-        if (i == 0 || i == group->model_count) fputc('\n', s->out);
+        if (i == 0 || i == group->model_count) end_line(s);
         print_row(s, group, &group->rows[i]);
     }
     if (has_baseline(group)) {
-        fputs(
-            "\nOne fixed reply must not pass: a figure says something only where it stands above\n"
-            "these rows (° does not stand above the floor). floor: the best single reply,\n"
-            "found on other cases; shuffled: the same answers against other cases' checks;\n"
-            "echo: the question repeated; always-ask, never-ask: one general reply.\n",
-            s->out);
+        fputs("\nOne fixed reply must not pass: a figure counts only where it stands above these\n"
+              "rows (° does not stand above the floor). floor: the best single reply, found on\n"
+              "other cases; shuffled: the same answers against other cases' checks; echo: the\n"
+              "question repeated; always-ask, never-ask: one general reply each.\n",
+              s->out);
     }
-    fputc('\n', s->out);
+    end_line(s);
 }
 
-static void print_scores(const screen *s, const report__group *group)
+static void print_scores(screen *s, const report__group *group)
 {
-    put_name(s, "Whole score", BOLD(s));
-    put_field(s, "mean", group->k > 1 || group->has_unscored ? FIGURE + 3 : 0, false);
     char label[REPORT_NUMBER_BYTES + 16];
     snprintf(label, sizeof label, "worst of %zu", group->k);
-    if (group->k > 1) put_field(s, label, group->has_unscored ? FIGURE + 3 : 0, false);
-    fputs(group->has_unscored ? "if unscored: none met, all met\n" : "\n", s->out);
+    put_name(s, "Whole score", BOLD(s));
+    put_field(s, "mean", SCORE, false, "");
+    if (group->k > 1) put_field(s, label, SCORE, false, "");
+    if (group->has_unscored) put(s, "if unscored: none met, all met", "");
+    end_line(s);
     for (size_t i = 0; i < group->count; i++) {
         const report__row *row = &group->rows[i];
         const slm_figure *figures[2] = {&row->score, &row->score_worst};
         put_name(s, row->name, "");
         for (int j = 0; j < (group->k > 1 ? 2 : 1); j++) {
             char value[REPORT_NUMBER_BYTES], range[REPORT_NUMBER_BYTES];
-            put_field(s, report__percent_tenths(figures[j]->value, value), 5, true);
             report__range(figures[j]->interval.low, figures[j]->interval.high, range);
             if (isnan(figures[j]->value)) range[0] = '\0';
-            bool is_last = !group->has_unscored && (j == 1 || group->k <= 1);
-            if (is_last && !*range) continue;
-            fprintf(s->out, "  %s", DIM(s));
-            put_field(s, range, is_last ? 0 : FIGURE + 3 - 7, false);
-            fputs(PLAIN(s), s->out);
+            put_field(s, report__percent_tenths(figures[j]->value, value), 5, true, "");
+            s->blanks += 2;
+            put_field(s, range, SCORE - 7, false, DIM(s));
         }
         if (row->arm->unscored && !isnan(row->score.low)) {
             char low[REPORT_NUMBER_BYTES], high[REPORT_NUMBER_BYTES];
-            fprintf(s->out, "%s, %s", report__percent_tenths(row->score.low, low),
-                    report__percent_tenths(row->score.high, high));
+            put(s, report__percent_tenths(row->score.low, low), "");
+            put(s, ", ", "");
+            put(s, report__percent_tenths(row->score.high, high), "");
         }
-        fputc('\n', s->out);
+        end_line(s);
     }
-    fputc('\n', s->out);
+    end_line(s);
 }
 
 static size_t longest_curve(const report__group *group)
@@ -192,7 +202,7 @@ static size_t longest_curve(const report__group *group)
 }
 
 /* In as many blocks as the line's width asks for. */
-static void print_curves(const screen *s, const report__group *group)
+static void print_curves(screen *s, const report__group *group)
 {
     size_t longest = longest_curve(group);
     if (longest < 2) return;
@@ -203,9 +213,9 @@ static void print_curves(const screen *s, const report__group *group)
         for (size_t k = from; k < to; k++) {
             char text[REPORT_NUMBER_BYTES + 4];
             snprintf(text, sizeof text, "%s%zu", k == 0 ? "k=" : "", k + 1);
-            put_field(s, text, CURVE - 1, true);
-            fputs(k + 1 < to ? " " : "\n", s->out);
+            put_field(s, text, k == from ? CURVE - 1 : CURVE, true, "");
         }
+        end_line(s);
         for (size_t i = 0; i < group->count; i++) {
             const report__row *row = &group->rows[i];
             put_name(s, row->name, "");
@@ -213,37 +223,41 @@ static void print_curves(const screen *s, const report__group *group)
                 char text[REPORT_NUMBER_BYTES];
                 double value = k < row->max_k ? row->curve[k].value : NAN;
                 if (row->is_fixed && row->max_k) value = row->score.value;
-                put_field(s, report__percent_tenths(value, text), CURVE - 1, true);
-                fputs(k + 1 < to ? " " : "\n", s->out);
+                put_field(s, report__percent_tenths(value, text), k == from ? CURVE - 1 : CURVE,
+                          true, "");
             }
+            end_line(s);
         }
-        fputc('\n', s->out);
+        end_line(s);
     }
 }
 
-static void print_counts(const screen *s, const report__group *group)
+static void print_counts(screen *s, const report__group *group)
 {
     static const char *const heads[] = {"samples", "unscored",   "refused", "empty",
                                         "cut off", "tokens out", "each"};
-    static const int widths[] = {8, 9, 8, 7, 8, 12, 6};
+    static const size_t widths[] = {8, 9, 8, 7, 8, 12, 6};
     put_name(s, "Answers", BOLD(s));
-    for (int i = 0; i < 7; i++)
-        put_field(s, heads[i], (size_t)widths[i], true);
-    fputc('\n', s->out);
+    for (size_t i = 0; i < 7; i++)
+        put_field(s, heads[i], widths[i], true, "");
+    end_line(s);
     for (size_t i = 0; i < group->count; i++) {
         const slm_arm *arm = group->rows[i].arm;
         const size_t counts[] = {arm->samples, arm->unscored, arm->refused, arm->empty,
                                  arm->cut_off};
-        put_name(s, group->rows[i].name, "");
         char text[REPORT_NUMBER_BYTES];
-        for (int c = 0; c < 5; c++)
-            put_field(s, report__count((int64_t)counts[c], text), (size_t)widths[c], true);
-        bool told = arm->reply_tokens > 0 && arm->samples > 0;
-        put_field(s, told ? report__count(arm->reply_tokens, text) : "-", (size_t)widths[5], true);
-        int64_t each =
-            told ? (arm->reply_tokens + (int64_t)arm->samples / 2) / (int64_t)arm->samples : 0;
-        put_field(s, told ? report__count(each, text) : "-", (size_t)widths[6], true);
-        fputc('\n', s->out);
+        put_name(s, group->rows[i].name, "");
+        for (size_t c = 0; c < 5; c++)
+            put_field(s, report__count((int64_t)counts[c], text), widths[c], true, "");
+        if (arm->reply_tokens > 0 && arm->samples > 0) {
+            int64_t n = (int64_t)arm->samples;
+            put_field(s, report__count(arm->reply_tokens, text), widths[5], true, "");
+            put_field(s, report__count((arm->reply_tokens + n / 2) / n, text), widths[6], true, "");
+        } else {
+            put_field(s, "-", widths[5], true, "");
+            put_field(s, "-", widths[6], true, "");
+        }
+        end_line(s);
     }
 }
 
@@ -251,7 +265,7 @@ static screen new_screen(const report__group *group, const slm_report_options *o
 {
     size_t columns = options && options->columns > LINE_MIN ? options->columns : LINE_MIN;
     if (columns > LINE_MAX) columns = LINE_MAX;
-    screen s = {out, options && options->colour, columns, NAME_MIN};
+    screen s = {out, options && options->colour, columns, NAME_MIN, 0};
     size_t most = columns - FIGURE * REPORT_MEASURES;
     for (size_t i = 0; i < group->count; i++) {
         slm_buffer name = {0};

@@ -39,6 +39,7 @@ typedef struct fixture_arm {
     const char *reply;       /* NULL: one of the made-up ones */
     const char *explanation; /* NULL: a made-up one */
     int64_t seed;
+    bool scores_only; /* imported: no texts, no criteria */
 } fixture_arm;
 
 static const char *const fixture_questions[] = {
@@ -135,6 +136,7 @@ static inline void fixture_add_cases(fixture *f, size_t count, const char *quest
                       &err);
     }
     fixture_check(slm_store_put_judge(f->store, FIXTURE_JUDGE, "rule", &err), &err);
+    fixture_check(slm_store_put_judge(f->store, "imported", "imported", &err), &err);
     fixture_check(slm_store_put_coverage(f->store, FIXTURE_JUDGE, FIXTURE_CASES,
                                          "{\"cases\":24,\"cases_covered\":24,\"criteria\":96,"
                                          "\"criteria_covered\":72}",
@@ -154,13 +156,18 @@ static inline void fixture_add_sample(fixture *f, const char *run, size_t i, int
     char id[32];
     snprintf(id, sizeof id, "case-%04zu", i);
     bool cut = slm_random_below(random, 9) == 0;
+    const char *made_up = fixture_replies[slm_random_below(random, 4)];
+    bool only = arm->scores_only;
     slm_sample sample = {.run = run,
                          .case_id = id,
                          .rollout = rollout,
-                         .reply =
-                             arm->reply ? arm->reply : fixture_replies[slm_random_below(random, 4)],
+                         .reply = only         ? ""
+                                  : arm->reply ? arm->reply
+                                               : made_up,
                          .transcript_json = "[]",
-                         .finish = cut ? "length" : "stop",
+                         .finish = only  ? "unknown"
+                                   : cut ? "length"
+                                         : "stop",
                          .prompt_tokens = 60,
                          .cached_tokens = -1,
                          .reply_tokens = 40 + (int64_t)slm_random_below(random, 400),
@@ -190,14 +197,14 @@ static inline void fixture_add_sample(fixture *f, const char *run, size_t i, int
     slm_stored_grading grading = {.run = run,
                                   .case_id = id,
                                   .rollout = rollout,
-                                  .judge_hash = FIXTURE_JUDGE,
+                                  .judge_hash = only ? "imported" : FIXTURE_JUDGE,
                                   .has_score = !unscored,
                                   .score = met / 8,
                                   .low = low / 8,
                                   .high = high / 8,
                                   .status = unscored ? "unscored" : "scored",
                                   .grades = grades,
-                                  .grade_count = 3};
+                                  .grade_count = only ? 0 : 3};
     fixture_check(slm_store_put_grading(f->store, &grading, &err), &err);
 }
 
@@ -228,12 +235,13 @@ static inline void fixture_add_arm(fixture *f, const fixture_arm *arm)
 static inline void fixture_add_baselines(fixture *f, const char *model)
 {
     const fixture_arm baselines[] = {
-        {"never-ask", "baseline", "baseline:never-ask", 1, 18, 0, "Rest and drink water.", NULL, 0},
+        {"never-ask", "baseline", "baseline:never-ask", 1, 18, 0, "Rest and drink water.",
+         .seed = 0},
         {"floor", "baseline", "baseline:floor", 1, 42, 0,
-         "How long have you had this? See a doctor if it becomes worse.", NULL, 0},
-        {model, "baseline", "baseline:shuffled:abc", 4, 6, 0, NULL, NULL, 5},
-        {"always-ask", "baseline", "baseline:always-ask", 1, 30, 0, "How old are you?", NULL, 0},
-        {"echo", "baseline", "baseline:echo", 1, 2, 0, NULL, NULL, 0},
+         "How long have you had this? See a doctor if it becomes worse.", .seed = 0},
+        {model, "baseline", "baseline:shuffled:abc", 4, 6, 0, .seed = 5},
+        {"always-ask", "baseline", "baseline:always-ask", 1, 30, 0, "How old are you?", .seed = 0},
+        {"echo", "baseline", "baseline:echo", 1, 2, 0, .seed = 0},
     };
     for (size_t i = 0; i < sizeof baselines / sizeof baselines[0]; i++)
         fixture_add_arm(f, &baselines[i]);
