@@ -33,8 +33,15 @@ typedef struct slm_tokenizer slm_tokenizer;
 slm_status slm_tokenizer_from_gguf(const slm_tensors *file, slm_tokenizer **out, slm_error *err);
 void slm_tokenizer_free(slm_tokenizer *tokenizer);
 
-/* Append the ids of text. Special tokens written in the text are text, not control, unless
- * parse_special. Invalid UTF-8 bytes are encoded as the bytes they are. No BOS or EOS is added. */
+/* Append the ids of text; on an error *out is as it was. No BOS or EOS is added.
+ *  - Control tokens written in the text are text unless parse_special; the vocabulary's user-defined
+ *    tokens are always found (leftmost, then longest).
+ *  - Bytes that are no UTF-8 are encoded as the bytes they are: each run of them is a piece of its
+ *    own, and the text on its two sides is cut as two texts. A byte that the vocabulary has no token
+ *    for gives nothing (SmolLM2's lacks 21, none of them in valid text but rare control characters
+ *    and planes without characters), as in the peers.
+ *  - With the qwen2 pre-tokenizer valid text is first brought to NFC, as its models expect.
+ * Time is n log n in the longest word; SLM_ERR_MEMORY or SLM_ERR_LIMIT where one word is too long. */
 slm_status slm_tokenizer_encode(const slm_tokenizer *tokenizer, const char *text, size_t len,
                                 bool parse_special, slm_tokens *out, slm_error *err);
 /* Append the bytes that an id stands for. Special tokens give nothing unless keep_special. May end

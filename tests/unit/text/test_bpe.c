@@ -41,6 +41,13 @@ static void make_rules(slm_random *random, int alphabet, rules *out)
     }
 }
 
+static bool is_pair(const char *merge, const char *left, const char *right)
+{
+    size_t len = strlen(left);
+    return strncmp(merge, left, len) == 0 && merge[len] == ' ' &&
+           strcmp(merge + len + 1, right) == 0;
+}
+
 /* The definition: of all neighbours with a merge, join the pair of the lowest rank, leftmost. */
 static size_t merge_by_definition(const rules *merges, const char *piece, size_t len,
                                   slm_token *out)
@@ -54,10 +61,8 @@ static size_t merge_by_definition(const rules *merges, const char *piece, size_t
     for (;;) {
         size_t best = 0, best_rank = merges->count;
         for (size_t i = 0; i + 1 < n; i++) {
-            char pair[2 * LONGEST + 2];
-            snprintf(pair, sizeof(pair), "%s %s", symbols[i], symbols[i + 1]);
             for (size_t rank = 0; rank < best_rank; rank++) {
-                if (strcmp(merges->texts[rank], pair) == 0) {
+                if (is_pair(merges->texts[rank], symbols[i], symbols[i + 1])) {
                     best = i;
                     best_rank = rank;
                 }

@@ -2,6 +2,11 @@
 #ifndef SLM_TESTS_TEXT_FIXTURE_H
 #define SLM_TESTS_TEXT_FIXTURE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 #include "gguf_writer.h"
 #include "tensor/tensor_internal.h"
 #include "text/text_internal.h"
