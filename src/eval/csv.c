@@ -75,6 +75,8 @@ static slm_status end_line(eval__csv *csv, slm_error *err)
             return csv_error(csv, "a carriage return that no line feed follows", err);
     }
     if (csv->at < csv->len) {
+        if (csv->text[csv->at] != '\n')
+            return csv_error(csv, "a zero byte: this is not a text file", err);
         csv->at++;
         csv->next_line++;
     }

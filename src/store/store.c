@@ -308,6 +308,7 @@ static slm_status open_database(slm_store *store, bool read_only, slm_error *err
     SLM_TRY(
         store__exec(store, "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY", "open it", err));
     if (read_only) return store__exec(store, "PRAGMA query_only = ON", "open it", err);
+    store->is_ours = true;
     if (empty) SLM_TRY(make_schema(store, err));
     /* Where shared memory is not to be had (some network folders) the mode stays what it is: as
      * safe, but readers wait. */
@@ -351,7 +352,7 @@ void slm_store_close(slm_store *store)
     slm_store_end_reading(store);
     for (size_t i = 0; i < STORE_STATEMENTS; i++)
         sqlite3_finalize(store->statements[i]);
-    if (store->lock && store->db) {
+    if (store->lock && store->is_ours) {
         /* Back to one plain file. A reader that is still there prevents it, which does no harm. */
         sqlite3_busy_timeout(store->db, 0);
         sqlite3_exec(store->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
