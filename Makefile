@@ -172,8 +172,14 @@ print-cflags:
 demo: $(BUILD)/slm
 	@SLM=$(abspath $(BUILD)/slm) tools/run-demo
 
-bench: $(BUILD)/slm
-	@SLM=$(abspath $(BUILD)/slm) bench/run
+# Programs over single parts (bench/bench_*.c), then slm itself on real weights.
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
+bench: $(BUILD)/slm $(BENCHES)
+	@set -e; for program in $(BENCHES); do echo "== $${program##*/}"; $$program; done
+	@echo "== slm"; SLM=$(abspath $(BUILD)/slm) bench/run
+$(BUILD)/bench/%: bench/%.c $(BUILD)/libslm.a
+	@mkdir -p $(@D)
+	$(CC) $(SLM_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libslm.a $(SLM_LIBS) $(LDFLAGS)
 
 # ---- install --------------------------------------------------------------------------------------
 
@@ -208,4 +214,4 @@ uninstall:
 clean:
 	rm -rf build
 
--include $(OBJECTS:.o=.d) $(UNIT_TESTS:=.d) $(FUZZERS:%=$(BUILD)/%.d)
+-include $(OBJECTS:.o=.d) $(UNIT_TESTS:=.d) $(FUZZERS:%=$(BUILD)/%.d) $(BENCHES:=.d)
