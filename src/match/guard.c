@@ -1,0 +1,81 @@
+/* guard.c: what keeps a likeness from being sameness.
+ *
+ * "Is the pain on the left?" and "Is the pain on the right?" share nearly every word and ask two
+ * things. Each guard reads one kind of small word and objects when both sides have it and differ.
+ * Where one side says nothing about it, the guard is silent, but for the persons and times whose
+ * absence says something: "Has anyone in your family had asthma?" is not "Have you had asthma?". */
+#include "match/match_internal.h"
+
+static const uint32_t persons_by_rank[] = {MATCH__FAMILY, MATCH__CHILD, MATCH__PRONOUN,
+                                           MATCH__SELF};
+
+/* Whom a unit is about: the most particular of the persons in it ("your son": the son). */
+static uint32_t person_of(uint32_t flags)
+{
+    for (size_t i = 0; i < sizeof persons_by_rank / sizeof persons_by_rank[0]; i++)
+        if (flags & persons_by_rank[i]) return persons_by_rank[i];
+    return 0;
+}
+
+static bool persons_differ(uint32_t a, uint32_t b)
+{
+    a = person_of(a);
+    b = person_of(b);
+    if (a == b) return false;
+    if (a == MATCH__PRONOUN || b == MATCH__PRONOUN) /* he and she stand for whoever was meant */
+        return a == MATCH__SELF || b == MATCH__SELF;
+    if (a == MATCH__FAMILY || b == MATCH__FAMILY) return true;
+    return a != 0 && b != 0;
+}
+
+static bool times_differ(uint32_t a, uint32_t b)
+{
+    const uint32_t here = MATCH__NOW | MATCH__PRESENT;
+    bool past_a = (a & MATCH__PAST) != 0, past_b = (b & MATCH__PAST) != 0;
+    bool coming_a = (a & MATCH__FUTURE) != 0, coming_b = (b & MATCH__FUTURE) != 0;
+    if (coming_a != coming_b) return (coming_a ? b : a) & (here | MATCH__PAST);
+    if (past_a != past_b) return (past_a ? b : a) & here;
+    return false;
+}
+
+static bool sides_differ(uint32_t a, uint32_t b)
+{
+    a &= MATCH__SIDES;
+    b &= MATCH__SIDES;
+    return a != 0 && b != 0 && (a & b) == 0;
+}
+
+static bool drugs_differ(const match__unit *a, const match__unit *b)
+{
+    if (a->drug_count == 0 || b->drug_count == 0) return false;
+    for (size_t i = 0; i < a->drug_count; i++)
+        for (size_t j = 0; j < b->drug_count; j++)
+            if (a->drugs[i] == b->drugs[j]) return false;
+    return true;
+}
+
+slm_match_guard match__guard(const match__likeness *likeness, slm_match_kind kind,
+                             const match__unit *target, const match__unit *text)
+{
+    if (drugs_differ(target, text)) return SLM_MATCH_GUARD_DRUG;
+    if (sides_differ(target->flags, text->flags)) return SLM_MATCH_GUARD_SIDE;
+    if (kind != SLM_MATCH_QUESTION) {
+        /* "do not stop" and "continue": opposite words with opposite polarity agree */
+        return likeness->opposed != likeness->opposite_words ? SLM_MATCH_GUARD_NEGATION
+                                                             : SLM_MATCH_GUARD_NONE;
+    }
+    /* A question asks the same with and without its "not". */
+    if (likeness->opposite_words) return SLM_MATCH_GUARD_NEGATION;
+    if (persons_differ(target->flags, text->flags)) return SLM_MATCH_GUARD_SUBJECT;
+    if (times_differ(target->flags, text->flags)) return SLM_MATCH_GUARD_TIME;
+    if (target->aspect != 0 && text->aspect != 0 && (target->aspect & text->aspect) == 0)
+        return SLM_MATCH_GUARD_ASPECT;
+    return SLM_MATCH_GUARD_NONE;
+}
+
+const char *slm_match_guard_name(slm_match_guard guard)
+{
+    static const char *const names[] = {"none", "negation", "subject", "side",
+                                        "time", "aspect",   "drug"};
+    return names[guard];
+}
