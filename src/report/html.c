@@ -119,9 +119,11 @@ static void put_glance(FILE *out, const report__group *group)
 {
     if (!group->model_count) return;
     fputs("<ul class=\"glance\">\n", out);
-    size_t shown = group->model_count < REPORT_SERIES ? group->model_count : REPORT_SERIES;
-    for (size_t i = 0; i < shown; i++) {
+    size_t shown = 0;
+    for (size_t i = 0; i < group->model_count; i++) {
         const report__row *row = &group->rows[i];
+        if (row->series < 0 && group->model_count > REPORT_SERIES) continue;
+        shown++;
         fputs("<li><strong>", out);
         put_name(out, row->name);
         fputs("</strong><p><span class=\"big\">", out);
@@ -321,9 +323,9 @@ static void put_scores(FILE *out, const report__group *group, size_t g)
 {
     fprintf(out,
             "<h3 id=\"g%zu-s\">Whole score</h3>\n<p>Points met over points to be had, mean of "
-            "the cases’ means, in percent; judged by ",
+            "the cases’ means, in percent; ",
             g);
-    report__escape_line(out, group->judge, 80);
+    report__escape_line(out, group->title, 90);
     fputs(". A user meets one answer, not the mean: the score of the worst of k answers tells how "
           "far it may fall.</p>\n",
           out);
@@ -486,8 +488,8 @@ slm_status slm_report_html(slm_store *store, const slm_results *results,
     put_head(out, &summary);
     for (size_t g = 0; g < summary.count; g++) {
         const report__group *group = &summary.groups[g];
-        fprintf(out, "<section id=\"g%zu\"><h2>%zu cases, judged by ", g, group->cases);
-        report__escape_line(out, group->judge, 80);
+        fprintf(out, "<section id=\"g%zu\"><h2>%zu cases, ", g, group->cases);
+        report__escape_line(out, group->title, 90);
         fputs("</h2>\n", out);
         put_glance(out, group);
         put_behaviours(out, group, g);

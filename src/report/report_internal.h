@@ -45,6 +45,7 @@ typedef struct report__row {
 /* Rows that may stand in one table: same judge, same cases. Models, imported, then baselines. */
 typedef struct report__group {
     const char *judge; /* "rule, 48 of 60 criteria" */
+    const char *title; /* "judged by rule, 48 of 60 criteria" */
     const char *cases_sha256;
     report__row *rows;
     size_t count, model_count; /* models and imported come first */

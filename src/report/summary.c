@@ -91,13 +91,21 @@ static int rank_of(const report__row *row)
     return 2 + i;
 }
 
-/* Ranks in order, the order of loading kept within a rank (insertion: arms are few). */
+/* Ranks in order, names in order within a rank, numbers in them by value (insertion: arms are
+ * few). */
+static bool comes_after(const report__row *a, const report__row *b)
+{
+    int order = rank_of(a) - rank_of(b);
+    if (order == 0) order = strverscmp(a->name, b->name);
+    return order > 0;
+}
+
 static void sort_rows(report__row *rows, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
         report__row row = rows[i];
         size_t j = i;
-        for (; j > 0 && rank_of(&rows[j - 1]) > rank_of(&row); j--)
+        for (; j > 0 && comes_after(&rows[j - 1], &row); j--)
             rows[j] = rows[j - 1];
         rows[j] = row;
     }
@@ -134,6 +142,9 @@ static void make_groups(report__summary *summary, const report__row *rows, size_
         if (taken[i]) continue;
         report__group *group = &summary->groups[summary->count++];
         group->judge = judge_title(&summary->arena, rows[i].arm);
+        group->title = strcmp(group->judge, "imported") == 0
+                           ? "scores as they were imported"
+                           : slm_arena_printf(&summary->arena, "judged by %s", group->judge);
         group->cases_sha256 = or_empty(rows[i].arm->run.cases_sha256);
         group->rows = slm_arena_array(&summary->arena, n - i, sizeof *group->rows);
         for (size_t j = i; j < n; j++) {

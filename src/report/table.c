@@ -286,8 +286,8 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
         const report__group *group = &summary.groups[g];
         screen s = new_screen(group, options, out);
         slm_buffer judge = {0};
-        report__append_line(&judge, group->judge, s.columns - 30);
-        fprintf(out, "%s%s%zu cases, judged by %s%s\n\n", g ? "\n" : "", BOLD(&s), group->cases,
+        report__append_line(&judge, group->title, s.columns - 20);
+        fprintf(out, "%s%s%zu cases, %s%s\n\n", g ? "\n" : "", BOLD(&s), group->cases,
                 slm_buffer_text(&judge), PLAIN(&s));
         slm_buffer_free(&judge);
         print_behaviours(&s, group);

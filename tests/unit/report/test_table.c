@@ -210,7 +210,7 @@ static void imported_scores_have_no_behaviours(void **state)
     fixture_load(&f);
     char *text = printed(&f.results, false, 80);
     assert_non_null(strstr(text, "only\nwhole scores"));
-    assert_non_null(strstr(text, "judged by imported"));
+    assert_non_null(strstr(text, "scores as they were imported"));
     assert_non_null(strstr(text, "worst of 16"));
     assert_non_null(strstr(text, "k=1"));
     assert_true(widest_line(text) <= 80);
