@@ -80,7 +80,17 @@ static const slm_command OTHER = {
     .min_arguments = 1,
     .max_arguments = 1,
 };
-static const slm_command *const COMMANDS[] = {&COMMAND, &OTHER, NULL};
+static const slm_command PAIR = {
+    .name = "eval import",
+    .usage = "FILE",
+    .summary = "take in scores from elsewhere",
+    .description = "Reads them.",
+    .tables = {HEAT},
+    .options_bytes = 8,
+    .min_arguments = 1,
+    .max_arguments = 1,
+};
+static const slm_command *const COMMANDS[] = {&COMMAND, &PAIR, &OTHER, NULL};
 
 static slm_arena arena;
 static eval_options options;
@@ -432,6 +442,7 @@ static void all_texts_hold_every_option(void **state)
         assert_holds(man, COMMANDS[i]->summary);
         assert_holds(zsh, COMMANDS[i]->name);
         assert_holds(bash, COMMANDS[i]->name);
+        assert_holds(man, slm_arena_printf(&arena, ".SH \"slm %s\"", COMMANDS[i]->name));
     }
     assert_holds(bash, "--no-colour");
     assert_holds(zsh, "--no-colour");
@@ -520,6 +531,10 @@ static void bash_completes(void **state)
     completes("slm eval x", "\n");
     completes("slm info --", "--heat --help\n");
     completes("slm nothing --", "\n");
+    /* A command of two words: its second word, then its own options. */
+    completes("slm eval impo", "import\n");
+    completes("slm eval import --", "--heat --help\n");
+    completes("slm eval other --me", "--memory-limit\n");
 }
 
 static void zsh_takes_the_completion(void **state)
