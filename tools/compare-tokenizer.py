@@ -6,8 +6,9 @@
     options: --slm PROGRAM (default build/slm)  --seed N  --show N (differing lines to print)
 
 The peer is built from the GGUF's own vocabulary and merges, with the pre-tokenizer that the model's
-tokenizer.json has. Control tokens written in the text are text on both sides. The peer is timed on
-one thread over all lines at once; slm is timed as a whole process, loading and printing included.
+tokenizer.json has. Control tokens written in the text are text on both sides. Both have one
+thread; the peer is timed over all lines at once, slm as a whole process, loading and printing
+included.
 Exit status 0: all lines equal, 1: some differ, 2: wrong use. Needs the Python packages gguf and
 tokenizers.
 """
@@ -113,8 +114,8 @@ def main():
         stream.write(''.join(line + '\n' for line in lines))
         stream.flush()
         began = time.monotonic()
-        run = subprocess.run([options.slm, 'tokenize', options.model, stream.name],
-                             stdout=subprocess.PIPE, check=True)
+        run = subprocess.run([options.slm, 'tokenize', '--threads', '1', options.model,
+                              stream.name], stdout=subprocess.PIPE, check=True)
         ours_s = time.monotonic() - began
     ours = run.stdout.decode().split('\n')[:-1]
     if len(ours) != len(lines):
