@@ -110,7 +110,8 @@ typedef struct slm_meta {
 size_t slm_meta_count(const slm_tensors *tensors);
 const slm_meta *slm_meta_at(const slm_tensors *tensors, size_t index);
 const slm_meta *slm_meta_find(const slm_tensors *tensors, const char *key); /* NULL: absent */
-/* Items of an array; index < count and the kind must match (asserted). Strings are not
+/* Items of an array; meta as handed out, not a copy of it; index < count and the kind must match
+ * (asserted). Strings are not
  * NUL-terminated: they point into the mapping. */
 int64_t slm_meta_array_integer(const slm_meta *meta, size_t index);
 double slm_meta_array_real(const slm_meta *meta, size_t index);
