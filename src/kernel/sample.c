@@ -4,10 +4,10 @@
  * both use it, so that a rollout's log-probabilities are the trainer's to the bit.
  *
  * A draw never sorts the vocabulary. Candidates are those within a distance of the best that grows
- * until they are sure to hold what top-k, top-p or min-p keeps; a heap then gives them in
- * descending order (ties to the smaller id) as far as is needed. What is kept is always a prefix of
- * that order, so it is described by its last member, and the draw walks the candidates in ascending
- * id until the cumulative weight, summed in double, passes the random number.
+ * until they are sure to hold what top-k, top-p or min-p keeps. What they keep is always a prefix
+ * of the descending order (ties to the smaller id), so it is found by quickselect and described by
+ * its last member, and the draw walks the candidates in ascending id until the cumulative weight,
+ * summed in double, passes the random number.
  *
  * Penalties: repetition, Keskar et al. 2019 (CTRL), section 4.1; presence and frequency subtract,
  * as in OpenAI's API. Nucleus (top-p): Holtzman et al. 2020; p is of the mass that top-k left.
@@ -82,7 +82,7 @@ void slm_kernel__log_prob(slm_device *device, const slm_kernel__row_ops *ops, co
 
 /* A thread's scratch: everything a row needs, for a vocabulary of n. */
 typedef struct scratch {
-    uint64_t *heap;   /* n */
+    uint64_t *keys;   /* n */
     double *sums;     /* n / 256 */
     float *adjusted;  /* n */
     float *candidate; /* n: logits of candidates */
@@ -104,8 +104,8 @@ static scratch scratch_at(char *at, size_t n)
     size_t items = slm_kernel__round_up(n, 16);
     size_t sums = slm_kernel__round_up(n, SLM_KERNEL_SUM_BLOCK) / SLM_KERNEL_SUM_BLOCK;
     scratch s;
-    s.heap = (uint64_t *)(void *)at;
-    s.sums = (double *)(void *)(s.heap + items);
+    s.keys = (uint64_t *)(void *)at;
+    s.sums = (double *)(void *)(s.keys + items);
     s.adjusted = (float *)(void *)(s.sums + slm_kernel__round_up(sums, 8));
     s.candidate = s.adjusted + items;
     s.weight = s.candidate + items;
@@ -186,28 +186,60 @@ static size_t rank_index(uint64_t key)
     return UINT32_MAX - (uint32_t)key;
 }
 
-static void sift_down(uint64_t *heap, size_t n, size_t at)
+/* ---- partial selection --------------------------------------------------------------------- */
+
+static uint64_t median(uint64_t a, uint64_t b, uint64_t c)
 {
-    uint64_t key = heap[at];
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= n) break;
-        if (child + 1 < n && heap[child + 1] > heap[child]) child++;
-        if (heap[child] <= key) break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = key;
+    const uint64_t low = a < b ? a : b, high = a < b ? b : a;
+    return c < low ? low : c > high ? high : c;
 }
 
-/* Take the largest of heap[n]; it is left at heap[n - 1], so popped keys end up in order. */
-static uint64_t heap_pop(uint64_t *heap, size_t n)
+static void sort_descending(uint64_t *keys, size_t n)
 {
-    uint64_t top = heap[0];
-    heap[0] = heap[n - 1];
-    heap[n - 1] = top;
-    if (n > 2) sift_down(heap, n - 1, 0);
-    return top;
+    for (size_t i = 1; i < n; i++) {
+        const uint64_t key = keys[i];
+        size_t at = i;
+        for (; at > 0 && keys[at - 1] < key; at--)
+            keys[at] = keys[at - 1];
+        keys[at] = key;
+    }
+}
+
+/* The shortest prefix of the descending order of keys[n] that has `count` keys or a mass of `mass`,
+ * or all. Moves it to the front and returns its length; *last is its last key. Quickselect (Hoare
+ * 1961) by weight: the part that the end of the prefix lies in is divided again, O(n) on average.
+ * Keys are distinct, so a median of three has keys on both sides and every round gets shorter. */
+static size_t select_prefix(uint64_t *keys, size_t n, const float *weight, size_t count,
+                            double mass, uint64_t *last)
+{
+    enum { SMALL = 24 };
+    size_t low = 0, high = n; /* keys before low are in the prefix, those from high on are not */
+    double passed = 0.0;
+    while (high - low > SMALL) {
+        const uint64_t pivot = median(keys[low], keys[low + (high - low) / 2], keys[high - 1]);
+        size_t split = low;
+        double sum = 0.0;
+        for (size_t i = low; i < high; i++) {
+            const uint64_t key = keys[i];
+            if (key < pivot) continue;
+            sum += (double)weight[rank_index(key)];
+            keys[i] = keys[split];
+            keys[split++] = key;
+        }
+        if (split >= count || passed + sum >= mass) {
+            high = split;
+        } else {
+            passed += sum;
+            low = split;
+        }
+    }
+    sort_descending(keys + low, high - low);
+    while (low < high) {
+        passed += (double)weight[rank_index(keys[low++])];
+        if (low >= count || passed >= mass) break;
+    }
+    *last = keys[low - 1];
+    return low;
 }
 
 /* ---- drawing ------------------------------------------------------------------------------- */
@@ -249,7 +281,7 @@ static size_t collect(const slm_kernel__row_ops *ops, const slm_sample_options *
     const bool by_count = o->top_k > 0 && (size_t)o->top_k < vocab;
     const double enough = (double)o->top_p * total; /* mass, when top-p alone decides */
     size_t count = 0;
-    for (double distance = 1.0;; distance *= 2.0) {
+    for (double distance = 2.0;; distance *= 1.5) {
         bool all = distance > 128.0; /* beyond, weights are 0 in float */
         double cut = all ? -(double)FLT_MAX : (double)max - distance / (double)inv_t;
         if (!(cut > -(double)FLT_MAX)) cut = -(double)FLT_MAX;
@@ -262,41 +294,29 @@ static size_t collect(const slm_kernel__row_ops *ops, const slm_sample_options *
         if (o->min_p > 0.0f && slm_kernel__exp(-distance) < 0.5 * (double)o->min_p) break;
         if (o->top_p >= 1.0f) continue;
         double mass = 0.0;
-        for (size_t c = 0; c < count; c++)
-            mass += (double)s->weight[c];
+        for (size_t b = 0; b * SLM_KERNEL_SUM_BLOCK < count; b++)
+            mass += s->sums[b];
         if (mass >= enough) break;
     }
     return count;
 }
 
-/* The key of the last candidate that top-k, top-p and min-p keep. */
+/* The key of the last candidate that top-k and top-p keep; total is the whole row's mass. */
 static uint64_t last_kept(const slm_sample_options *o, const scratch *s, size_t count, size_t vocab,
                           double total)
 {
-    const bool by_count = o->top_k > 0 && (size_t)o->top_k < vocab;
-    size_t limit = by_count && (size_t)o->top_k < count ? (size_t)o->top_k : count;
+    uint64_t last = 0; /* all */
     for (size_t c = 0; c < count; c++)
-        s->heap[c] = rank_key(s->candidate[c], c);
-    for (size_t at = count / 2; at-- > 0;)
-        sift_down(s->heap, count, at);
-    size_t popped = 0;
-    if (by_count) {
+        s->keys[c] = rank_key(s->candidate[c], c);
+    if (o->top_k > 0 && (size_t)o->top_k < vocab) {
+        count = select_prefix(s->keys, count, s->weight, (size_t)o->top_k, INFINITY, &last);
         total = 0.0;
-        for (; popped < limit; popped++)
-            total += (double)s->weight[rank_index(heap_pop(s->heap, count - popped))];
+        for (size_t r = 0; r < count; r++)
+            total += (double)s->weight[rank_index(s->keys[r])];
     }
-    const double enough = o->top_p < 1.0f ? (double)o->top_p * total : (double)INFINITY;
-    double mass = 0.0;
-    uint64_t kept = 0;
-    for (size_t r = 0; r < limit; r++) {
-        uint64_t key = r < popped ? s->heap[count - 1 - r] : heap_pop(s->heap, count - r);
-        float weight = s->weight[rank_index(key)];
-        if (r > 0 && weight < o->min_p) break;
-        kept = key;
-        mass += (double)weight;
-        if (mass >= enough) break;
-    }
-    return kept;
+    if (o->top_p < 1.0f)
+        select_prefix(s->keys, count, s->weight, SIZE_MAX, (double)o->top_p * total, &last);
+    return last;
 }
 
 /* Draw after truncation. */
@@ -312,13 +332,18 @@ static int32_t draw_some(const slm_kernel__row_ops *ops, const slm_sample_option
     const size_t count = collect(ops, o, s, z, vocab, max, inv_t, all);
     const uint64_t least = last_kept(o, s, count, vocab, all);
     double total = 0.0;
-    for (size_t c = 0; c < count; c++)
-        if (rank_key(s->candidate[c], c) >= least) total += (double)s->weight[c];
+    size_t kept = 0; /* candidates move up: ids and weights of the kept, ids ascending */
+    for (size_t c = 0; c < count; c++) {
+        if (rank_key(s->candidate[c], c) < least) continue;
+        if (s->weight[c] <= 0.0f || (s->weight[c] < o->min_p && s->weight[c] < 1.0f)) continue;
+        s->ids[kept] = s->ids[c];
+        s->weight[kept] = s->weight[c];
+        total += (double)s->weight[kept++];
+    }
     const double target = uniform * total;
     double passed = 0.0;
     int32_t id = -1;
-    for (size_t c = 0; c < count; c++) {
-        if (rank_key(s->candidate[c], c) < least || s->weight[c] <= 0.0f) continue;
+    for (size_t c = 0; c < kept; c++) {
         id = s->ids[c];
         passed += (double)s->weight[c];
         if (target < passed) break;

@@ -26,9 +26,23 @@ enum {
     SPANS = STRIP * LANES, /* keys or dimensions in a strip: 64 or 32 */
 };
 
+/* What to bring to the cache meanwhile: a part at each step of a loop. */
+typedef struct ahead {
+    const char *at; /* NULL: nothing */
+    size_t part;    /* bytes of one step, a multiple of 64 */
+} ahead;
+
+INLINE void fetch(ahead *next)
+{
+    if (next->at == NULL) return;
+    for (size_t i = 0; i < next->part; i += 64)
+        _mm_prefetch(next->at + i, _MM_HINT_T0);
+    next->at += next->part;
+}
+
 /* score[c][j] = q[c] . k[j] for the strip of keys from `first`. */
 INLINE void score_strip(const int queries, const bool wide, const float *const *q, const char *k,
-                        size_t dim, size_t first, float (*score)[TOKENS])
+                        size_t dim, size_t first, float (*score)[TOKENS], ahead next)
 {
     vec sum[TOGETHER][STRIP];
 #pragma GCC unroll 4
@@ -37,6 +51,7 @@ INLINE void score_strip(const int queries, const bool wide, const float *const *
         for (int s = 0; s < STRIP; s++)
             sum[c][s] = v_set1(0.0f);
     for (size_t i = 0; i < dim; i += 2) {
+        fetch(&next);
 #pragma GCC unroll 2
         for (size_t e = 0; e < 2; e++) {
             const char *at = wide ? k + ((i + e) * TOKENS + first) * sizeof(float)
@@ -69,7 +84,7 @@ INLINE void score_strip(const int queries, const bool wide, const float *const *
  * from `first`. */
 INLINE void value_strip(const int queries, const int vectors, const bool wide,
                         const float (*weight)[TOKENS], const float *keep, const char *v,
-                        size_t width, size_t count, size_t first, float *const *total)
+                        size_t width, size_t count, size_t first, float *const *total, ahead next)
 {
     vec sum[TOGETHER][STRIP];
 #pragma GCC unroll 4
@@ -78,6 +93,7 @@ INLINE void value_strip(const int queries, const int vectors, const bool wide,
         for (int s = 0; s < vectors; s++)
             sum[c][s] = v_mul(v_load(total[c] + first + (size_t)s * LANES), v_set1(keep[c]));
     for (size_t pair = 0; pair < count; pair += 2) {
+        fetch(&next);
 #pragma GCC unroll 2
         for (size_t e = 0; e < 2; e++) {
             const size_t j = pair + e;
@@ -115,13 +131,17 @@ typedef struct query_state {
 
 /* Take in the first `count` keys of one block. */
 INLINE void block_of_keys(const int queries, const bool wide, const slm_cpu__attention *job,
-                          const float *const *q, const char *k, const char *v, size_t count,
-                          query_state *state, float *const *total)
+                          const float *const *q, const char *k, const char *v, const char *next_k,
+                          size_t count, query_state *state, float *const *total)
 {
     const size_t dim = (size_t)job->shape->head_dim, width = slm_kernel__kv_width(job->shape);
     float score[TOGETHER][TOKENS], keep[TOGETHER];
+    const size_t area = TOKENS * width * (wide ? sizeof(float) : sizeof(uint16_t));
+    const ahead nothing = {NULL, 0};
+    const ahead values = {v, slm_kernel__round_up(area / (dim / 2), 64)};
+    const ahead keys = {next_k, area / (TOKENS / 2)};
     for (size_t first = 0; first < count; first += SPANS)
-        score_strip(queries, wide, q, k, dim, first, score);
+        score_strip(queries, wide, q, k, dim, first, score, first == 0 ? values : nothing);
     const vec scale = v_set1(job->scale);
     for (int c = 0; c < queries; c++) {
         for (size_t j = count; j < TOKENS; j++)
@@ -149,27 +169,29 @@ INLINE void block_of_keys(const int queries, const bool wide, const slm_cpu__att
     const float(*weight)[TOKENS] = (const float(*)[TOKENS])score;
     size_t first = 0;
     for (; first + SPANS <= width; first += SPANS)
-        value_strip(queries, STRIP, wide, weight, keep, v, width, count, first, total);
+        value_strip(queries, STRIP, wide, weight, keep, v, width, count, first, total,
+                    first == 0 ? keys : nothing);
     for (; first < width; first += LANES)
-        value_strip(queries, 1, wide, weight, keep, v, width, count, first, total);
+        value_strip(queries, 1, wide, weight, keep, v, width, count, first, total, nothing);
 }
 
 INLINE void block_of_queries(const bool wide, size_t queries, const slm_cpu__attention *job,
-                             const float *const *q, const char *k, const char *v, size_t count,
-                             query_state *state, float *const *total)
+                             const float *const *q, const char *k, const char *v,
+                             const char *next_k, size_t count, query_state *state,
+                             float *const *total)
 {
     switch (queries) {
     case 1:
-        block_of_keys(1, wide, job, q, k, v, count, state, total);
+        block_of_keys(1, wide, job, q, k, v, next_k, count, state, total);
         break;
     case 2:
-        block_of_keys(2, wide, job, q, k, v, count, state, total);
+        block_of_keys(2, wide, job, q, k, v, next_k, count, state, total);
         break;
     case 3:
-        block_of_keys(LANES / 4 < 3 ? 2 : 3, wide, job, q, k, v, count, state, total);
+        block_of_keys(LANES / 4 < 3 ? 2 : 3, wide, job, q, k, v, next_k, count, state, total);
         break;
     default:
-        block_of_keys(TOGETHER, wide, job, q, k, v, count, state, total);
+        block_of_keys(TOGETHER, wide, job, q, k, v, next_k, count, state, total);
         break;
     }
 }
@@ -192,6 +214,10 @@ static void attend(const slm_cpu__attention *job, const slm_kv_span *span, size_
     for (size_t begin = 0; begin < keys; begin += TOKENS) {
         const char *page = job->cache + (size_t)span->pages[begin / TOKENS] * page_bytes;
         const size_t count = least(TOKENS, keys - begin);
+        const char *next =
+            begin + TOKENS >= keys
+                ? NULL
+                : job->cache + k_offset + (size_t)span->pages[begin / TOKENS + 1] * page_bytes;
         for (size_t c = 0; c < group; c += TOGETHER) {
             const size_t queries = least(TOGETHER, group - c);
             const float *q[TOGETHER];
@@ -201,11 +227,11 @@ static void attend(const slm_cpu__attention *job, const slm_kv_span *span, size_
                 total[i] = scratch + (c + i) * width;
             }
             if (shape->dtype == SLM_F32)
-                block_of_queries(true, queries, job, q, page + k_offset, page + v_offset, count,
-                                 state + c, total);
+                block_of_queries(true, queries, job, q, page + k_offset, page + v_offset, next,
+                                 count, state + c, total);
             else
-                block_of_queries(false, queries, job, q, page + k_offset, page + v_offset, count,
-                                 state + c, total);
+                block_of_queries(false, queries, job, q, page + k_offset, page + v_offset, next,
+                                 count, state + c, total);
         }
     }
     for (size_t c = 0; c < group; c++) {

@@ -1,6 +1,6 @@
 /* rows_avx512.c: rows.h and attention.h compiled for AVX-512. One text serves both widths; what
- * differs stands in vec.h. Reached only through cpu.c, after CPUID said that it may be. Nothing here
- * is public but the table. */
+ * differs stands in vec.h. Reached only through cpu.c, after CPUID said that it may be. Nothing
+ * here is public but the table. */
 #include "kernel/cpu/attention.h"
 
 const slm_cpu__rows slm_cpu__rows_avx512 = {
