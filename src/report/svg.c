@@ -93,7 +93,7 @@ static bool is_drawn(const report__row *row)
 
 static plot new_plot(const report__group *group, const report__frame *frame, double height)
 {
-    plot p = {.left = 38,
+    plot p = {.left = 44,
               .right = frame->width - (frame->is_narrow ? 104 : 196),
               .top = 14,
               .bottom = height - 44};
