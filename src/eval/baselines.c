@@ -303,7 +303,7 @@ slm_status slm_eval_baselines(slm_store *store, const slm_cases *cases,
                    .selection = &selection,
                    .options = options,
                    .log = log,
-                   .writer = {.store = store}};
+                   .writer = {.store = store, .age_s = options->commit_s}};
     b.grader.judge = judge;
     b.grader.writer = &b.writer;
     b.have = calloc(selection.count * k, 1);

@@ -9,6 +9,7 @@
 /* Writes that are committed together, about once a second. */
 typedef struct eval__writer {
     slm_store *store;
+    double age_s; /* 0: WRITER_AGE_S */
     bool is_open;
     double begun_s;
     size_t rows;

@@ -38,7 +38,8 @@ slm_status eval__writer_commit(eval__writer *writer, slm_error *err)
 slm_status eval__writer_tick(eval__writer *writer, slm_error *err)
 {
     if (!writer->is_open) return SLM_OK;
-    if (writer->rows < WRITER_ROWS && slm_progress_clock_s() - writer->begun_s < WRITER_AGE_S)
+    double age_s = writer->age_s > 0 ? writer->age_s : WRITER_AGE_S;
+    if (writer->rows < WRITER_ROWS && slm_progress_clock_s() - writer->begun_s < age_s)
         return SLM_OK;
     return eval__writer_commit(writer, err);
 }

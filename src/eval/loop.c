@@ -490,7 +490,7 @@ slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval
               .log = log,
               .k = (size_t)options->k,
               .total = selection.count * (size_t)options->k,
-              .writer = {.store = store}};
+              .writer = {.store = store, .age_s = options->commit_s}};
     l.grader.judge = judge;
     l.grader.writer = &l.writer;
     l.have = calloc(l.total, 1);
