@@ -253,7 +253,8 @@ def html_report(suite, db, nasty):
                 set(page.tags))
     suite.equal('it links to nothing outside', [link for link in page.links
                                                 if not link.startswith('#')], [])
-    suite.check('answers stand in it as text', nasty in ''.join(page.text), text[-1500:])
+    shown = nasty.replace('\u202e', '[U+202E]')  # what would turn the text around is spelt out
+    suite.check('answers stand in it as text', shown in ''.join(page.text), text[-1500:])
     other = suite.path('other.html')
     table = run('report', '--db', db, '--html', other, '-o', '-')
     suite.check('--html and the table together', table.returncode == 0 and 'asker' in table.stdout
@@ -330,7 +331,7 @@ def mistakes(suite, model, cases):
              'rubrics': [{'criterion': 'Greets.', 'points': 1, 'tags': []}], 'example_tags': []}
     mixed = suite.write('mixed.jsonl', json_lines([*CASES, plain]))
     done = run(*base, mixed)
-    suite.check('a case that the judge covers nothing of', done.returncode == 1
+    suite.check('a case that the judge covers nothing of', done.returncode == 2
                 and '--skip-uncovered' in done.stderr, done)
     suite.succeeds('--skip-uncovered leaves it out', *base, mixed, '--skip-uncovered')
     done = run('eval', recorded, suite.path('nosuch.gguf'), '--db', suite.path('none.db'), '--cases',
