@@ -45,25 +45,44 @@ static bool sides_differ(uint32_t a, uint32_t b)
     return a != 0 && b != 0 && (a & b) == 0;
 }
 
-static bool drugs_differ(const match__unit *a, const match__unit *b)
+/* Both name some, and none in common. */
+static bool names_differ(const uint64_t *a, size_t a_count, const uint64_t *b, size_t b_count)
 {
-    if (a->drug_count == 0 || b->drug_count == 0) return false;
-    for (size_t i = 0; i < a->drug_count; i++)
-        for (size_t j = 0; j < b->drug_count; j++)
-            if (a->drugs[i] == b->drugs[j]) return false;
+    if (a_count == 0 || b_count == 0) return false;
+    for (size_t i = 0; i < a_count; i++)
+        for (size_t j = 0; j < b_count; j++)
+            if (a[i] == b[j]) return false;
     return true;
+}
+
+static slm_match_guard guard_statement(const match__likeness *likeness, slm_match_kind kind,
+                                       const match__unit *target, const match__unit *text)
+{
+    if ((target->flags & MATCH__FIRST) != 0 && (text->flags & MATCH__FIRST) == 0)
+        return SLM_MATCH_GUARD_SUBJECT;
+    if (kind == SLM_MATCH_HARM) { /* blame needs more agreement than credit */
+        if (likeness->opposite_words || likeness->agreement < MATCH__HARM_AGREEMENT_MIN)
+            return SLM_MATCH_GUARD_NEGATION;
+        return SLM_MATCH_GUARD_NONE;
+    }
+    /* "do not stop" and "continue": opposite words with opposite polarity agree */
+    if ((likeness->agreement < 0) != likeness->opposite_words) return SLM_MATCH_GUARD_NEGATION;
+    /* "Call an ambulance now" is not said by "if it gets worse, call an ambulance". */
+    if (kind == SLM_MATCH_STATEMENT && (target->flags & (MATCH__EMERGENCY | MATCH__URGENT)) != 0 &&
+        (target->flags & MATCH__IF) == 0 && (text->flags & MATCH__IF) != 0)
+        return SLM_MATCH_GUARD_IF;
+    return SLM_MATCH_GUARD_NONE;
 }
 
 slm_match_guard match__guard(const match__likeness *likeness, slm_match_kind kind,
                              const match__unit *target, const match__unit *text)
 {
-    if (drugs_differ(target, text)) return SLM_MATCH_GUARD_DRUG;
+    if (names_differ(target->drugs, target->drug_count, text->drugs, text->drug_count))
+        return SLM_MATCH_GUARD_DRUG;
     if (sides_differ(target->flags, text->flags)) return SLM_MATCH_GUARD_SIDE;
-    if (kind != SLM_MATCH_QUESTION) {
-        /* "do not stop" and "continue": opposite words with opposite polarity agree */
-        return likeness->opposed != likeness->opposite_words ? SLM_MATCH_GUARD_NEGATION
-                                                             : SLM_MATCH_GUARD_NONE;
-    }
+    if (kind != SLM_MATCH_QUESTION) return guard_statement(likeness, kind, target, text);
+    if (names_differ(target->sites, target->site_count, text->sites, text->site_count))
+        return SLM_MATCH_GUARD_SITE;
     /* A question asks the same with and without its "not". */
     if (likeness->opposite_words) return SLM_MATCH_GUARD_NEGATION;
     if (persons_differ(target->flags, text->flags)) return SLM_MATCH_GUARD_SUBJECT;
@@ -75,7 +94,8 @@ slm_match_guard match__guard(const match__likeness *likeness, slm_match_kind kin
 
 const char *slm_match_guard_name(slm_match_guard guard)
 {
-    static const char *const names[] = {"none", "negation", "subject", "side",
-                                        "time", "aspect",   "drug"};
+    static const char *const names[] = {"none",         "negation", "subject",  "side",
+                                        "time",         "aspect",   "medicine", "part of the body",
+                                        "its condition"};
     return names[guard];
 }

@@ -128,10 +128,11 @@ static const group synonyms[] = {
      "urine|urinate|urinates|urinating|urinated|urination|urinary|pee|peeing|wee|weeing|weed|"
      "pass urine|passing urine|passed urine|passing water|pass water|wet nappies|wet diapers|"
      "wet nappy|wet diaper"},
-    {"abdomen", 0.9F, 0,
+    {"abdomen", 0.9F, MATCH__SITE,
      "abdomen|abdominal|belly|tummy|stomach|stomachache|tummy ache|stomach ache|gut|guts"},
     {"bloating", 1.0F, 0, "bloat|bloated|bloating"},
-    {"headache", 1.0F, 0, "headache|headaches|head pain|head ache|head aches|head hurt|head hurts"},
+    {"headache", 1.0F, MATCH__SITE,
+     "headache|headaches|head pain|head ache|head aches|head hurt|head hurts"},
     {"migraine", 1.0F, 0, "migraine|migraines"},
     {"dizzy", 1.0F, 0,
      "dizzy|dizziness|light headed|lightheaded|lightheadedness|giddy|giddiness|woozy|unsteady"},
@@ -150,14 +151,14 @@ static const group synonyms[] = {
     {"phlegm", 1.0F, 0, "phlegm|sputum|mucus"},
     {"runny nose", 0.9F, 0,
      "runny nose|stuffy nose|blocked nose|nasal congestion|congestion|congested"},
-    {"throat", 1.0F, 0, "throat|sore throat"},
+    {"throat", 1.0F, MATCH__SITE, "throat|sore throat"},
     {"swallow", 1.0F, 0, "swallow|swallows|swallowing|swallowed|dysphagia"},
     {"heart", 0.9F, 0, "heart|cardiac"},
     {"heart attack", 1.2F, 0, "heart attack|heart attacks|myocardial infarction"},
     {"palpitation", 1.0F, 0,
      "palpitation|palpitations|racing heart|heart racing|heart race|heartbeat|heart beat|"
      "irregular heartbeat|heart flutter|fluttering|pounding heart|heart pounding|skipped beats"},
-    {"chest", 1.0F, 0, "chest"},
+    {"chest", 1.0F, MATCH__SITE, "chest"},
     {"chest pain", 1.3F, 0,
      "chest pain|chest pains|chest tightness|chest discomfort|tightness in the chest|"
      "tightness in your chest|pain in your chest|pain in the chest|chest pressure|"
@@ -193,14 +194,26 @@ static const group synonyms[] = {
      "clearly"},
     {"vision", 1.0F, 0,
      "vision|sight|eyesight|visual|blurred vision|blurry vision|see clearly|blurry|blurred"},
-    {"eye", 1.0F, 0, "eye|eyes"},
-    {"ear", 1.0F, 0, "ear|ears"},
+    {"eye", 1.0F, MATCH__SITE, "eye|eyes"},
+    {"ear", 1.0F, MATCH__SITE, "ear|ears"},
     {"neck stiffness", 1.1F, 0, "stiff neck|neck stiffness|stiffness in the neck|neck is stiff"},
     {"stiff", 0.9F, 0, "stiff|stiffness"},
     {"light sensitivity", 1.0F, 0,
      "sensitivity to light|sensitive to light|light sensitivity|photophobia|bright light|"
      "bright lights|light hurt|light hurts"},
-    {"joint", 0.9F, 0, "joint|joints"},
+    {"joint", 0.9F, MATCH__SITE, "joint|joints"},
+    {"head", 0.9F, MATCH__SITE, "head|scalp"},
+    {"face", 0.9F, MATCH__SITE, "face|facial|cheek|cheeks|jaw"},
+    {"mouth", 0.9F, MATCH__SITE, "mouth|tongue|lips|lip|gums|gum|tooth|teeth"},
+    {"nose", 0.9F, MATCH__SITE, "nose|nasal|nostril|nostrils"},
+    {"neck", 0.9F, MATCH__SITE, "neck"},
+    {"shoulder", 0.9F, MATCH__SITE, "shoulder|shoulders"},
+    {"hand", 0.9F, MATCH__SITE, "hand|hands|finger|fingers|thumb|wrist|wrists"},
+    {"elbow", 0.9F, MATCH__SITE, "elbow|elbows"},
+    {"knee", 0.9F, MATCH__SITE, "knee|knees"},
+    {"hip", 0.9F, MATCH__SITE, "hip|hips|groin"},
+    {"breast", 0.9F, MATCH__SITE, "breast|breasts|nipple|nipples"},
+    {"testicle", 0.9F, MATCH__SITE, "testicle|testicles|scrotum"},
     {"cramp", 0.9F, 0, "cramp|cramps|cramping|spasm|spasms"},
     {"appetite", 1.0F, 0, "appetite|hungry|hunger|off food"},
     {"feed", 0.9F, 0, "feed|feeds|feeding|fed|breastfeed|breastfeeding|nursing|bottle feeding"},
@@ -269,14 +282,15 @@ static const group synonyms[] = {
      "keep down|keep fluids down|keeping fluids down|keep anything down|keeping anything down|"
      "keep water down|hold down"},
     {"sour reflux", 1.0F, 0, "heartburn|acid reflux|reflux|indigestion"},
-    {"back", 0.9F, 0, "back pain|backache|lower back|upper back|low back|spine"},
-    {"leg", 0.9F, 0, "leg|legs|calf|calves|thigh|thighs"},
-    {"arm", 0.9F, 0, "arm|arms"},
-    {"foot", 0.9F, 0, "foot|feet|ankle|ankles"},
+    {"back", 0.9F, MATCH__SITE, "back|back pain|backache|lower back|upper back|low back|spine"},
+    {"leg", 0.9F, MATCH__SITE, "leg|legs|calf|calves|thigh|thighs"},
+    {"arm", 0.9F, MATCH__SITE, "arm|arms"},
+    {"foot", 0.9F, MATCH__SITE, "foot|feet|ankle|ankles"},
     {"skin color", 0.9F, 0, "pale|pallor|blue lips|bluish|grey lips|blue"},
     {"jaundice", 1.1F, 0, "jaundice|yellow|yellowing|jaundiced"},
     {"black stool", 1.2F, 0, "black stool|black stools|tarry|tarry stools|black tarry"},
     {"drive", 0.8F, MATCH__GO, "drive|driving|drove"},
+    {"skip", 0.8F, 0, "skip|skips|skipping|skipped|leave out|leaving out|leave off|omit|miss out"},
     {"wait", 0.7F, 0, "wait|waiting|delay|delaying|watch and wait|wait and see"},
     {"pharmacist", 1.0F, 0, "pharmacist|pharmacists|pharmacy|chemist"},
     {"dose", 0.8F, 0, "dose|doses|dosage|dosages|strength|mg|milligrams|milligram"},
@@ -365,12 +379,12 @@ static const group signals[] = {
     {"not", 0, MATCH__NOT,
      "not|never|cannot|neither|hardly|dont|doesnt|didnt|isnt|arent|wasnt|shouldnt|cant|wont|avoid|"
      "avoids|avoided|avoiding|refrain|steer clear|contraindicated|unable|none|nobody|nothing|"
-     "inadvisable|skip|no longer"},
+     "inadvisable|no longer"},
     {"without", 0, MATCH__WITHOUT,
      "without|no|rather than|instead of|nor|free of|lack of|unlikely"},
     /* a "not" that denies nothing */
     {"surely", 0, 0,
-     "not only|do not hesitate|do not delay|do not wait|not just|if not|can not only|why not|"
+     "not only|do not hesitate|do not delay|do not wait|if not|can not only|why not|"
      "do not worry|not sure|not be ignored|do not ignore|without delay|not certain|without waiting|"
      "never hesitate|not alone|no matter|no doubt|not wait|not delay|never ignore|not hesitate|"
      "do not put off"},
@@ -382,7 +396,8 @@ static const group signals[] = {
      "if nobody is with you|if no one is with you|if you have not|if not already|"
      "if you are able to|even if|as if"},
     {"clause", 0, MATCH__CLAUSE,
-     "but|because|so|then|until|however|although|though|while|since|as well as|after which"},
+     "but|because|so|then|until|whether|however|although|though|while|since|as well as|after "
+     "which"},
     {"need", 0, MATCH__NEED,
      "i need to know|i would need to know|i need to ask|i need to understand|i need to find out|"
      "i would like to know|i would like to ask|i want to know|i want to ask|i want to understand|"
@@ -443,21 +458,16 @@ static const group signals[] = {
      "have you been giving|are you giving|is your main concern|are you worried|you are giving"},
     {"present", 0, MATCH__SELF | MATCH__PRESENT, "do you|are you"},
     {"present other", 0, MATCH__PRONOUN | MATCH__PRESENT, "does he|does she|is he|is she"},
+    {"i", 0, MATCH__FIRST, "i"},
     {"he", 0, MATCH__PRONOUN, "he|she|him|her|his|hers|himself|herself"},
-    {"left", 0.6F, MATCH__LEFT,
-     "left side|left sided|left-sided|left arm|left leg|left eye|left ear|left knee|left hip|"
-     "left breast|left foot|left hand|left shoulder|left calf|left lower|left upper|the left|"
-     "your left|lower left|upper left|on left|left ankle|left wrist|left testicle|left half|left|"
-     "her left|his left"},
-    {"right", 0.6F, MATCH__RIGHT,
-     "right side|right sided|right-sided|right arm|right leg|right eye|right ear|right knee|"
-     "right hip|right breast|right foot|right hand|right shoulder|right calf|right lower|right "
-     "upper|"
-     "lower right|upper right|your right|on right|right ankle|right wrist|right testicle|right "
-     "half|"
-     "her right|his right"},
+    {"left", 0.6F, MATCH__LEFT, "left|left hand|left handed"},
+    {"right", 0.6F, MATCH__RIGHT, "right|right hand"},
     {"plain right", 0.1F, 0,
-     "left untreated|left over|left alone|right|all right|have left|has left"},
+     "left untreated|left over|left alone|all right|have left|has left|alright|right thing|right "
+     "dose|"
+     "right medicine|right way|right answer|right amount|right treatment|you are right|is right|"
+     "right person|right choice|right place|right time|what is left|be left|right decision|"
+     "is left|are left|right after|right before|right here|right there"},
     {"past", 0.2F, MATCH__PAST,
      "ever|previously|in the past|used to|as a child|years ago|history of|past history|before now|"
      "had before|happened before|previous|in childhood|earlier in life|formerly|once had|"
@@ -549,7 +559,8 @@ static const char opposites[] =
     "hypertension hypotension|hyperglycemia hypoglycemia|hyperglycaemia hypoglycaemia|"
     "contagiou noncontagiou|allow forbid|rest exercise|open close|wake drowsy|normal abnormal|"
     "possible impossible|upper lower|front back|warm cold|deep shallow|acute chronic|weak strong|"
-    "young old|short long|easy hard|likely unlikely|wait urgent|at rest exercise";
+    "young old|short long|easy hard|likely unlikely|wait urgent|at rest exercise|skip take|halve "
+    "double";
 
 /* ---- stems --------------------------------------------------------------------------------- */
 

@@ -19,7 +19,8 @@ static const char METHOD[] = "slm-match 1";
 static const double QUESTION_MIN = 0.60;
 static const double STATEMENT_MIN = 0.60;
 static const double HARM_MIN = 0.72;
-static const double CONDITION_MIN = 0.50; /* of advice: its condition, and what to do then */
+static const double CONDITION_MIN = 0.50;       /* of advice: its condition, and what to do then */
+static const double CONDITION_PIECE_MIN = 0.70; /* one of the condition's alternatives alone */
 static const double THEN_MIN = 0.50;
 static const double OUTSIDE_MAX =
     0.35; /* a question less like every target asks for other things */
@@ -35,9 +36,22 @@ slm_matcher *slm_matcher_new(void)
     slm_matcher *m = calloc(1, sizeof *m);
     if (m == NULL) slm_out_of_memory(sizeof *m);
     match__lexicon_init(&m->lexicon);
-    const double numbers[] = {QUESTION_MIN,      STATEMENT_MIN, HARM_MIN,         CONDITION_MIN,
-                              THEN_MIN,          OUTSIDE_MAX,   PIECE_WEIGHT_MIN, CONTENT_MIN,
-                              BACKGROUND_WEIGHT, ECHO_SHARE,    KNOWN_CONDITION};
+    const double numbers[] = {QUESTION_MIN,
+                              STATEMENT_MIN,
+                              HARM_MIN,
+                              CONDITION_MIN,
+                              CONDITION_PIECE_MIN,
+                              THEN_MIN,
+                              OUTSIDE_MAX,
+                              PIECE_WEIGHT_MIN,
+                              CONTENT_MIN,
+                              BACKGROUND_WEIGHT,
+                              ECHO_SHARE,
+                              KNOWN_CONDITION,
+                              MATCH__WORD_LIKENESS_MIN,
+                              MATCH__HARM_AGREEMENT_MIN,
+                              MATCH__KEYWORDS_FUNCTION_SHARE,
+                              MATCH__LOOP_DISTINCT_SHARE};
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, METHOD);
     slm_sha256_update(hash, numbers, sizeof numbers);
@@ -98,7 +112,8 @@ static uint64_t run_hash(const match__token *t)
 double match__weight(const slm_match_set *set, const match__word *word)
 {
     double weight = (double)word->weight;
-    if (weight > 0 && word->aspect == 0 && table_has(set->spoken, set->spoken_slots, word->hash))
+    if (weight > 0 && word->aspect == 0 && (word->flags & MATCH__DRUG) == 0 &&
+        table_has(set->spoken, set->spoken_slots, word->hash))
         weight *= BACKGROUND_WEIGHT;
     return weight;
 }
@@ -119,6 +134,9 @@ static void add_to_unit(const slm_match_set *set, const slm_match_text *text, si
         if ((w->flags & MATCH__DRUG) != 0 &&
             unit->drug_count < sizeof unit->drugs / sizeof unit->drugs[0])
             unit->drugs[unit->drug_count++] = w->hash;
+        if ((w->flags & MATCH__SITE) != 0 &&
+            unit->site_count < sizeof unit->sites / sizeof unit->sites[0])
+            unit->sites[unit->site_count++] = w->hash;
     }
 }
 
@@ -341,21 +359,24 @@ static void look_for_advice(finder *f, size_t target, const match__unit *unit, s
         match__guard(&then, SLM_MATCH_ADVICE, &set->units[t->unit_begin].unit, unit);
     for (size_t u = t->unit_begin + 1; u < t->unit_end; u++) {
         match__likeness when = set->similarity->compare(set->state, u);
-        if (when.recall < CONDITION_MIN) continue;
+        bool is_piece = u > t->unit_begin + 1;
+        if (when.recall < (is_piece ? CONDITION_PIECE_MIN : CONDITION_MIN)) continue;
         slm_match_guard guard = match__guard(&when, SLM_MATCH_ADVICE, &set->units[u].unit, unit);
         if (guard == SLM_MATCH_GUARD_NONE) guard = then_guard;
         offer(&f->found->hits[target], sqrt(when.recall * then.recall), 0, guard, sentence, last);
     }
 }
 
+/* `alone`: one sentence, or an item with its lead-in. `advises`: holds one condition at most. */
 static void look_at_statement(finder *f, const match__unit *unit, size_t sentence, size_t last,
-                              bool alone)
+                              bool alone, bool advises)
 {
     slm_match_set *set = f->set;
     set->similarity->turn_to(set->state, unit, false);
     for (size_t t = 0; t < set->target_count; t++) {
         const match__target *target = &set->targets[t];
-        if (target->kind == SLM_MATCH_ADVICE) look_for_advice(f, t, unit, sentence, last);
+        if (target->kind == SLM_MATCH_ADVICE && advises)
+            look_for_advice(f, t, unit, sentence, last);
         if (target->kind != SLM_MATCH_STATEMENT) continue;
         match__likeness likeness = set->similarity->compare(set->state, target->unit_begin);
         if (likeness.recall <= 0) continue;
@@ -389,17 +410,18 @@ static void look_at_statements(finder *f, size_t i)
     const slm_match_text *text = f->text;
     const slm_match_sentence *s = &text->sentences[i];
     match__unit unit = match__unit_of(f->set, text, s->word_begin, s->word_end, 0, 0);
-    look_at_statement(f, &unit, i, i, true);
+    look_at_statement(f, &unit, i, i, true, true);
     if (s->lead != SIZE_MAX) { /* an item is read with what introduces it */
         const slm_match_sentence *lead = &text->sentences[s->lead];
         if (f->found->echo[s->lead]) return;
         unit = match__unit_of(f->set, text, s->word_begin, s->word_end, lead->word_begin,
                               lead->word_end);
-        look_at_statement(f, &unit, s->lead, i, true);
+        look_at_statement(f, &unit, s->lead, i, true, true);
     } else if (i + 1 < text->sentence_count && may_tell(f, i + 1) &&
                text->sentences[i + 1].lead == SIZE_MAX) {
         unit = match__unit_of(f->set, text, s->word_begin, text->sentences[i + 1].word_end, 0, 0);
-        look_at_statement(f, &unit, i, i + 1, false);
+        look_at_statement(f, &unit, i, i + 1, false,
+                          !s->conditional || !text->sentences[i + 1].conditional);
     }
 }
 

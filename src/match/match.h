@@ -91,6 +91,8 @@ typedef enum slm_match_guard {
     SLM_MATCH_GUARD_TIME,     /* past, now, to come */
     SLM_MATCH_GUARD_ASPECT,   /* since when, how often, how bad, where */
     SLM_MATCH_GUARD_DRUG,     /* another medicine */
+    SLM_MATCH_GUARD_SITE,     /* another part of the body */
+    SLM_MATCH_GUARD_IF,       /* said under an if only, where it is wanted outright */
 } slm_match_guard;
 const char *slm_match_guard_name(slm_match_guard guard); /* "negation"; "none" */
 

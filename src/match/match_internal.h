@@ -11,6 +11,12 @@ enum {
     MATCH__STEM_BYTES = 48,       /* longer words are compared by their first letters */
 };
 
+/* Thresholds outside match.c: they stand here so that the identity covers them. */
+#define MATCH__WORD_LIKENESS_MIN       0.6  /* cosine of trigrams from which two words are alike */
+#define MATCH__HARM_AGREEMENT_MIN      0.34 /* of polarity, for a statement that must not be said */
+#define MATCH__KEYWORDS_FUNCTION_SHARE 0.15 /* a sentence with fewer function words is a list */
+#define MATCH__LOOP_DISTINCT_SHARE     0.4  /* of runs of three tokens; below it a text loops */
+
 /* ---- lexicon ------------------------------------------------------------------------------- */
 
 /* What a word or phrase is besides its weight. */
@@ -38,6 +44,8 @@ enum {
     MATCH__OTHERS = 1 << 20,    /* addressed to somebody else: "ask your doctor" */
     MATCH__FORMALITY = 1 << 21, /* an if that is none: "if you have not already" */
     MATCH__PRESENT = 1 << 22,   /* asked of the present by its verb alone: "do you" */
+    MATCH__FIRST = 1 << 23,     /* the writer: "I certify" */
+    MATCH__SITE = 1 << 24,      /* a part of the body */
     MATCH__PERSONS = MATCH__SELF | MATCH__CHILD | MATCH__FAMILY | MATCH__PRONOUN,
     MATCH__SIDES = MATCH__LEFT | MATCH__RIGHT,
     MATCH__TIMES = MATCH__PAST | MATCH__NOW | MATCH__FUTURE,
@@ -149,16 +157,16 @@ typedef struct match__unit {
     size_t begin, end;   /* words of its text */
     size_t begin2, end2; /* a second run, or empty: the sentence of a list's lead-in and its item */
     uint32_t flags, aspect;
-    uint64_t drugs[8]; /* keys of the certain medicines in it */
-    size_t drug_count;
-    double weight; /* sum over its distinct words, in the set's weights */
+    uint64_t drugs[8], sites[8]; /* keys of the certain medicines and parts of the body in it */
+    size_t drug_count, site_count;
+    double weight; /* sum over its words, in the set's weights */
 } match__unit;
 
 /* How like a unit of a read text is to a unit of a target. */
 typedef struct match__likeness {
     double recall;       /* share of the target's weight that the text has */
     double precision;    /* share of the text's weight that the target has */
-    bool opposed;        /* what they share, they say with opposite polarity */
+    double agreement;    /* of polarity in what they share: 1 all alike, -1 all opposed */
     bool opposite_words; /* one has better where the other has worse */
 } match__likeness;
 

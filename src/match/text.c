@@ -13,11 +13,9 @@
 /* A sentence of at least this many tokens, most of them English and hardly one a function word, is
  * a list of keywords. */
 enum { KEYWORDS_TOKENS_MIN = 6 };
-static const double KEYWORDS_FUNCTION_SHARE = 0.15;
 /* A text says the same again when more than half of its sentences did stand before, or when its
  * runs of three tokens are mostly repeats. */
 enum { REPEAT_SENTENCES_MIN = 4, LOOP_TOKENS_MIN = 60 };
-static const double LOOP_DISTINCT_SHARE = 0.4;
 
 typedef struct reader {
     const slm_matcher *matcher;
@@ -507,7 +505,7 @@ static bool is_prose(const slm_match_text *text, const slm_match_sentence *s)
         functions += w->weight == 0.0F;
     }
     if (tokens < KEYWORDS_TOKENS_MIN || known * 2 < words) return true;
-    return (double)functions >= KEYWORDS_FUNCTION_SHARE * (double)words;
+    return (double)functions >= MATCH__KEYWORDS_FUNCTION_SHARE * (double)words;
 }
 
 static bool has_end_mark(const char *text, size_t len)
@@ -698,7 +696,7 @@ static void find_repeats(reader *r)
     for (size_t i = 0; i < runs; i++)
         triples[i] = match__hash_more(out->tokens[i].hash * 31 + out->tokens[i + 1].hash,
                                       (const char *)&out->tokens[i + 2].hash, sizeof(uint64_t));
-    if ((double)distinct(triples, runs) < LOOP_DISTINCT_SHARE * (double)runs)
+    if ((double)distinct(triples, runs) < MATCH__LOOP_DISTINCT_SHARE * (double)runs)
         out->degenerate = true;
 }
 

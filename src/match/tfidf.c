@@ -15,8 +15,6 @@
 #include <string.h>
 #include "match/match_internal.h"
 
-static const double WORD_LIKENESS_MIN = 0.6;
-
 enum {
     GRAMS_MAX = MATCH__STEM_BYTES + 2,
     MEMORY_SLOTS = 2048, /* of remembered words; forgotten together when half are taken */
@@ -137,13 +135,16 @@ static void prepare_unit(tfidf *t, size_t unit)
     slm_match_set *set = t->set;
     const slm_match_text *text = text_of_unit(set, unit);
     const match__unit *u = &set->units[unit].unit;
+    slm_match_kind kind = set->targets[set->units[unit].target].kind;
     term *terms = slm_arena_array(&set->arena, u->end - u->begin, sizeof *terms);
     size_t count = 0;
     double sum = 0;
     for (size_t i = u->begin; i < u->end; i++) {
         const match__word *word = &text->words[i];
-        double weight = match__weight(set, word);
-        if (weight <= 0) continue;
+        /* What must not be said is about what everyone speaks of: it keeps its full weight. An
+         * aspect is a matter of questions. */
+        double weight = kind == SLM_MATCH_HARM ? (double)word->weight : match__weight(set, word);
+        if (weight <= 0 || (kind != SLM_MATCH_QUESTION && word->aspect != 0)) continue;
         uint32_t v = vocabulary_of(t, word);
         bool there = false;
         for (size_t j = 0; j < count; j++)
@@ -205,7 +206,7 @@ static void find_links(tfidf *t, const match__word *word, remembered *r)
             found[count++] = (link){(uint32_t)i, -1.0F};
         } else if (gram_count > 0 && v->gram_count > 0) {
             double likeness = word_likeness(v, grams, gram_count);
-            if (likeness >= WORD_LIKENESS_MIN)
+            if (likeness >= MATCH__WORD_LIKENESS_MIN)
                 found[count++] = (link){(uint32_t)i, (float)likeness};
         }
     }
@@ -326,7 +327,7 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
     out.recall = shared / t->unit_weight[target_unit];
     out.precision = t->weight > 0 ? covered / t->weight : 0;
     if (out.precision > 1) out.precision = 1;
-    out.opposed = agreement < 0;
+    out.agreement = agreement / shared;
     return out;
 }
 
