@@ -175,14 +175,6 @@ static void put_measure_cell(FILE *out, const report__group *group, const report
     fputs("</span></td>", out);
 }
 
-static size_t cases_of(const report__group *group, size_t m)
-{
-    for (size_t i = 0; i < group->count; i++) {
-        if (!isnan(group->rows[i].mean[m].value)) return group->rows[i].mean[m].cases;
-    }
-    return 0;
-}
-
 static void put_meanings(FILE *out, const report__group *group)
 {
     if (group->model_count < group->count) {
@@ -215,9 +207,10 @@ static void put_behaviours(FILE *out, const report__group *group, size_t g)
           "<td></td>",
           out);
     for (size_t m = 0; m < REPORT_MEASURES; m++) {
-        fprintf(out, "<th scope=\"col\">%s<small>%s<br>%zu %s</small></th>",
-                report__measures[m].name, report__measures[m].where, cases_of(group, m),
-                report__measures[m].is_twins ? "pairs" : "cases");
+        size_t n = report__cases(group, m);
+        fprintf(out, "<th scope=\"col\">%s<small>%s<br>%zu %s%s</small></th>",
+                report__measures[m].name, report__measures[m].where, n,
+                report__measures[m].is_twins ? "pair" : "case", report__plural(n));
     }
     fputs("</tr></thead>\n<tbody>\n", out);
     for (size_t i = 0; i < group->count; i++) {
@@ -488,7 +481,8 @@ slm_status slm_report_html(slm_store *store, const slm_results *results,
     put_head(out, &summary);
     for (size_t g = 0; g < summary.count; g++) {
         const report__group *group = &summary.groups[g];
-        fprintf(out, "<section id=\"g%zu\"><h2>%zu cases, ", g, group->cases);
+        fprintf(out, "<section id=\"g%zu\"><h2>%zu case%s, ", g, group->cases,
+                report__plural(group->cases));
         report__escape_line(out, group->title, 90);
         fputs("</h2>\n", out);
         put_glance(out, group);

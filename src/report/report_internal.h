@@ -67,6 +67,8 @@ void report__summarise(const slm_results *results, int what, report__summary *ou
 void report__summary_free(report__summary *summary);
 /* 1: the interval of a mean lies above the floor's mean, 0: it does not, -1: cannot be told. */
 int report__above_floor(const report__row *row, size_t measure);
+/* How many cases a column of the first table stands on, as far as any row tells. */
+size_t report__cases(const report__group *group, size_t measure);
 /* A figure of the first table at any k. */
 slm_figure report__figure(const slm_results *results, const slm_arm *arm, size_t measure, size_t k);
 
@@ -80,6 +82,8 @@ const char *report__percent(double share, char out[REPORT_NUMBER_BYTES]);
 const char *report__percent_tenths(double share, char out[REPORT_NUMBER_BYTES]);
 /* "31–53"; "" where an end is NaN. */
 const char *report__range(double low, double high, char out[REPORT_NUMBER_BYTES]);
+/* "s" where n things are many: "1 case", "2 cases". */
+const char *report__plural(size_t n);
 /* "1,234,567". */
 const char *report__count(int64_t n, char out[REPORT_NUMBER_BYTES]);
 /* Append text that is safe on one line of a terminal (no controls, no bidirectional overrides,

@@ -256,6 +256,15 @@ void report__summary_free(report__summary *summary)
     if (summary) slm_arena_free(&summary->arena);
 }
 
+size_t report__cases(const report__group *group, size_t measure)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        const slm_figure *mean = &group->rows[i].mean[measure];
+        if (!isnan(mean->value)) return mean->cases;
+    }
+    return 0;
+}
+
 int report__above_floor(const report__row *row, size_t measure)
 {
     if (row->baseline || !row->floor) return -1;

@@ -95,15 +95,6 @@ static void print_row(screen *s, const report__group *group, const report__row *
     end_line(s);
 }
 
-/* How many cases each column stands on, as far as any row tells. */
-static size_t cases_of(const report__group *group, size_t measure)
-{
-    for (size_t i = 0; i < group->count; i++) {
-        if (!isnan(group->rows[i].mean[measure].value)) return group->rows[i].mean[measure].cases;
-    }
-    return 0;
-}
-
 static void print_heads(screen *s, const report__group *group)
 {
     for (int line = 0; line < 3; line++) {
@@ -111,8 +102,9 @@ static void print_heads(screen *s, const report__group *group)
         for (size_t m = 0; m < REPORT_MEASURES; m++) {
             const report__measure *measure = &report__measures[m];
             char text[REPORT_NUMBER_BYTES];
-            snprintf(text, sizeof text, "%zu %s", cases_of(group, m),
-                     measure->is_twins ? "pairs" : "cases");
+            size_t n = report__cases(group, m);
+            snprintf(text, sizeof text, "%zu %s%s", n, measure->is_twins ? "pair" : "case",
+                     report__plural(n));
             put_field(s,
                       line == 0   ? measure->name
                       : line == 1 ? measure->where
@@ -287,8 +279,8 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
         screen s = new_screen(group, options, out);
         slm_buffer judge = {0};
         report__append_line(&judge, group->title, s.columns - 20);
-        fprintf(out, "%s%s%zu cases, %s%s\n\n", g ? "\n" : "", BOLD(&s), group->cases,
-                slm_buffer_text(&judge), PLAIN(&s));
+        fprintf(out, "%s%s%zu case%s, %s%s\n\n", g ? "\n" : "", BOLD(&s), group->cases,
+                report__plural(group->cases), slm_buffer_text(&judge), PLAIN(&s));
         slm_buffer_free(&judge);
         print_behaviours(&s, group);
         print_scores(&s, group);

@@ -56,6 +56,11 @@ const char *report__range(double low, double high, char out[REPORT_NUMBER_BYTES]
     return out;
 }
 
+const char *report__plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 const char *report__count(int64_t n, char out[REPORT_NUMBER_BYTES])
 {
     char digits[REPORT_NUMBER_BYTES];
