@@ -284,10 +284,7 @@ static void put_score_table(FILE *out, const report__group *group)
 
 static void put_curve_table(FILE *out, const report__group *group)
 {
-    size_t longest = 0;
-    for (size_t i = 0; i < group->count; i++) {
-        if (group->rows[i].max_k > longest) longest = group->rows[i].max_k;
-    }
+    size_t longest = report__longest_curve(group);
     if (longest < 2) return;
     fputs("<details class=\"more\"><summary>The figure’s numbers</summary><div class=\"scroll\" "
           "tabindex=\"0\"><table class=\"num curve\"><thead><tr><th scope=\"col\">worst of</th>",
@@ -322,7 +319,7 @@ static void put_scores(FILE *out, const report__group *group, size_t g)
     fputs(". A user meets one answer, not the mean: the score of the worst of k answers tells how "
           "far it may fall.</p>\n",
           out);
-    if (group->model_count) {
+    if (group->model_count && report__longest_curve(group) > 1) {
         char wide_id[REPORT_NUMBER_BYTES], narrow_id[REPORT_NUMBER_BYTES];
         snprintf(wide_id, sizeof wide_id, "g%zuw", g);
         snprintf(narrow_id, sizeof narrow_id, "g%zun", g);

@@ -69,6 +69,8 @@ void report__summary_free(report__summary *summary);
 int report__above_floor(const report__row *row, size_t measure);
 /* How many cases a column of the first table stands on, as far as any row tells. */
 size_t report__cases(const report__group *group, size_t measure);
+/* The largest k that any row's curve reaches. */
+size_t report__longest_curve(const report__group *group);
 /* A figure of the first table at any k. */
 slm_figure report__figure(const slm_results *results, const slm_arm *arm, size_t measure, size_t k);
 

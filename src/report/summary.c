@@ -265,6 +265,15 @@ size_t report__cases(const report__group *group, size_t measure)
     return 0;
 }
 
+size_t report__longest_curve(const report__group *group)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->rows[i].max_k > longest) longest = group->rows[i].max_k;
+    }
+    return longest;
+}
+
 int report__above_floor(const report__row *row, size_t measure)
 {
     if (row->baseline || !row->floor) return -1;

@@ -184,19 +184,10 @@ static void print_scores(screen *s, const report__group *group)
     end_line(s);
 }
 
-static size_t longest_curve(const report__group *group)
-{
-    size_t longest = 0;
-    for (size_t i = 0; i < group->count; i++) {
-        if (group->rows[i].max_k > longest) longest = group->rows[i].max_k;
-    }
-    return longest;
-}
-
 /* In as many blocks as the line's width asks for. */
 static void print_curves(screen *s, const report__group *group)
 {
-    size_t longest = longest_curve(group);
+    size_t longest = report__longest_curve(group);
     if (longest < 2) return;
     size_t per_block = (s->columns - s->name) / CURVE;
     for (size_t from = 0; from < longest; from += per_block) {
