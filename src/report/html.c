@@ -1,7 +1,8 @@
 /* html.c: the report as one HTML file.
  *
- * No script, no network: folding is <details>, figures are inline SVG, and a content security policy
- * forbids everything but the page's own style, so that even an escaping mistake would run nothing.
+ * No script, no network: folding is <details>, figures are inline SVG, and a content security
+ * policy forbids everything but the page's own style, so that even an escaping mistake would run
+ * nothing.
  * Everything that is not written in this file passes report__escape. The page is written as it is
  * computed; answers never stand in memory together (html_cases.c). */
 #include <errno.h>
