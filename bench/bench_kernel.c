@@ -3,8 +3,9 @@
  *
  *   bench_kernel [THREADS [PATH]]
  *
- * Weights of a shape are repeated until they are 64 MB, so that they come from memory and not from a
- * cache, as they do in a forward. Each figure is the best of several runs. */
+ * Weights of a shape are repeated until they are 64 MB, so that they come from memory and not from
+ * a cache, as they do in a forward. Each figure is the best of several runs. */
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -40,7 +40,7 @@ static inline slm_mem slm_mem_at(slm_mem mem, size_t byte_offset)
 }
 
 typedef struct slm_device_options {
-    const char *kernels; /* "ref", "avx2", "avx512", "avx512bf16"; NULL: the best this CPU has */
+    const char *kernels; /* "ref", "avx2", "avx512", "avx512bf16"; NULL: the fastest on this CPU */
     int threads;         /* 0: the cores this process may use */
 } slm_device_options;
 

@@ -1,6 +1,6 @@
-/* test_attention.c: kv_write, attention and copy_page of every path against a softmax in double, and
- * the promise that a row's result does not depend on chunking, on the spans beside it, on threads,
- * nor on what a page holds beyond the sequence. */
+/* test_attention.c: kv_write, attention and copy_page of every path against a softmax in double,
+ * and the promise that a row's result does not depend on chunking, on the spans beside it, on
+ * threads, nor on what a page holds beyond the sequence. */
 #include "kernel/kernel_test.h"
 
 typedef struct sequence {

@@ -1,5 +1,5 @@
-/* test_rows.c: norm, rotation, activation, conversion and gather of every path against double, their
- * rounding to bf16, and that neither threads nor neighbouring rows change a bit. */
+/* test_rows.c: norm, rotation, activation, conversion and gather of every path against double,
+ * their rounding to bf16, and that neither threads nor neighbouring rows change a bit. */
 #include "kernel/kernel_test.h"
 
 static const size_t widths[] = {1, 2, 7, 8, 16, 31, 33, 64, 172, 576, 1001};
