@@ -69,13 +69,16 @@ JOBS     ?= 1
 TALLY    ?=
 RUN_TESTS = tools/run-tests --jobs $(JOBS) $(if $(TALLY),--tally $(TALLY))
 
+# Short lines, unless V=1.
+say = $(if $(V),,@echo "  $(1)  $(2)";)
+
 .PHONY: all test test-real unit e2e check style layers asan tsan ref fuzz fuzzers bench demo format \
         install uninstall clean print-cflags
 .DELETE_ON_ERROR:
 all: $(BUILD)/slm
 
 $(BUILD)/slm: $(OBJECTS)
-	$(CC) $(CFLAGS) -o $@ $(OBJECTS) $(SLM_LIBS) $(LDFLAGS)
+	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $(OBJECTS) $(SLM_LIBS) $(LDFLAGS)
 
 # Objects are made again when the flags change: `make`, then `make KERNELS=ref`, is no mixture.
 FLAGS := $(CC) $(SLM_CFLAGS) KERNELS=$(KERNELS)
@@ -91,15 +94,14 @@ $(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -
 
 $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(SLM_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(SLM_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libslm.a: $(LIB_OBJECTS)
-	@rm -f $@
-	ar rcs $@ $(LIB_OBJECTS)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $(LIB_OBJECTS)
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libslm.a
 	@mkdir -p $(@D)
-	$(CC) $(SLM_CFLAGS) -Itests -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libslm.a $(SLM_LIBS) -lcmocka $(LDFLAGS)
+	$(call say,CC,$<)$(CC) $(SLM_CFLAGS) -Itests -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libslm.a $(SLM_LIBS) -lcmocka $(LDFLAGS)
 
 # ---- tests ----------------------------------------------------------------------------------------
 
@@ -159,7 +161,7 @@ fuzz:
 
 fuzzers: $(FUZZERS:%=$(BUILD)/%)
 $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libslm.a
-	$(CC) $(SLM_CFLAGS) -Itests -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libslm.a $(SLM_LIBS)
+	$(call say,CC,$<)$(CC) $(SLM_CFLAGS) -Itests -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libslm.a $(SLM_LIBS)
 
 format:
 	clang-format -i $(shell git ls-files -co --exclude-standard '*.c' '*.h')
@@ -179,7 +181,7 @@ bench: $(BUILD)/slm $(BENCHES)
 	@echo "== slm"; SLM=$(abspath $(BUILD)/slm) bench/run
 $(BUILD)/bench/%: bench/%.c $(BUILD)/libslm.a
 	@mkdir -p $(@D)
-	$(CC) $(SLM_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libslm.a $(SLM_LIBS) $(LDFLAGS)
+	$(call say,CC,$<)$(CC) $(SLM_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libslm.a $(SLM_LIBS) $(LDFLAGS)
 
 # ---- install --------------------------------------------------------------------------------------
 
