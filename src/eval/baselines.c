@@ -37,8 +37,8 @@ typedef struct baselines {
     eval__grader grader;
     uint8_t *have; /* [selection * k] */
     slm_arena arena;
-    slm_progress *progress;
-    uint64_t done;
+    slm_progress *progress; /* from the first answer on: the search for the floor has its own */
+    uint64_t done, total;
 } baselines;
 
 static const slm_case *case_at(const baselines *b, size_t position)
@@ -89,6 +89,7 @@ static slm_status put_reply(baselines *b, const char *run, size_t position, int6
     }
     SLM_TRY(eval__grader_poll(&b->grader, 0, NULL, err));
     SLM_TRY(eval__writer_tick(&b->writer, err));
+    if (!b->progress) b->progress = slm_progress_new(b->log, "baselines", "answers", b->total, 0);
     slm_progress_update(b->progress, ++b->done, NULL);
     return eval__stopped(b->options) ? stopped(err) : SLM_OK;
 }
@@ -303,13 +304,12 @@ slm_status slm_eval_baselines(slm_store *store, const slm_cases *cases,
                    .selection = &selection,
                    .options = options,
                    .log = log,
+                   .total = selection.count * (4 + distinct * k),
                    .writer = {.store = store, .age_s = options->commit_s}};
     b.grader.judge = judge;
     b.grader.writer = &b.writer;
     b.have = calloc(selection.count * k, 1);
     if (!b.have) slm_out_of_memory(selection.count * k);
-    b.progress =
-        slm_progress_new(log, "baselines", "answers", selection.count * (4 + distinct * k), 0);
     SLM_TRY_OUT(eval__put_setting(store, cases, judge, err));
     status = run_all(&b, model_runs, model_run_count, err);
 out:

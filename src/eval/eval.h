@@ -33,7 +33,7 @@ typedef struct slm_eval_options {
     bool skip_uncovered;       /* leave out cases that the judge covers nothing of */
     const volatile bool *stop; /* set by a signal handler: finish what is in flight to the store and
                                    return SLM_ERR_CANCELLED; may be NULL */
-    double commit_s;            /* results are committed at least this often; 0: 0.8 */
+    double commit_s;           /* results are committed at least this often; 0: 0.8 */
 } slm_eval_options;
 
 /* Runs every arm, then the baselines (below) with the same judge. Says the judge's coverage on log

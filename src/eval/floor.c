@@ -25,10 +25,10 @@
 
 enum {
     FLOOR_FOLDS = 5,
-    FLOOR_SENTENCES = 8,    /* at most, in a reply */
-    FLOOR_CANDIDATES = 256, /* sentences tried alone */
-    FLOOR_CASES = 60,       /* that a reply is tried on */
-    FLOOR_TRIED = 8,        /* sentences graded in full at each step */
+    FLOOR_SENTENCES = 10,   /* at most, in a reply */
+    FLOOR_CANDIDATES = 384, /* sentences tried alone */
+    FLOOR_CASES = 80,       /* that a reply is tried on */
+    FLOOR_TRIED = 16,       /* sentences graded in full at each step */
 };
 static const uint64_t FLOOR_SEED = 0x666c6f6f72; /* "floor" */
 static const double FLOOR_GAIN = 1e-9;           /* less is rounding */
@@ -55,7 +55,7 @@ typedef struct search {
     double *alone; /* [count][case_count]: the score of each sentence alone */
     memo *table;
     size_t table_size, table_used;
-    uint64_t gradings;
+    uint64_t gradings, tries;
     slm_progress *progress;
 } search;
 
@@ -342,6 +342,7 @@ static slm_status step(search *s, unsigned fold, walk *w, bool *grown, slm_error
     bool any = false;
     for (size_t i = 0; i < n; i++) {
         const char *sentence = s->candidates[w->guesses[i].candidate].text;
+        slm_progress_update(s->progress, s->tries++, NULL);
         for (int in_front = 0; in_front < (w->reply.len ? 2 : 1); in_front++) {
             if (in_front)
                 join(&w->trial, sentence, slm_buffer_text(&w->reply));
@@ -401,7 +402,7 @@ static slm_status grade_alone(search *s, slm_error *err)
     for (size_t i = 0; i < s->count; i++) {
         SLM_TRY(
             grade_reply(s, s->candidates[i].text, FLOOR_FOLDS, s->alone + i * s->case_count, err));
-        slm_progress_update(s->progress, i + 1, NULL);
+        slm_progress_update(s->progress, ++s->tries, NULL);
     }
     return SLM_OK;
 }
@@ -411,8 +412,12 @@ static slm_status search_folds(search *s, char **replies, bool *made, slm_error 
     char *found[FLOOR_FOLDS] = {0};
     slm_status status = SLM_OK;
     SLM_TRY(grade_alone(s, err));
-    for (unsigned fold = 0; fold < FLOOR_FOLDS; fold++)
+    for (unsigned fold = 0; fold < FLOOR_FOLDS; fold++) {
         SLM_TRY_OUT(search_fold(s, fold, &found[fold], err));
+        /* Most walks end before their last step. */
+        s->tries = s->count + (fold + 1) * FLOOR_SENTENCES * FLOOR_TRIED;
+        slm_progress_update(s->progress, s->tries, NULL);
+    }
     *made = true;
     for (size_t i = 0; i < s->selection->count; i++) {
         replies[i] = strdup(found[s->folds[i]]);
@@ -444,7 +449,8 @@ slm_status eval__floor_search(const eval__selection *selection, slm_judge *judge
                                      "to build a fixed reply from");
         goto out;
     }
-    s.progress = slm_progress_new(log, "floor", "sentences", s.count, 0);
+    s.progress = slm_progress_new(log, "floor", "tries",
+                                  s.count + FLOOR_FOLDS * FLOOR_SENTENCES * FLOOR_TRIED, 0);
     status = search_folds(&s, replies, made, err);
     slm_progress_finish(s.progress);
     if (status == SLM_OK)

@@ -91,6 +91,7 @@ static void killed_at_every_reply_it_goes_on(void **state)
     slm_cases cases;
     make_cases(&cases, 6);
     slm_eval_options options = options_of(3);
+    options.commit_s = 1e-9; /* every reply is a commit */
     char *expected = unbroken(&cases, 1, &options);
     /* Killed at poll 1, then 2, then 3... of one and the same database, then the same backwards. */
     for (int direction = 0; direction < 2; direction++) {
@@ -129,6 +130,7 @@ static void killed_at_random_moments_it_goes_on(void **state)
     slm_cases cases;
     make_cases(&cases, 10);
     slm_eval_options options = options_of(4);
+    options.commit_s = 1e-9; /* every reply is a commit */
     char *expected = unbroken(&cases, 1, &options);
     slm_random random = slm_random_new(2026, 0);
     int kills = 0;
@@ -398,7 +400,6 @@ static void a_stop_keeps_what_came(void **state)
     slm_eval_options options = options_of(4);
     char *expected = unbroken(&cases, 1, &options);
     options.stop = &stop;
-    options.commit_s = 0;
     for (int64_t at = 1; at < 50; at += 6) {
         slm_error err = {0};
         fake_chat *chat = fake_chat_new((uint64_t)at);
