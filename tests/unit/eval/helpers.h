@@ -374,7 +374,8 @@ static inline slm_grading *fake_grade(const fake_judge *f, uint64_t ticket, cons
         if (!fake_covers(&f->judge, c, i)) continue;
         grade->verdict = draw % 2 ? SLM_VERDICT_MET : SLM_VERDICT_NOT_MET;
         if (f->length_bonus > 0)
-            grade->verdict = c->rubrics[i].points > 0 && (double)strlen(reply) > f->length_bonus
+            grade->verdict = c->rubrics[i].points > 0 &&
+                                     (double)strlen(reply) > f->length_bonus * (double)(i + 1)
                                  ? SLM_VERDICT_MET
                                  : SLM_VERDICT_NOT_MET;
         if (f->fails && draw % 5 == 0) {
