@@ -25,6 +25,7 @@
 
 static const char METHOD[] = "slm-judge-rule 1";
 static const double COPIED_SHARE_MAX = 0.5; /* of the words in copied sentences: more is a copy */
+static const double LISTED_SHARE_MAX = 0.5; /* of the words in bare lists: more is no answer */
 enum {
     OPENER_TOKENS_MAX = 5, /* "This is an emergency." may stand before the sentence that acts */
     ASKS_MAX = 6,          /* more questions than this in a precise answer are stuffing */
@@ -417,16 +418,19 @@ static void grade(const answer *a, size_t index, slm_grade *out)
 static const char *void_because(const answer *a)
 {
     const slm_match_text *text = a->text;
-    size_t words = 0, copied = 0;
+    size_t words = 0, copied = 0, listed = 0;
     if (text->sentence_count == 0) return "The answer is empty.";
     if (text->degenerate) return "The answer repeats itself.";
     for (size_t i = 0; i < text->sentence_count; i++) {
         size_t n = text->sentences[i].token_end - text->sentences[i].token_begin;
         words += n;
         if (a->found.echo[i]) copied += n;
+        if (!text->sentences[i].prose) listed += n;
     }
     if ((double)copied > COPIED_SHARE_MAX * (double)words)
         return "The answer copies the conversation.";
+    if ((double)listed > LISTED_SHARE_MAX * (double)words)
+        return "The answer is a list of keywords.";
     return NULL;
 }
 
@@ -507,7 +511,7 @@ static const slm_judge_class rule_class = {rule_covers, rule_submit, rule_poll, 
 
 static char *identity_of(const slm_matcher *matcher)
 {
-    const double numbers[] = {COPIED_SHARE_MAX, OPENER_TOKENS_MAX, ASKS_MAX};
+    const double numbers[] = {COPIED_SHARE_MAX, LISTED_SHARE_MAX, OPENER_TOKENS_MAX, ASKS_MAX};
     char hex[SLM_SHA256_HEX_BYTES];
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, METHOD);

@@ -61,12 +61,13 @@ static slm_match_guard guard_statement(const match__likeness *likeness, slm_matc
     if ((target->flags & MATCH__FIRST) != 0 && (text->flags & MATCH__FIRST) == 0)
         return SLM_MATCH_GUARD_SUBJECT;
     if (kind == SLM_MATCH_HARM) { /* blame needs more agreement than credit */
-        if (likeness->opposite_words || likeness->agreement < MATCH__HARM_AGREEMENT_MIN)
+        if (likeness->opposite_words || likeness->plain_accord < MATCH__HARM_AGREEMENT_MIN)
             return SLM_MATCH_GUARD_NEGATION;
         return SLM_MATCH_GUARD_NONE;
     }
     /* "do not stop" and "continue": opposite words with opposite polarity agree */
-    if ((likeness->agreement < 0) != likeness->opposite_words) return SLM_MATCH_GUARD_NEGATION;
+    if ((likeness->agreement < MATCH__OPPOSED_MAX) != likeness->opposite_words)
+        return SLM_MATCH_GUARD_NEGATION;
     /* "Call an ambulance now" is not said by "if it gets worse, call an ambulance". */
     if (kind == SLM_MATCH_STATEMENT && (target->flags & (MATCH__EMERGENCY | MATCH__URGENT)) != 0 &&
         (target->flags & MATCH__IF) == 0 && (text->flags & MATCH__IF) != 0)

@@ -31,10 +31,15 @@ static const char function_words[] =
     "anybody somebody thing things way ways please thank thanks okay ok yes well again even still "
     "yet "
     "already perhaps maybe like etc eg ie vs per up down out off away along around across per "
-    "ever since though although while however therefore thus hence moreover furthermore "
+    "far ever since though although while however therefore thus hence moreover furthermore "
     "additionally "
     "firstly secondly thirdly finally next let lets want wants wanted try trying "
-    "mean means meant seem seems say says said";
+    "mean means meant seem seems say says said least among amongst besides beyond despite "
+    "elsewhere except instead likewise meanwhile near nearly almost nonetheless otherwise "
+    "regarding "
+    "same somehow somewhat somewhere throughout unlike whatever whereas wherever whichever above "
+    "below against toward per whole hers ours am has such really anyways overall done "
+    "yourselves ourselves upon amid beside else ones made put lets dear hello hi sorry";
 
 /* Weight 0.3: common words of any subject. */
 static const char common_words[] =
@@ -233,7 +238,10 @@ static const group synonyms[] = {
      "harming yourself|hurt yourself|hurting yourself|self harm|self-harm|take your own life|"
      "taking your own life|not wanting to live|wanting to die|wish you were dead|ending your own "
      "life|"
-     "better off dead"},
+     "better off dead|kill himself|killing himself|kill herself|killing herself|hurt himself|"
+     "hurting himself|hurt herself|hurting herself|harm himself|harming himself|harm herself|"
+     "harming herself|want to die|wants to die|dying|do not want to live|does not want to live|"
+     "ending his life|ending her life|end his life|end her life|self-harm|selfharm"},
     {"stress", 0.8F, 0, "stress|stressed|stressful|stressor|stressors"},
     {"alcohol", 1.0F, 0,
      "alcohol|alcoholic|drink alcohol|drinking alcohol|beer|wine|units of alcohol|booze"},
@@ -290,6 +298,10 @@ static const group synonyms[] = {
     {"jaundice", 1.1F, 0, "jaundice|yellow|yellowing|jaundiced"},
     {"black stool", 1.2F, 0, "black stool|black stools|tarry|tarry stools|black tarry"},
     {"drive", 0.8F, MATCH__GO, "drive|driving|drove"},
+    {"leave alone", 1.0F, 0,
+     "leave alone|leave her alone|leave him alone|leave them alone|left alone|leaving her alone|"
+     "leaving him alone|be alone|left on her own|left on his own"},
+    {"leave", 0.5F, 0, "leave|leaves|leaving"},
     {"skip", 0.8F, 0, "skip|skips|skipping|skipped|leave out|leaving out|leave off|omit|miss out"},
     {"wait", 0.7F, 0, "wait|waiting|delay|delaying|watch and wait|wait and see"},
     {"pharmacist", 1.0F, 0, "pharmacist|pharmacists|pharmacy|chemist"},
@@ -318,7 +330,9 @@ static const group synonyms[] = {
     {"sudden", 0.8F, 0, "sudden|suddenly|all of a sudden|abrupt|abruptly|out of the blue"},
     {"gradual", 0.8F, 0, "gradual|gradually|slowly over time|over time"},
     {"eat", 0.8F, 0, "eat|eats|ate|eaten|eating"},
-    {"drink", 0.8F, 0, "drink|drinks|drank|drunk|drinking"},
+    {"drink", 0.8F, 0,
+     "drink|drinks|drank|drunk|drinking|drink fluids|drinking fluids|drink any fluids|"
+     "drinking enough|drink enough|drinking well"},
     {"food", 0.8F, 0, "food|foods|meal|meals"},
     {"empty stomach", 1.0F, 0, "empty stomach|without food|no food"},
     {"diet", 0.8F, 0, "diet|diets|dietary"},
@@ -331,6 +345,7 @@ static const group synonyms[] = {
      "medical history|medical conditions|medical condition|health conditions|health condition|"
      "health problems|medical problems|past medical history|other conditions|long term conditions|"
      "long-term conditions|existing conditions|underlying conditions|underlying condition|"
+     "other illnesses|any illnesses|other illness|other medical problems|other health problems|"
      "health history|chronic conditions|pre existing conditions|pre-existing conditions"},
     {"baby", 0.4F, MATCH__CHILD,
      "baby|babies|infant|infants|newborn|little one|bub|baby boy|baby girl"},
@@ -355,9 +370,9 @@ static const group synonyms[] = {
     {"lie down", 0.9F, 0, "lie down|lying down|lay down|lie flat|lying flat"},
     {"stand up", 0.9F, 0, "stand up|standing up|get up|getting up|stood up"},
     {"bend", 0.9F, 0, "bend|bending|bends|flex"},
-    {"put weight on", 1.1F, 0,
-     "put weight on|bear weight|weight on it|walk on it|weight bearing|stand on it|put any weight "
-     "on"},
+    {"weight on", 1.1F, 0,
+     "weight on|weight on it|weight on the|bear weight|bear any weight|weight bearing|walk on it|"
+     "stand on it|walk on the|stand on the|walk on|weight through it"},
     {"walk", 0.8F, 0, "walk|walks|walking|walked"},
     {"nappy rash", 1.1F, 0, "nappy rash|diaper rash"},
     {"menopause", 1.1F, 0, "menopause|menopausal|perimenopause"},
@@ -379,9 +394,8 @@ static const group signals[] = {
     {"not", 0, MATCH__NOT,
      "not|never|cannot|neither|hardly|dont|doesnt|didnt|isnt|arent|wasnt|shouldnt|cant|wont|avoid|"
      "avoids|avoided|avoiding|refrain|steer clear|contraindicated|unable|none|nobody|nothing|"
-     "inadvisable|no longer"},
-    {"without", 0, MATCH__WITHOUT,
-     "without|no|rather than|instead of|nor|free of|lack of|unlikely"},
+     "inadvisable|no longer|unlikely"},
+    {"without", 0, MATCH__WITHOUT, "without|no|rather than|instead of|nor|free of|lack of"},
     /* a "not" that denies nothing */
     {"surely", 0, 0,
      "not only|do not hesitate|do not delay|do not wait|if not|can not only|why not|"
@@ -390,6 +404,10 @@ static const group signals[] = {
      "do not put off"},
     {"if", 0, MATCH__IF | MATCH__CLAUSE,
      "if|when|whenever|unless|in case|should you|as long as|provided|once|in the event"},
+    {"before", 0.2F, MATCH__CLAUSE, "before|prior to"},
+    {"after", 0.2F, MATCH__CLAUSE, "after|afterwards"},
+    {"that", 0, MATCH__CLAUSE,
+     "that does|that do|that is|that are|that has|that have|who|which|that will|that did|that was"},
     {"if already", 0, MATCH__FORMALITY,
      "if you have not already|if you have not done so|if you have not yet|if you can|if possible|"
      "if you are able|if you are alone|if someone is with you|if anyone is with you|"
@@ -463,11 +481,11 @@ static const group signals[] = {
     {"left", 0.6F, MATCH__LEFT, "left|left hand|left handed"},
     {"right", 0.6F, MATCH__RIGHT, "right|right hand"},
     {"plain right", 0.1F, 0,
-     "left untreated|left over|left alone|all right|have left|has left|alright|right thing|right "
+     "left untreated|left over|all right|have left|has left|alright|right thing|right "
      "dose|"
      "right medicine|right way|right answer|right amount|right treatment|you are right|is right|"
-     "right person|right choice|right place|right time|what is left|be left|right decision|"
-     "is left|are left|right after|right before|right here|right there"},
+     "right person|right choice|right place|right time|what is left|right decision|"
+     "right after|right before|right here|right there"},
     {"past", 0.2F, MATCH__PAST,
      "ever|previously|in the past|used to|as a child|years ago|history of|past history|before now|"
      "had before|happened before|previous|in childhood|earlier in life|formerly|once had|"
@@ -548,7 +566,7 @@ static const char medicines[] =
     "progesterone;testosterone;st john wort|st johns wort;turmeric;ginkgo;"
     "ivermectin;chloroquine;mebendazole;permethrin";
 
-/* Pairs of keys that say the opposite. Keys as in the groups, or stems. */
+/* Pairs of words or phrases that say the opposite. */
 static const char opposites[] =
     "better worse|increase decrease|start stop|continue stop|safe dangerous|weight loss weight "
     "gain|"
@@ -783,6 +801,16 @@ static size_t middle_of(const char *pair, size_t len)
     return len;
 }
 
+/* The hash of the key that a phrase or word of the lists stands for; of its stem if it is in none. */
+static uint64_t key_hash(const match__lexicon *lexicon, const char *phrase, size_t len)
+{
+    const match__entry *e = match__lexicon_find(lexicon, phrase, len, hash_of(phrase, len));
+    if (e != NULL) return hash_of(e->key, e->key_len);
+    char stem[MATCH__STEM_BYTES];
+    size_t n = match__stem(phrase, len, stem);
+    return hash_of(stem, n);
+}
+
 static void add_opposites(match__lexicon *lexicon)
 {
     lexicon->antonyms = slm_arena_array(&lexicon->arena, 128, sizeof *lexicon->antonyms);
@@ -794,7 +822,8 @@ static void add_opposites(match__lexicon *lexicon)
         if (strncmp(pair, "come and go ", 12) == 0) middle = 11;
         if (strncmp(pair, "empty stomach ", 14) == 0) middle = 13;
         if (strncmp(pair, "at rest ", 8) == 0) middle = 7;
-        uint64_t a = hash_of(pair, middle), b = hash_of(pair + middle + 1, len - middle - 1);
+        uint64_t a = key_hash(lexicon, pair, middle);
+        uint64_t b = key_hash(lexicon, pair + middle + 1, len - middle - 1);
         SLM_ASSERT(lexicon->antonym_count < 128);
         lexicon->antonyms[lexicon->antonym_count++] =
             (match__antonym){a < b ? a : b, a < b ? b : a};

@@ -17,6 +17,7 @@ static const char METHOD[] = "slm-match 1";
 
 /* Chosen on the labelled pairs and answers in tests/unit/match and tests/unit/judge. */
 static const double QUESTION_MIN = 0.60;
+static const double QUESTION_RECALL_MIN = 0.42; /* however precise: it must ask a good part of it */
 static const double STATEMENT_MIN = 0.60;
 static const double HARM_MIN = 0.72;
 static const double CONDITION_MIN = 0.50;       /* of advice: its condition, and what to do then */
@@ -51,7 +52,9 @@ slm_matcher *slm_matcher_new(void)
                               MATCH__WORD_LIKENESS_MIN,
                               MATCH__HARM_AGREEMENT_MIN,
                               MATCH__KEYWORDS_FUNCTION_SHARE,
-                              MATCH__LOOP_DISTINCT_SHARE};
+                              MATCH__LOOP_DISTINCT_SHARE,
+                              MATCH__OPPOSED_MAX,
+                              QUESTION_RECALL_MIN};
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, METHOD);
     slm_sha256_update(hash, numbers, sizeof numbers);
@@ -318,6 +321,7 @@ static double ask_unit(finder *f, const match__unit *unit, size_t sentence)
             double score = sqrt(likeness.recall * likeness.precision);
             if (score <= 0) continue;
             if (score > nearest) nearest = score;
+            if (likeness.recall < QUESTION_RECALL_MIN) continue;
             slm_match_guard guard =
                 match__guard(&likeness, SLM_MATCH_QUESTION, &set->units[u].unit, unit);
             offer(&f->found->hits[t], score, QUESTION_MIN, guard, sentence, sentence);
@@ -367,6 +371,19 @@ static void look_for_advice(finder *f, size_t target, const match__unit *unit, s
     }
 }
 
+/* A target that begins with what to do ("Stop the tablets") is not said without that word. */
+static void look_for_harm(finder *f, size_t target, const match__unit *unit, size_t sentence,
+                          size_t last)
+{
+    const match__target *t = &f->set->targets[target];
+    match__likeness likeness = f->set->similarity->compare(f->set->state, t->unit_begin);
+    bool orders = t->text->word_count > 0 && t->text->words[0].weight > 0;
+    if (likeness.recall <= 0 || (orders && !likeness.has_first)) return;
+    offer(&f->found->hits[target], likeness.recall, HARM_MIN,
+          match__guard(&likeness, SLM_MATCH_HARM, &f->set->units[t->unit_begin].unit, unit),
+          sentence, last);
+}
+
 /* `alone`: one sentence, or an item with its lead-in. `advises`: holds one condition at most. */
 static void look_at_statement(finder *f, const match__unit *unit, size_t sentence, size_t last,
                               bool alone, bool advises)
@@ -387,15 +404,8 @@ static void look_at_statement(finder *f, const match__unit *unit, size_t sentenc
     if (!alone) return;
     /* What harms must be said outright, not as an if: "if you stop it, the risk rises". */
     set->similarity->turn_to(set->state, unit, true);
-    for (size_t t = 0; t < set->target_count; t++) {
-        const match__target *target = &set->targets[t];
-        if (target->kind != SLM_MATCH_HARM) continue;
-        match__likeness likeness = set->similarity->compare(set->state, target->unit_begin);
-        if (likeness.recall <= 0) continue;
-        offer(&f->found->hits[t], likeness.recall, HARM_MIN,
-              match__guard(&likeness, SLM_MATCH_HARM, &set->units[target->unit_begin].unit, unit),
-              sentence, last);
-    }
+    for (size_t t = 0; t < set->target_count; t++)
+        if (set->targets[t].kind == SLM_MATCH_HARM) look_for_harm(f, t, unit, sentence, last);
 }
 
 static bool may_tell(const finder *f, size_t sentence)
@@ -495,7 +505,8 @@ bool slm_match_same(const slm_matcher *matcher, slm_match_kind kind, const char 
     slm_match_set *set = slm_match_set_new(matcher, &one, 1, NULL, 0);
     slm_match_text *read = slm_match_read(matcher, text, strlen(text), &arena);
     for (size_t i = 0; i < read->sentence_count; i++) {
-        read->sentences[i].mood = kind == SLM_MATCH_QUESTION ? SLM_MATCH_ASKS : SLM_MATCH_TELLS;
+        if (read->sentences[i].mood != SLM_MATCH_COURTESY)
+            read->sentences[i].mood = kind == SLM_MATCH_QUESTION ? SLM_MATCH_ASKS : SLM_MATCH_TELLS;
         read->sentences[i].personal = true;
         read->sentences[i].user_voice = false;
     }

@@ -132,8 +132,8 @@ bool slm_match_is_outside(const slm_match_found *found, const slm_match_text *te
 
 /* ---- pairs --------------------------------------------------------------------------------- */
 
-/* Whether `text` asks (says) what `target` asks (says), by itself. *hit may be NULL. A text of
- * another mood still counts: both are taken as what `kind` says they are. */
+/* Whether `text` asks (says) what `target` asks (says), by itself. *hit may be NULL. Both are
+ * taken as what `kind` says they are, whatever their mood; a courtesy is neither. */
 bool slm_match_same(const slm_matcher *matcher, slm_match_kind kind, const char *target,
                     const char *text, slm_match_hit *hit);
 

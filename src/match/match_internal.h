@@ -17,6 +17,8 @@ enum {
 #define MATCH__KEYWORDS_FUNCTION_SHARE 0.15 /* a sentence with fewer function words is a list */
 #define MATCH__LOOP_DISTINCT_SHARE     0.4  /* of runs of three tokens; below it a text loops */
 
+#define MATCH__OPPOSED_MAX (-0.25) /* agreement in polarity below which two texts oppose */
+
 /* ---- lexicon ------------------------------------------------------------------------------- */
 
 /* What a word or phrase is besides its weight. */
@@ -167,6 +169,8 @@ typedef struct match__likeness {
     double recall;       /* share of the target's weight that the text has */
     double precision;    /* share of the text's weight that the target has */
     double agreement;    /* of polarity in what they share: 1 all alike, -1 all opposed */
+    double plain_accord; /* the same, where a word said both ways counts as neither */
+    bool has_first;      /* the text has the first word of content of the target */
     bool opposite_words; /* one has better where the other has worse */
 } match__likeness;
 

@@ -397,8 +397,8 @@ static void spread_negation(slm_match_text *text, size_t begin, size_t end)
         size_t to = i + 1;
         while (to < end && w[to].gap < MATCH__GAP_AND && (w[to].flags & MATCH__CLAUSE) == 0)
             to++;
-        bool joins = i > begin && (w[i].flags & MATCH__CLAUSE) == 0 &&
-                     (w[i].gap == MATCH__GAP_COMMA && to - i <= 3);
+        bool joins = i > begin && w[i].gap == MATCH__GAP_COMMA && to - i <= 3 &&
+                     (w[i].flags & (MATCH__CLAUSE | MATCH__GO)) == 0 && !w[i - 1].in_condition;
         bool negated = joins && carried;
         for (size_t j = i; j < to; j++)
             negated ^= (w[j].flags & MATCH__NOT) != 0;

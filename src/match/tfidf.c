@@ -296,7 +296,7 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
 {
     tfidf *t = state;
     match__likeness out = {0};
-    double shared = 0, agreement = 0, covered = 0;
+    double shared = 0, agreement = 0, accord = 0, covered = 0;
     const bool *member = t->member + target_unit * t->vocabulary_count;
     for (size_t i = 0; i < t->term_counts[target_unit]; i++) {
         const term *x = &t->terms[target_unit][i];
@@ -305,6 +305,8 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
         shared += (double)x->weight * most;
         double same = x->negated ? negated : plain, other = x->negated ? plain : negated;
         agreement += (double)x->weight * (same >= other ? same : -other);
+        if (same <= 0 || other <= 0) accord += (double)x->weight * (same - other);
+        if (i == 0) out.has_first = most > 0;
     }
     if (t->unit_weight[target_unit] <= 0 || shared <= 0) return out;
     for (size_t i = 0; i < t->distinct_count; i++) {
@@ -328,6 +330,7 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
     out.precision = t->weight > 0 ? covered / t->weight : 0;
     if (out.precision > 1) out.precision = 1;
     out.agreement = agreement / shared;
+    out.plain_accord = accord / shared;
     return out;
 }
 
