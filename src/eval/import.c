@@ -586,7 +586,7 @@ import im = {.store = store, .log = log, .path = path };
     slm_buffer text = {0};
     slm_status status = SLM_OK;
     if (name && *name) im.name = name;
-    SLM_TRY(slm_file_read(path, 0, &text, err));
+    SLM_TRY_OUT(slm_file_read(path, 0, &text, err));
     slm_sha256_hex(slm_buffer_text(&text), text.len, im.file_sha256);
     SLM_TRY_OUT(slm_store_begin(store, err));
     SLM_TRY_OUT(slm_store_put_judge(store, judge_hash, "imported", err));
