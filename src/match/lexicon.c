@@ -35,7 +35,8 @@ static const char function_words[] =
     "additionally "
     "firstly secondly thirdly finally next let lets want wants wanted try trying "
     "mean means meant seem seems say says said least among amongst besides beyond despite "
-    "elsewhere except instead likewise meanwhile near nearly almost nonetheless otherwise "
+    "elsewhere anywhere nowhere everywhere except instead likewise meanwhile near nearly almost "
+    "nonetheless otherwise "
     "regarding "
     "same somehow somewhat somewhere throughout unlike whatever whereas wherever whichever above "
     "below against toward per whole hers ours am has such really anyways overall done "
@@ -87,7 +88,7 @@ static const char health_words[] =
     "monitor monitoring relief relieve manage management professional professionals specialist "
     "hospital clinic nurse infection exam examination examine evaluate evaluation assess "
     "assessment "
-    "proper rest water drink drinking food eat eating sleep exercise diet skin blood stress safety "
+    "proper rest water drink drinking food eat eating sleep exercise diet skin stress safety "
     "underlying potential sudden suddenly unusual persistent";
 
 typedef struct group {
@@ -136,8 +137,7 @@ static const group synonyms[] = {
     {"abdomen", 0.9F, MATCH__SITE,
      "abdomen|abdominal|belly|tummy|stomach|stomachache|tummy ache|stomach ache|gut|guts"},
     {"bloating", 1.0F, 0, "bloat|bloated|bloating"},
-    {"headache", 1.0F, MATCH__SITE,
-     "headache|headaches|head pain|head ache|head aches|head hurt|head hurts"},
+    {"headache", 1.0F, 0, "headache|headaches|head pain|head ache|head aches|head hurt|head hurts"},
     {"migraine", 1.0F, 0, "migraine|migraines"},
     {"dizzy", 1.0F, 0,
      "dizzy|dizziness|light headed|lightheaded|lightheadedness|giddy|giddiness|woozy|unsteady"},
@@ -179,6 +179,8 @@ static const group synonyms[] = {
     {"redness", 0.8F, 0, "red|redness|reddened|reddish"},
     {"discharge", 1.0F, 0, "discharge|pus|oozing|ooze|weeping"},
     {"bleed", 1.0F, 0, "bleed|bleeds|bleeding|bled|blood loss|losing blood|haemorrhage|hemorrhage"},
+    {"blood", 1.0F, 0, "blood|bloody|bloodstained"},
+    {"up to date", 0.3F, 0, "up to date|uptodate"},
     {"bruise", 1.0F, 0, "bruise|bruises|bruising|bruised"},
     {"injury", 0.9F, 0,
      "injury|injuries|injured|injure|trauma|hit|knock|blow|accident|fall|falls|fell|fallen|"
@@ -205,7 +207,8 @@ static const group synonyms[] = {
     {"stiff", 0.9F, 0, "stiff|stiffness"},
     {"light sensitivity", 1.0F, 0,
      "sensitivity to light|sensitive to light|light sensitivity|photophobia|bright light|"
-     "bright lights|light hurt|light hurts"},
+     "bright lights|light hurt|light hurts|light hurt your eyes|"
+     "light hurts your eyes|light bother your eyes|light hurt his eyes|light hurt her eyes"},
     {"joint", 0.9F, MATCH__SITE, "joint|joints"},
     {"head", 0.9F, MATCH__SITE, "head|scalp"},
     {"face", 0.9F, MATCH__SITE, "face|facial|cheek|cheeks|jaw"},
@@ -406,6 +409,7 @@ static const group signals[] = {
      "if|when|whenever|unless|in case|should you|as long as|provided|once|in the event"},
     {"before", 0.2F, MATCH__CLAUSE, "before|prior to"},
     {"after", 0.2F, MATCH__CLAUSE, "after|afterwards"},
+    {"such as", 0, MATCH__EXAMPLE, "such as|for example|for instance|including|e g"},
     {"that", 0, MATCH__CLAUSE,
      "that does|that do|that is|that are|that has|that have|who|which|that will|that did|that was"},
     {"if already", 0, MATCH__FORMALITY,
@@ -487,8 +491,9 @@ static const group signals[] = {
      "right person|right choice|right place|right time|what is left|right decision|"
      "right after|right before|right here|right there"},
     {"past", 0.2F, MATCH__PAST,
-     "ever|previously|in the past|used to|as a child|years ago|history of|past history|before now|"
-     "had before|happened before|previous|in childhood|earlier in life|formerly|once had|"
+     "ever|former|formerly|previously|in the past|used to|as a child|years ago|history of|past "
+     "history|before now|"
+     "had before|happened before|previous|in childhood|earlier in life|once had|"
      "at any time in the past|when younger|like this before"},
     {"now", 0.1F, MATCH__NOW,
      "currently|at the moment|at present|these days|nowadays|right now|presently|now|today|"

@@ -17,7 +17,7 @@ static const char METHOD[] = "slm-match 1";
 
 /* Chosen on the labelled pairs and answers in tests/unit/match and tests/unit/judge. */
 static const double QUESTION_MIN = 0.60;
-static const double QUESTION_RECALL_MIN = 0.42; /* however precise: it must ask a good part of it */
+static const double QUESTION_RECALL_MIN = 0.52; /* however precise: it must ask a good part of it */
 static const double STATEMENT_MIN = 0.60;
 static const double HARM_MIN = 0.72;
 static const double CONDITION_MIN = 0.50;       /* of advice: its condition, and what to do then */
@@ -25,7 +25,8 @@ static const double CONDITION_PIECE_MIN = 0.70; /* one of the condition's altern
 static const double THEN_MIN = 0.50;
 static const double OUTSIDE_MAX =
     0.35; /* a question less like every target asks for other things */
-static const double PIECE_WEIGHT_MIN = 0.7; /* a piece of less content does not stand alone */
+static const double PIECE_WEIGHT_MIN = 0.8; /* a piece of less content does not stand alone; */
+static const double PIECE_WORD_MIN = 0.5;   /* content are words of this weight and no body part */
 static const double CONTENT_MIN = 0.6; /* a question of less content asks nothing in particular */
 static const double BACKGROUND_WEIGHT = 0.55; /* of words that everyone here uses already */
 static const double ECHO_SHARE = 0.6;      /* of a sentence's runs that stand in the background */
@@ -54,7 +55,8 @@ slm_matcher *slm_matcher_new(void)
                               MATCH__KEYWORDS_FUNCTION_SHARE,
                               MATCH__LOOP_DISTINCT_SHARE,
                               MATCH__OPPOSED_MAX,
-                              QUESTION_RECALL_MIN};
+                              QUESTION_RECALL_MIN,
+                              PIECE_WORD_MIN};
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, METHOD);
     slm_sha256_update(hash, numbers, sizeof numbers);
@@ -152,8 +154,20 @@ match__unit match__unit_of(const slm_match_set *set, const slm_match_text *text,
     return unit;
 }
 
+/* "In one or both eyes": where a symptom sits is no question of its own. */
+static double content_of(const slm_match_text *text, size_t begin, size_t end)
+{
+    double sum = 0;
+    for (size_t i = begin; i < end; i++) {
+        const match__word *w = &text->words[i];
+        if ((w->flags & MATCH__SITE) == 0 && (double)w->weight >= PIECE_WORD_MIN)
+            sum += (double)w->weight;
+    }
+    return sum;
+}
+
 /* Cut the words [begin, end) where a compound question may be cut; a piece without content of its
- * own joins its neighbour. A piece that names no person or time keeps those of the whole. Returns
+ * own joins its neighbour. A piece that names no person, time or part keeps the whole's. Returns
  * how many, 0 if the whole is one piece. */
 static size_t split(const slm_match_set *set, const slm_match_text *text, size_t begin, size_t end,
                     match__unit pieces[PIECES_MAX])
@@ -161,9 +175,11 @@ static size_t split(const slm_match_set *set, const slm_match_text *text, size_t
     size_t count = 0, from = begin;
     match__unit whole = match__unit_of(set, text, begin, end, 0, 0);
     for (size_t i = begin + 1; i <= end && count < PIECES_MAX; i++) {
-        if (i < end && text->words[i].gap == MATCH__GAP_SPACE) continue;
+        if (i < end && text->words[i].gap <= MATCH__GAP_BRACKET &&
+            (text->words[i].flags & MATCH__EXAMPLE) == 0)
+            continue;
         match__unit piece = match__unit_of(set, text, from, i, 0, 0);
-        bool enough = piece.weight >= PIECE_WEIGHT_MIN;
+        bool enough = content_of(text, from, i) >= PIECE_WEIGHT_MIN;
         if (!enough && i < end) continue; /* joins the next */
         if (!enough && count > 0) {       /* the last joins the one before */
             size_t before = pieces[count - 1].begin;
@@ -178,6 +194,10 @@ static size_t split(const slm_match_set *set, const slm_match_text *text, size_t
             pieces[i].flags |= whole.flags & MATCH__PERSONS;
         if ((pieces[i].flags & MATCH__TIMES) == 0)
             pieces[i].flags |= whole.flags & (MATCH__TIMES | MATCH__PRESENT);
+        if (pieces[i].site_count == 0) { /* "weakness or numbness in the arm": both in the arm */
+            memcpy(pieces[i].sites, whole.sites, sizeof whole.sites);
+            pieces[i].site_count = whole.site_count;
+        }
     }
     return count > 1 ? count : 0;
 }

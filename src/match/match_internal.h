@@ -48,6 +48,7 @@ enum {
     MATCH__PRESENT = 1 << 22,   /* asked of the present by its verb alone: "do you" */
     MATCH__FIRST = 1 << 23,     /* the writer: "I certify" */
     MATCH__SITE = 1 << 24,      /* a part of the body */
+    MATCH__EXAMPLE = 1 << 25,   /* opens examples: "such as" */
     MATCH__PERSONS = MATCH__SELF | MATCH__CHILD | MATCH__FAMILY | MATCH__PRONOUN,
     MATCH__SIDES = MATCH__LEFT | MATCH__RIGHT,
     MATCH__TIMES = MATCH__PAST | MATCH__NOW | MATCH__FUTURE,
@@ -113,13 +114,14 @@ uint64_t match__hash_more(uint64_t hash, const char *bytes, size_t len);
 
 /* ---- text ---------------------------------------------------------------------------------- */
 
-/* What stands between a token and the one before it, the strongest first. */
+/* What stands between a token and the one before it, the weakest first. */
 typedef enum match__gap {
     MATCH__GAP_SPACE,
+    MATCH__GAP_BRACKET,
     MATCH__GAP_OR,
     MATCH__GAP_AND,
     MATCH__GAP_COMMA,
-    MATCH__GAP_BREAK, /* : ; ( ) dash */
+    MATCH__GAP_BREAK, /* : ; dash */
 } match__gap;
 
 typedef struct match__token {

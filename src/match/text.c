@@ -135,8 +135,10 @@ static void see_punctuation(reader *r, uint32_t c)
         widen_gap(r, MATCH__GAP_COMMA);
     else if (c == '/')
         widen_gap(r, MATCH__GAP_OR);
-    else if (c == ':' || c == ';' || c == '(' || c == ')' || c == 0x2013 || c == 0x2014 ||
-             c == '?' || c == '!' || c == 0x2026)
+    else if (c == '(' || c == ')')
+        widen_gap(r, MATCH__GAP_BRACKET);
+    else if (c == ':' || c == ';' || c == 0x2013 || c == 0x2014 || c == '?' || c == '!' ||
+             c == 0x2026)
         widen_gap(r, MATCH__GAP_BREAK);
 }
 
@@ -310,7 +312,7 @@ static size_t find_phrase(const reader *r, const match__token *t, size_t i, size
     uint64_t hash = MATCH__HASH_START;
     for (size_t n = 0; n < MATCH__PHRASE_TOKENS_MAX && i + n < end; n++) {
         const match__token *token = &t[i + n];
-        if (n > 0 && token->gap >= MATCH__GAP_COMMA) break;
+        if (n > 0 && (token->gap >= MATCH__GAP_COMMA || token->gap == MATCH__GAP_BRACKET)) break;
         if (len + token->len + 1 > sizeof phrase) break;
         if (n > 0) {
             phrase[len++] = ' ';
@@ -444,14 +446,25 @@ static bool in_user_voice(const match__token *t, size_t begin, size_t end)
     return first;
 }
 
+/* "What causes gout?" and "How is it treated?" are about the matter, not about a person. */
 static bool is_personal(const slm_match_text *text, const slm_match_sentence *s)
 {
     const match__token *t = text->tokens;
-    for (size_t i = s->token_begin; i < s->token_end; i++)
-        if (token_in(&t[i], "you your he she his her him they their any anyone there it this these "
-                            "baby child son daughter"))
+    size_t begin = s->token_begin;
+    while (begin < s->token_end && token_in(&t[begin], "so and but now well"))
+        begin++;
+    bool general = s->token_end - begin > 3 && token_in(&t[begin], "what how why when who") &&
+                   token_in(&t[begin + 1], "is are causes cause can does do should happens might "
+                                           "could will would");
+    if (!general) return true;
+    for (size_t i = s->word_begin; i < s->word_end; i++)
+        if (text->words[i].aspect != 0) return true;
+    for (size_t i = begin; i < s->token_end; i++)
+        if (token_in(&t[i],
+                     "you your he she his her him they their the this these any anyone there "
+                     "baby child son daughter"))
             return true;
-    return s->token_end - s->token_begin <= 4;
+    return false;
 }
 
 /* "What should you do?", "Why is this important?": headings of what comes, not questions. */
