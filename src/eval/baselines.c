@@ -84,10 +84,10 @@ static slm_status put_reply(baselines *b, const char *run, size_t position, int6
     }
     if (!(have & EVAL_HAS_GRADING)) {
         while (b->grader.pending_count == EVAL_JUDGING)
-            SLM_TRY(eval__grader_poll(&b->grader, 200, NULL, err));
+            SLM_TRY(eval__grader_poll(&b->grader, 200, err));
         SLM_TRY(eval__grader_submit(&b->grader, run, c, rollout, reply, err));
     }
-    SLM_TRY(eval__grader_poll(&b->grader, 0, NULL, err));
+    SLM_TRY(eval__grader_poll(&b->grader, 0, err));
     SLM_TRY(eval__writer_tick(&b->writer, err));
     if (!b->progress) b->progress = slm_progress_new(b->log, "baselines", "answers", b->total, 0);
     slm_progress_update(b->progress, ++b->done, NULL);

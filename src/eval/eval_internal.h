@@ -44,8 +44,8 @@ typedef struct eval__grader {
 /* run and c must live until the grading is stored; reply is copied. Only while there is room. */
 slm_status eval__grader_submit(eval__grader *grader, const char *run, const slm_case *c,
                                int64_t rollout, const char *reply, slm_error *err);
-/* Stores what has been graded, waiting up to timeout_ms for the first. *progress: something was. */
-slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, bool *progress, slm_error *err);
+/* Stores what has been graded, waiting up to timeout_ms for the first. */
+slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, slm_error *err);
 /* Waits for all of it. */
 slm_status eval__grader_finish(eval__grader *grader, slm_error *err);
 

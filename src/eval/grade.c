@@ -83,7 +83,7 @@ static slm_status store_grading(eval__grader *grader, size_t at, const slm_gradi
     return SLM_OK;
 }
 
-slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, bool *progress, slm_error *err)
+slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, slm_error *err)
 {
     while (grader->pending_count > 0) {
         slm_grading *grading = NULL;
@@ -102,7 +102,7 @@ slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, bool *progres
         if (at < grader->pending_count) status = store_grading(grader, at, grading, err);
         slm_grading_free(grading);
         if (status != SLM_OK) return status;
-        if (progress) *progress = true;
+        SLM_TRY(eval__writer_tick(grader->writer, err));
         timeout_ms = 0;
     }
     return SLM_OK;
@@ -111,7 +111,7 @@ slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, bool *progres
 slm_status eval__grader_finish(eval__grader *grader, slm_error *err)
 {
     while (grader->pending_count > 0) {
-        SLM_TRY(eval__grader_poll(grader, 200, NULL, err));
+        SLM_TRY(eval__grader_poll(grader, 200, err));
         SLM_TRY(eval__writer_tick(grader->writer, err));
     }
     return SLM_OK;

@@ -290,6 +290,7 @@ static slm_status take_replies(loop *l, int timeout_ms, slm_error *err)
         slm_status status = take_reply(l, reply, err);
         slm_chat_reply_free(reply);
         if (status != SLM_OK) return status;
+        SLM_TRY(eval__writer_tick(&l->writer, err));
         timeout_ms = 0;
     }
     return SLM_OK;
@@ -348,7 +349,7 @@ static slm_status work(loop *l, slm_error *err)
             if (l->stopping || l->gave_up || l->sample_at == l->total) break;
             continue;
         }
-        SLM_TRY(eval__grader_poll(&l->grader, l->awaited ? 0 : POLL_MS, NULL, err));
+        SLM_TRY(eval__grader_poll(&l->grader, l->awaited ? 0 : POLL_MS, err));
         SLM_TRY(take_replies(l, l->grader.pending_count ? POLL_JUDGING_MS : POLL_MS, err));
         SLM_TRY(eval__writer_tick(&l->writer, err));
         show_progress(l);

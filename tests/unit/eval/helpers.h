@@ -22,6 +22,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "base/utf8.h"
 #include "eval/eval.h"
 
 enum { FAKE_JUDGE_ROOM = 256 };
@@ -349,6 +350,7 @@ static inline slm_status fake_judge_submit(slm_judge *judge, const slm_case *c, 
     (void)err;
     fake_judge *f = (fake_judge *)judge;
     assert_true(f->count < FAKE_JUDGE_ROOM);
+    assert_true(slm_utf8_valid(reply, strlen(reply), NULL));
     f->waiting[f->count].ticket = ticket;
     f->waiting[f->count].c = c;
     f->waiting[f->count].reply = strdup(reply);

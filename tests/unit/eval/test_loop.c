@@ -140,7 +140,7 @@ static void killed_at_random_moments_it_goes_on(void **state)
             slm_error err = {0};
             fake_chat *chat = fake_chat_new((uint64_t)round);
             fake_judge *judge = fake_judge_new(1);
-            chat->sleep_us = 300;
+            chat->sleep_us = 1000;
             _exit(evaluate(path, &cases, chat, judge, &options, &err) == SLM_OK ? 0 : 1);
         }
         usleep((useconds_t)slm_random_below(&random, 60000));
