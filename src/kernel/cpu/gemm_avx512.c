@@ -16,7 +16,7 @@ enum { ROWS = 8, BLOCKS = 3, LANES = SLM_KERNEL_BLOCK };
 INLINE void store(const slm_cpu__gemm *job, __m512 sum, size_t row, size_t block)
 {
     const size_t column = block * LANES, left = job->n - column;
-    const __mmask16 mask = left >= LANES ? 0xffff : (__mmask16)((1u << left) - 1);
+    const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1);
     float *y = job->y + row * job->n + column;
     if (job->bias != NULL)
         sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, job->bias + column));

@@ -35,7 +35,7 @@ INLINE void v_store(float *p, vec x)
 }
 INLINE __mmask16 v_first(size_t n)
 {
-    return n >= LANES ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+    return (__mmask16)(n >= LANES ? 0xffffu : (1u << n) - 1);
 }
 /* The first n lanes from memory, `fill` in the others. */
 INLINE vec v_load_n(const float *p, size_t n, float fill)
