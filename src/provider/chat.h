@@ -44,7 +44,8 @@ typedef struct slm_chat_request {
     uint32_t first_rollout; /* reply i is rollout first_rollout + i: part of its random key */
     const char *case_id;    /* part of the random key; NULL as "" */
     slm_chat_sampling sampling;
-    const char *json_schema; /* NULL, or constrain the reply to it (SLM_ERR_UNSUPPORTED if it cannot) */
+    const char
+        *json_schema; /* NULL, or constrain the reply to it (SLM_ERR_UNSUPPORTED if it cannot) */
     bool want_trace;
     /* Streaming: pieces of reply `index`, whole characters; may be NULL. */
     void (*on_text)(void *context, uint32_t index, const char *text, size_t len);
@@ -99,10 +100,10 @@ typedef struct slm_chat_class {
 /* What every implementation's struct begins with. */
 struct slm_chat {
     const slm_chat_class *class;
-    char *name;            /* shown in reports; owned by the implementation */
-    char *identity;        /* hash of everything that decides the replies: model and adapter content,
+    char *name;     /* shown in reports; owned by the implementation */
+    char *identity; /* hash of everything that decides the replies: model and adapter content,
                               template, kernel path, dtype; or the remote model's name and host */
-    int32_t width;         /* how many replies in flight make sense */
+    int32_t width;  /* how many replies in flight make sense */
     /* Kept by slm_chat_submit and slm_chat_poll; implementations read them and do not write them.
      * Zero-initialised structs are right. */
     uint64_t next_ticket;

@@ -32,7 +32,7 @@ struct slm_store {
     sqlite3 *db;
     char *path;
     slm_file_lock *lock; /* NULL when read_only */
-    bool is_ours; /* its identity was checked: only then is anything written to it */
+    bool is_ours;        /* its identity was checked: only then is anything written to it */
     bool in_group, is_reading;
     sqlite3_stmt *statements[STORE_STATEMENTS];
 };
