@@ -194,11 +194,113 @@ static inline void gguf__quantise_q8_0(slm_buffer *out, const float *x)
     }
 }
 
+static inline uint8_t gguf__nearest(float value, float step, int low, int high)
+{
+    float unit = step != 0.0f ? value / step : 0.0f;
+    return (uint8_t)(int8_t)(unit < (float)low    ? low
+                             : unit > (float)high ? high
+                                                  : (int)lrintf(unit));
+}
+
+static inline void gguf__quantise_5bit(slm_buffer *out, const float *x, bool with_minimum)
+{
+    float low = x[0], high = x[0], peak = 0;
+    for (int i = 0; i < 32; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+        if (fabsf(x[i]) > fabsf(peak)) peak = x[i];
+    }
+    uint16_t d16 = gguf_f16_from_f32(with_minimum ? (high - low) / 31.0f : peak / -16.0f);
+    uint16_t m16 = gguf_f16_from_f32(low);
+    float d = slm_f16_to_f32(d16), offset = with_minimum ? slm_f16_to_f32(m16) : -16.0f * d;
+    uint8_t q[32];
+    uint32_t fifth = 0;
+    for (int i = 0; i < 32; i++) {
+        q[i] = gguf__nearest(x[i] - offset, d, 0, 31);
+        fifth |= (uint32_t)(q[i] >> 4) << i;
+    }
+    gguf__u16(out, d16);
+    if (with_minimum) gguf__u16(out, m16);
+    gguf__u32(out, fifth);
+    for (int i = 0; i < 16; i++)
+        slm_buffer_append_char(out, (char)((q[i] & 15) | (q[i + 16] & 15) << 4));
+}
+
+/* Q4_K and Q5_K: x = (d scale) q - e minimum, in 8 groups of 32. */
+static inline void gguf__quantise_q45_k(slm_buffer *out, const float *x, bool five)
+{
+    float step[8], below[8], step_peak = 0, below_peak = 0;
+    for (int g = 0; g < 8; g++) {
+        float low = 0, high = x[g * 32];
+        for (int i = 0; i < 32; i++) {
+            low = x[g * 32 + i] < low ? x[g * 32 + i] : low;
+            high = x[g * 32 + i] > high ? x[g * 32 + i] : high;
+        }
+        step[g] = (high - low) / (five ? 31.0f : 15.0f), below[g] = -low;
+        step_peak = step[g] > step_peak ? step[g] : step_peak;
+        below_peak = below[g] > below_peak ? below[g] : below_peak;
+    }
+    uint16_t d16 = gguf_f16_from_f32(step_peak / 63.0f),
+             e16 = gguf_f16_from_f32(below_peak / 63.0f);
+    float d = slm_f16_to_f32(d16), e = slm_f16_to_f32(e16);
+    uint8_t packed[12] = {0}, q[256], high[32] = {0};
+    for (int g = 0; g < 8; g++) {
+        uint8_t scale = gguf__nearest(step[g], d, 0, 63),
+                minimum = gguf__nearest(below[g], e, 0, 63);
+        if (g < 4) {
+            packed[g] = scale, packed[4 + g] = minimum;
+        } else {
+            packed[4 + g] = (uint8_t)((scale & 15) | (minimum & 15) << 4);
+            packed[g - 4] |= (uint8_t)(scale >> 4 << 6);
+            packed[g] |= (uint8_t)(minimum >> 4 << 6);
+        }
+        for (int i = 0; i < 32; i++) {
+            q[g * 32 + i] = gguf__nearest(x[g * 32 + i] + e * (float)minimum, d * (float)scale, 0,
+                                          five ? 31 : 15);
+            high[i] |= (uint8_t)(q[g * 32 + i] >> 4 << g);
+        }
+    }
+    gguf__u16(out, d16);
+    gguf__u16(out, e16);
+    slm_buffer_append(out, packed, sizeof(packed));
+    if (five) slm_buffer_append(out, high, sizeof(high));
+    for (int i = 0; i < 128; i++)
+        slm_buffer_append_char(
+            out, (char)((q[i / 32 * 64 + i % 32] & 15) | (q[i / 32 * 64 + 32 + i % 32] & 15) << 4));
+}
+
+/* x = (d scale) (q - 32), in 16 groups of 16. */
+static inline void gguf__quantise_q6_k(slm_buffer *out, const float *x)
+{
+    float peaks[16] = {0}, peak = 0;
+    for (int i = 0; i < 256; i++)
+        if (fabsf(x[i]) > fabsf(peaks[i / 16])) peaks[i / 16] = x[i];
+    for (int g = 0; g < 16; g++)
+        peak = fabsf(peaks[g]) > peak ? fabsf(peaks[g]) : peak;
+    uint16_t d16 = gguf_f16_from_f32(peak / 32.0f / 127.0f);
+    float d = slm_f16_to_f32(d16);
+    uint8_t low[128] = {0}, high[64] = {0}, scales[16];
+    for (int g = 0; g < 16; g++)
+        scales[g] = gguf__nearest(peaks[g] / -32.0f, d, -127, 127);
+    for (int i = 0; i < 256; i++) {
+        int half = i / 128, k = i / 32 % 4, at = i % 32;
+        float step = d * (float)(int8_t)scales[i / 16];
+        int q = (int8_t)gguf__nearest(x[i], step, -32, 31) + 32;
+        low[half * 64 + k % 2 * 32 + at] |= (uint8_t)((q & 15) << (k / 2 * 4));
+        high[half * 32 + at] |= (uint8_t)(q >> 4 << (k * 2));
+    }
+    slm_buffer_append(out, low, sizeof(low));
+    slm_buffer_append(out, high, sizeof(high));
+    slm_buffer_append(out, scales, sizeof(scales));
+    gguf__u16(out, d16);
+}
+
 static inline uint32_t gguf__type_number(slm_dtype dtype)
 {
     static const uint32_t numbers[SLM_DTYPE_COUNT] = {
-        [SLM_F32] = 0,  [SLM_F16] = 1,  [SLM_BF16] = 30,
-        [SLM_Q8_0] = 8, [SLM_Q4_0] = 2, [SLM_Q4_1] = 3,
+        [SLM_F32] = 0,   [SLM_F16] = 1,   [SLM_BF16] = 30, [SLM_Q8_0] = 8,
+        [SLM_Q4_0] = 2,  [SLM_Q4_1] = 3,  [SLM_Q5_0] = 6,  [SLM_Q5_1] = 7,
+        [SLM_Q4_K] = 12, [SLM_Q5_K] = 13, [SLM_Q6_K] = 14,
     };
     return numbers[dtype];
 }
@@ -243,8 +345,19 @@ static inline void gguf_add_tensor(gguf_writer *w, const char *name, slm_dtype d
         case SLM_Q4_1:
             gguf__quantise_4bit(&w->data, values + i, dtype == SLM_Q4_1);
             break;
-        case SLM_DTYPE_COUNT:
+        case SLM_Q5_0:
+        case SLM_Q5_1:
+            gguf__quantise_5bit(&w->data, values + i, dtype == SLM_Q5_1);
             break;
+        case SLM_Q4_K:
+        case SLM_Q5_K:
+            gguf__quantise_q45_k(&w->data, values + i, dtype == SLM_Q5_K);
+            break;
+        case SLM_Q6_K:
+            gguf__quantise_q6_k(&w->data, values + i);
+            break;
+        default:
+            SLM_ASSERT(!"a type that GGUF files of weights have");
         }
     }
     while (w->data.len % GGUF_WRITER_ALIGNMENT != 0)

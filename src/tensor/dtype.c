@@ -1,29 +1,44 @@
 /* dtype.c: data types and the decoding of block quantisation.
  *
- * A block of 32 numbers shares a half-precision scale d (and, in Q4_1, a minimum m):
+ * A block of 32 numbers shares a half-precision scale d (and, in Q4_1 and Q5_1, a minimum m):
  *
- *     Q8_0   d | 32 x int8          x = d q
- *     Q4_0   d | 16 bytes           x = d (q - 8)
- *     Q4_1   d, m | 16 bytes        x = d q + m
+ *     Q8_0   d | 32 x int8               x = d q
+ *     Q4_0   d | 16 bytes                x = d (q - 8)
+ *     Q4_1   d, m | 16 bytes             x = d q + m
+ *     Q5_0   d | u32 | 16 bytes          x = d (q - 16), bit i of the u32 is bit 4 of item i
+ *     Q5_1   d, m | u32 | 16 bytes       x = d q + m
  *
- * In the 4-bit types byte i holds item i in its low half and item i + 16 in its high half. The
- * formats are those of the ggml project (ggml-common.h gives the layouts). A half has 11 bits and a
- * q at most 8, so d q is exact in f32 and only the sum with m is rounded, once: the result equals the
- * gguf Python package's to the bit, fused multiply-add or not. */
+ * Byte i holds the low four bits of item i in its low half and of item i + 16 in its high half. The
+ * K types have 256 numbers in a block: 8 groups of 32, or 16 groups of 16, with a small integer
+ * scale each, in units of a half that they share. Their layouts stand at their functions.
+ *
+ * The formats are those of the ggml project (ggml-common.h gives the layouts). A half has 11 bits, a
+ * group's scale at most 7 more and a q at most 5, so every product is exact in f32 and only the sum
+ * with a minimum is rounded, once: the result equals the gguf Python package's to the bit, fused
+ * multiply-add or not. */
 #include <string.h>
 #include "tensor/tensor.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are little endian");
 
-enum { BLOCK = 32 };
+enum { BLOCK = 32, SUPER = 256 };
 
 static const struct {
     const char *name;
     size_t items, bytes; /* of a block */
 } dtypes[SLM_DTYPE_COUNT] = {
-    [SLM_F32] = {"F32", 1, 4},        [SLM_F16] = {"F16", 1, 2},
-    [SLM_BF16] = {"BF16", 1, 2},      [SLM_Q8_0] = {"Q8_0", BLOCK, 34},
-    [SLM_Q4_0] = {"Q4_0", BLOCK, 18}, [SLM_Q4_1] = {"Q4_1", BLOCK, 20},
+    [SLM_F32] = {"F32", 1, 4},         [SLM_F16] = {"F16", 1, 2},
+    [SLM_BF16] = {"BF16", 1, 2},       [SLM_Q8_0] = {"Q8_0", BLOCK, 34},
+    [SLM_Q4_0] = {"Q4_0", BLOCK, 18},  [SLM_Q4_1] = {"Q4_1", BLOCK, 20},
+    [SLM_Q5_0] = {"Q5_0", BLOCK, 22},  [SLM_Q5_1] = {"Q5_1", BLOCK, 24},
+    [SLM_Q4_K] = {"Q4_K", SUPER, 144}, [SLM_Q5_K] = {"Q5_K", SUPER, 176},
+    [SLM_Q6_K] = {"Q6_K", SUPER, 210}, [SLM_NF4] = {"NF4", 2, 1},
+    [SLM_F64] = {"F64", 1, 8},         [SLM_I64] = {"I64", 1, 8},
+    [SLM_I32] = {"I32", 1, 4},         [SLM_I16] = {"I16", 1, 2},
+    [SLM_I8] = {"I8", 1, 1},           [SLM_U64] = {"U64", 1, 8},
+    [SLM_U32] = {"U32", 1, 4},         [SLM_U16] = {"U16", 1, 2},
+    [SLM_U8] = {"U8", 1, 1},           [SLM_BOOL] = {"BOOL", 1, 1},
+    [SLM_F8_E4M3] = {"F8_E4M3", 1, 1}, [SLM_F8_E5M2] = {"F8_E5M2", 1, 1},
 };
 
 const char *slm_dtype_name(slm_dtype dtype)
@@ -53,6 +68,12 @@ size_t slm_dtype_bytes(slm_dtype dtype, size_t items)
     return blocks * dtypes[dtype].bytes;
 }
 
+bool slm_dtype_is_weight(slm_dtype dtype)
+{
+    SLM_ASSERT(dtype < SLM_DTYPE_COUNT);
+    return dtype <= SLM_NF4;
+}
+
 float slm_f16_to_f32(uint16_t value)
 {
     uint32_t sign = (uint32_t)(value & 0x8000u) << 16;
@@ -72,6 +93,26 @@ float slm_f16_to_f32(uint16_t value)
         bits.u = sign | (exponent + 112u) << 23 | fraction << 13;
     }
     return bits.f;
+}
+
+uint16_t slm_f16_from_f32(float value)
+{
+    union {
+        float f;
+        uint32_t u;
+    } bits = {value};
+    uint16_t sign = (uint16_t)(bits.u >> 16 & 0x8000u);
+    bits.u &= 0x7fffffffu;
+    if (bits.u > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (bits.u >> 13 & 0x1ffu));
+    if (bits.u >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* 65520: halfway past 65504 */
+    if (bits.u < 0x38800000u) {
+        /* Below 2^-14 the steps are 2^-24, which are those of an f32 in [0.5, 1): the addition
+         * rounds. */
+        bits.f += 0.5f;
+        return (uint16_t)(sign | (bits.u - 0x3f000000u));
+    }
+    bits.u += 0xfffu + (bits.u >> 13 & 1u);
+    return (uint16_t)(sign | (bits.u - (112u << 23)) >> 13);
 }
 
 static uint16_t load_u16(const uint8_t *at)
@@ -114,6 +155,99 @@ static void dequantise_q4_1(const uint8_t *in, size_t blocks, float *out)
     }
 }
 
+/* Q5_0 and Q5_1. */
+static void dequantise_q5(const uint8_t *in, size_t blocks, bool has_minimum, float *out)
+{
+    for (size_t b = 0; b < blocks; b++, in += has_minimum ? 24 : 22, out += BLOCK) {
+        float d = slm_f16_to_f32(load_u16(in));
+        float m = has_minimum ? slm_f16_to_f32(load_u16(in + 2)) : 0;
+        const uint8_t *high = in + (has_minimum ? 4 : 2), *low = high + 4;
+        for (int i = 0; i < BLOCK; i++) {
+            int q = (low[i % 16] >> (i / 16 * 4) & 15) | (high[i / 8] >> i % 8 & 1) << 4;
+            out[i] = has_minimum ? d * (float)q + m : d * (float)(q - 16);
+        }
+    }
+}
+
+/* Eight scales and eight minima of 6 bits in 12 bytes: byte j < 4 holds scale j and byte 4 + j
+ * minimum j in the low 6 bits; of group 4 + j byte 8 + j holds the low halves of both (scale low,
+ * minimum high) and the top bits of bytes j and 4 + j what is left of them. */
+static void unpack_scales(const uint8_t in[12], uint8_t scales[8], uint8_t minima[8])
+{
+    for (int j = 0; j < 4; j++) {
+        scales[j] = in[j] & 63;
+        minima[j] = in[4 + j] & 63;
+        scales[4 + j] = (uint8_t)((in[8 + j] & 15) | (in[j] >> 6) << 4);
+        minima[4 + j] = (uint8_t)((in[8 + j] >> 4) | (in[4 + j] >> 6) << 4);
+    }
+}
+
+/* Q4_K: d, e | 12 bytes of scales | 128 bytes; Q5_K with 32 bytes of high bits before the last. Each
+ * 32 of the bytes hold two groups, the even one in the low halves; bit g of high byte i is bit 4 of
+ * item i of group g. x = (d scale) q - e minimum. */
+static void dequantise_q45_k(const uint8_t *in, size_t blocks, bool five, float *out)
+{
+    for (size_t b = 0; b < blocks; b++, in += five ? 176 : 144) {
+        float d = slm_f16_to_f32(load_u16(in)), e = slm_f16_to_f32(load_u16(in + 2));
+        const uint8_t *high = in + 16, *low = high + (five ? 32 : 0);
+        uint8_t scales[8], minima[8];
+        unpack_scales(in + 4, scales, minima);
+        for (int g = 0; g < 8; g++) {
+            float scale = d * (float)scales[g], minimum = e * (float)minima[g];
+            for (int i = 0; i < 32; i++) {
+                int q = low[g / 2 * 32 + i] >> (g % 2 * 4) & 15;
+                if (five) q |= (high[i] >> g & 1) << 4;
+                *out++ = scale * (float)q - minimum;
+            }
+        }
+    }
+}
+
+/* Q6_K: 128 bytes of low halves | 64 bytes of high pairs | 16 x int8 scales | d. Of each half of the
+ * block: quarter k (32 items) has its low bits in 32 bytes at 32 (k % 2), low half first for k < 2,
+ * and bits 4 and 5 in pair k of 32 bytes. */
+static void dequantise_q6_k(const uint8_t *in, size_t blocks, float *out)
+{
+    for (size_t b = 0; b < blocks; b++, in += 210) {
+        const int8_t *scales = (const int8_t *)(in + 192);
+        float d = slm_f16_to_f32(load_u16(in + 208));
+        for (int i = 0; i < SUPER; i++) {
+            int half = i / 128, k = i / 32 % 4, at = i % 32;
+            int low = in[half * 64 + k % 2 * 32 + at] >> (k / 2 * 4) & 15;
+            int high = in[128 + half * 32 + at] >> (k * 2) & 3;
+            *out++ = d * (float)scales[i / 16] * (float)((low | high << 4) - 32);
+        }
+    }
+}
+
+static void dequantise_blocks(slm_dtype dtype, const uint8_t *in, size_t blocks, float *out)
+{
+    switch (dtype) {
+    case SLM_Q8_0:
+        dequantise_q8_0(in, blocks, out);
+        break;
+    case SLM_Q4_0:
+        dequantise_q4_0(in, blocks, out);
+        break;
+    case SLM_Q4_1:
+        dequantise_q4_1(in, blocks, out);
+        break;
+    case SLM_Q5_0:
+    case SLM_Q5_1:
+        dequantise_q5(in, blocks, dtype == SLM_Q5_1, out);
+        break;
+    case SLM_Q4_K:
+    case SLM_Q5_K:
+        dequantise_q45_k(in, blocks, dtype == SLM_Q5_K, out);
+        break;
+    case SLM_Q6_K:
+        dequantise_q6_k(in, blocks, out);
+        break;
+    default:
+        SLM_ASSERT(!"a type that slm_dequantise reads");
+    }
+}
+
 void slm_dequantise(slm_dtype dtype, const void *data, size_t items, float *out)
 {
     SLM_ASSERT(dtype < SLM_DTYPE_COUNT);
@@ -132,16 +266,7 @@ void slm_dequantise(slm_dtype dtype, const void *data, size_t items, float *out)
         for (size_t i = 0; i < items; i++)
             out[i] = slm_bf16_to_f32(load_u16(in + 2 * i));
         break;
-    case SLM_Q8_0:
-        dequantise_q8_0(in, items / BLOCK, out);
-        break;
-    case SLM_Q4_0:
-        dequantise_q4_0(in, items / BLOCK, out);
-        break;
-    case SLM_Q4_1:
-        dequantise_q4_1(in, items / BLOCK, out);
-        break;
-    case SLM_DTYPE_COUNT:
-        break;
+    default:
+        dequantise_blocks(dtype, in, items / dtypes[dtype].items, out);
     }
 }

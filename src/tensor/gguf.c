@@ -8,8 +8,8 @@
  *     count from there.
  *
  * A cursor walks the mapping. It compares every count and length with the bytes that are left
- * before it uses them, in a form that cannot overflow, so the memory taken is bounded by a small
- * multiple of the file's size and nothing is read past its end. After a successful read every
+ * before it uses them, in a form that cannot overflow, and asks the file's budget before it takes
+ * memory, so that nothing is read past the end and a hostile count costs nothing. After a successful read every
  * tensor's data lies whole within the file, on its alignment, and overlaps no other tensor's. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,6 +29,7 @@ enum {
 
 typedef struct cursor {
     slm_tensors *file;
+    const slm_tensor_part *part;
     size_t at;
     slm_error *err;
 } cursor;
@@ -99,7 +100,7 @@ static slm_meta_kind kind_of(uint32_t type)
 
 static size_t bytes_left(const cursor *c)
 {
-    return c->file->size - c->at;
+    return c->part->size - c->at;
 }
 
 static slm_status cut_short(const cursor *c, const char *field, uint64_t wanted)
@@ -114,7 +115,7 @@ static slm_status cut_short(const cursor *c, const char *field, uint64_t wanted)
 static slm_status read_u32(cursor *c, const char *field, uint32_t *out)
 {
     if (bytes_left(c) < 4) return cut_short(c, field, 4);
-    *out = slm_tensor__u32(c->file->data + c->at);
+    *out = slm_tensor__u32(c->part->data + c->at);
     c->at += 4;
     return SLM_OK;
 }
@@ -122,7 +123,7 @@ static slm_status read_u32(cursor *c, const char *field, uint32_t *out)
 static slm_status read_u64(cursor *c, const char *field, uint64_t *out)
 {
     if (bytes_left(c) < 8) return cut_short(c, field, 8);
-    *out = slm_tensor__u64(c->file->data + c->at);
+    *out = slm_tensor__u64(c->part->data + c->at);
     c->at += 8;
     return SLM_OK;
 }
@@ -152,14 +153,14 @@ static slm_status read_string(cursor *c, const char *field, size_t max, const ch
             "%s: %s at byte %zu says its length is %" PRIu64
             " bytes but the file ends after %zu; it is cut short or damaged: fetch "
             "it again",
-            c->file->path, field, start, bytes, c->file->size - start - 8);
+            c->file->path, field, start, bytes, c->part->size - start - 8);
     }
     if (max != 0 && bytes > max)
         return slm_error_set(c->err, SLM_ERR_FORMAT,
                              "%s: %s at byte %zu is %" PRIu64
                              " bytes long; at most %zu are allowed",
                              c->file->path, field, start, bytes, max);
-    *out = (const char *)c->file->data + c->at;
+    *out = (const char *)c->part->data + c->at;
     *len = (size_t)bytes;
     c->at += (size_t)bytes;
     return SLM_OK;
@@ -175,6 +176,7 @@ static slm_status read_name(cursor *c, const char *field, size_t max, const char
     if (len == 0 || memchr(text, '\0', len) != NULL)
         return slm_error_set(c->err, SLM_ERR_FORMAT, "%s: %s at byte %zu %s", c->file->path, field,
                              start, len == 0 ? "is empty" : "holds a NUL byte");
+    SLM_TRY(slm_tensor__budget(c->file, len + 1, field, c->err));
     *out = slm_arena_strndup(&c->file->arena, text, len);
     return SLM_OK;
 }
@@ -184,7 +186,7 @@ static slm_status read_name(cursor *c, const char *field, size_t max, const char
 /* Numbers whose bits do not all make a value of their type. */
 static slm_status check_number(const cursor *c, const char *key, uint32_t type, size_t at)
 {
-    const uint8_t *value = c->file->data + at;
+    const uint8_t *value = c->part->data + at;
     if (type == GGUF_BOOL && value[0] > 1)
         return slm_error_set(c->err, SLM_ERR_FORMAT,
                              "%s: metadata '%s' at byte %zu: a bool must be 0 or 1, not %d",
@@ -198,12 +200,13 @@ static slm_status check_number(const cursor *c, const char *key, uint32_t type, 
 
 static slm_status read_strings(cursor *c, slm_meta_entry *entry, const char *field)
 {
-    /* A string takes 8 bytes at least: the table is no larger than the file. */
+    SLM_TRY(
+        slm_tensor__budget(c->file, entry->meta.count * sizeof(*entry->strings), field, c->err));
     entry->strings = slm_arena_array(&c->file->arena, entry->meta.count, sizeof(*entry->strings));
     for (size_t i = 0; i < entry->meta.count; i++) {
         const char *text;
         size_t len;
-        entry->strings[i] = c->file->data + c->at;
+        entry->strings[i] = c->part->data + c->at;
         SLM_TRY(read_string(c, field, 0, &text, &len));
     }
     return SLM_OK;
@@ -228,7 +231,7 @@ static slm_status read_array(cursor *c, slm_meta_entry *entry, const char *field
     entry->meta.count = (size_t)count;
     entry->meta.item_kind = kind_of(entry->type);
     if (width == 0) return read_strings(c, entry, field);
-    entry->items = c->file->data + c->at;
+    entry->items = c->part->data + c->at;
     if (entry->type == GGUF_BOOL || entry->type == GGUF_U64) {
         for (size_t i = 0; i < entry->meta.count; i++)
             SLM_TRY(check_number(c, entry->meta.key, entry->type, c->at + i * width));
@@ -256,6 +259,7 @@ static slm_status read_entry(cursor *c, size_t index, slm_meta_entry *entry)
     case SLM_META_STRING: {
         const char *text;
         SLM_TRY(read_string(c, field, 0, &text, &entry->meta.string_len));
+        SLM_TRY(slm_tensor__budget(c->file, entry->meta.string_len + 1, field, c->err));
         entry->meta.string = slm_arena_strndup(&c->file->arena, text, entry->meta.string_len);
         return SLM_OK;
     }
@@ -267,9 +271,9 @@ static slm_status read_entry(cursor *c, size_t index, slm_meta_entry *entry)
     if (bytes_left(c) < width) return cut_short(c, field, width);
     SLM_TRY(check_number(c, entry->meta.key, entry->type, c->at));
     if (entry->meta.kind == SLM_META_REAL)
-        entry->meta.real = slm_tensor__real(entry->type, c->file->data + c->at);
+        entry->meta.real = slm_tensor__real(entry->type, c->part->data + c->at);
     else
-        entry->meta.integer = slm_tensor__integer(entry->type, c->file->data + c->at);
+        entry->meta.integer = slm_tensor__integer(entry->type, c->part->data + c->at);
     c->at += width;
     return SLM_OK;
 }
@@ -363,7 +367,7 @@ static slm_status read_tensor(cursor *c, size_t index, slm_tensor *tensor, uint6
         return slm_error_set(c->err, SLM_ERR_UNSUPPORTED,
                              "%s: tensor '%s' has type %" PRIu32
                              " (%s) at byte %zu, which is not supported; convert the model to F32, "
-                             "F16, BF16, Q8_0, Q4_0 or Q4_1",
+                             "F16, BF16, Q8_0, Q6_K, Q5_K, Q5_1, Q5_0, Q4_K, Q4_1 or Q4_0",
                              c->file->path, tensor->name, type, type_name, start);
     uint64_t columns = tensor->shape[tensor->dims - 1];
     size_t block = slm_dtype_block_items(tensor->dtype);
@@ -372,7 +376,7 @@ static slm_status read_tensor(cursor *c, size_t index, slm_tensor *tensor, uint6
                              "%s: tensor '%s' of type %s has rows of %" PRIu64
                              " numbers, not a multiple of %zu; the file is damaged",
                              c->file->path, tensor->name, type_name, columns, block);
-    /* items <= INT64_MAX / 8 and no type takes more than 4 bytes an item: no overflow. */
+    /* items <= INT64_MAX / 8 and no type takes more than 8 bytes an item: no overflow. */
     tensor->bytes = slm_dtype_bytes(tensor->dtype, (size_t)items);
     snprintf(field, sizeof(field), "offset of tensor '%.120s'", tensor->name);
     return read_u64(c, field, offset);
@@ -386,7 +390,7 @@ static slm_status place_tensor(const cursor *c, slm_tensor *tensor, uint64_t off
                              "%s: tensor '%s': offset %" PRIu64
                              " is not a multiple of the file's alignment %zu; the file is damaged",
                              c->file->path, tensor->name, offset, alignment);
-    size_t space = c->file->size > base ? c->file->size - base : 0;
+    size_t space = c->part->size > base ? c->part->size - base : 0;
     if (offset > space || tensor->bytes > space - offset)
         return slm_error_set(
             c->err, SLM_ERR_FORMAT,
@@ -394,7 +398,7 @@ static slm_status place_tensor(const cursor *c, slm_tensor *tensor, uint64_t off
             " of the data reach beyond the file's end (%zu bytes of data from byte "
             "%zu); the file is cut short: fetch it again",
             c->file->path, tensor->name, tensor->bytes, offset, space, base);
-    tensor->data = c->file->data + base + offset;
+    tensor->data = c->part->data + base + offset;
     return SLM_OK;
 }
 
@@ -429,10 +433,7 @@ static slm_status read_head(cursor *c, uint64_t *tensors, uint64_t *entries)
 {
     uint32_t version;
     slm_tensors *file = c->file;
-    if (file->size < 4 || memcmp(file->data, "GGUF", 4) != 0)
-        return slm_error_set(c->err, SLM_ERR_FORMAT,
-                             "%s: not a GGUF file: it does not begin with 'GGUF'", file->path);
-    c->at = 4;
+    c->at = 4; /* past "GGUF", which the caller has seen */
     SLM_TRY(read_u32(c, "version", &version));
     if (version != 2 && version != 3) {
         /* A small number in the upper half is what a big-endian file looks like. */
@@ -452,11 +453,15 @@ static slm_status read_head(cursor *c, uint64_t *tensors, uint64_t *entries)
 
 slm_status slm_tensor__read_gguf(slm_tensors *file, slm_error *err)
 {
-    cursor c = {.file = file, .err = err};
+    cursor c = {.file = file, .part = &file->parts[0], .err = err};
     uint64_t tensors, entries;
     size_t alignment;
     SLM_TRY(read_head(&c, &tensors, &entries));
 
+    /* With each tensor an offset and three pointers: in check_overlap, in by_name, and qsort's. */
+    size_t each = sizeof(*file->tensors) + sizeof(uint64_t) + 3 * sizeof(void *);
+    size_t each_entry = sizeof(*file->entries) + 2 * sizeof(void *);
+    SLM_TRY(slm_tensor__budget(file, (size_t)entries * each_entry, "metadata count", err));
     file->entries = slm_arena_array(&file->arena, (size_t)entries, sizeof(*file->entries));
     for (size_t i = 0; i < entries; i++) {
         SLM_TRY(read_entry(&c, i, &file->entries[i]));
@@ -466,6 +471,7 @@ slm_status slm_tensor__read_gguf(slm_tensors *file, slm_error *err)
 
     /* Again, now that the metadata's bytes are gone. */
     SLM_TRY(check_count(&c, "tensor count", tensors, GGUF_TENSOR_MIN_BYTES));
+    SLM_TRY(slm_tensor__budget(file, (size_t)tensors * each, "tensor count", err));
     file->tensors = slm_arena_array(&file->arena, (size_t)tensors, sizeof(*file->tensors));
     uint64_t *offsets = slm_arena_array(&file->arena, (size_t)tensors, sizeof(*offsets));
     for (size_t i = 0; i < tensors; i++)

@@ -2,8 +2,10 @@
  *
  * A slm_tensors is an open model file: named tensors over a read-only mapping, and its metadata.
  * Every count, size, offset and alignment is checked against the file before anything is used, so
- * that a tensor handed out can be read to its end. GGUF: the format's specification in the ggml
- * project (docs/gguf.md), versions 2 and 3, little endian. */
+ * that a tensor handed out can be read to its end, and beside the mapping opening takes no more
+ * memory than SLM_TENSORS_MEMORY_BYTES. GGUF: the format's specification in the ggml project
+ * (docs/gguf.md), versions 2 and 3, little endian. safetensors: the format's description in the
+ * safetensors project (README.md); one file, or a folder as Hugging Face's tools write it. */
 #ifndef SLM_TENSOR_H
 #define SLM_TENSOR_H
 
@@ -22,8 +24,30 @@ typedef enum slm_dtype {
     SLM_Q8_0, /* blocks of 32: f16 scale, 32 int8:          x = d q          (34 bytes) */
     SLM_Q4_0, /* blocks of 32: f16 scale, 32 x 4 bit:       x = d (q - 8)    (18 bytes) */
     SLM_Q4_1, /* blocks of 32: f16 scale, f16 min, 32 x 4:  x = d q + m      (20 bytes) */
+    SLM_Q5_0, /* blocks of 32: f16 scale, 32 x 5 bit:       x = d (q - 16)   (22 bytes) */
+    SLM_Q5_1, /* blocks of 32: f16 scale, f16 min, 32 x 5:  x = d q + m      (24 bytes) */
+    SLM_Q4_K, /* 256 = 8 x 32, 6-bit scales and minima:     x = d s q - e m  (144 bytes) */
+    SLM_Q5_K, /* as Q4_K with 5 bits                                         (176 bytes) */
+    SLM_Q6_K, /* 256 = 16 x 16, 8-bit scales, 6 bits:       x = d s (q - 32) (210 bytes) */
+    SLM_NF4,  /* bitsandbytes: 4 bits into a table of 16, a scale for each block; its scales stand
+                 in tensors beside it: read with slm_tensor_read, not slm_dequantise */
+    /* Known by size, never weights (slm_dtype_is_weight). */
+    SLM_F64,
+    SLM_I64,
+    SLM_I32,
+    SLM_I16,
+    SLM_I8,
+    SLM_U64,
+    SLM_U32,
+    SLM_U16,
+    SLM_U8,
+    SLM_BOOL,
+    SLM_F8_E4M3,
+    SLM_F8_E5M2,
     SLM_DTYPE_COUNT
 } slm_dtype;
+
+enum { SLM_DTYPE_MAX_BLOCK_ITEMS = 256 };
 
 /* "F32", "Q4_1": as the files' own tools write them. */
 const char *slm_dtype_name(slm_dtype dtype);
@@ -31,6 +55,8 @@ size_t slm_dtype_block_items(slm_dtype dtype); /* 1 for plain types, 32 for Q8_0
 size_t slm_dtype_block_bytes(slm_dtype dtype);
 /* Bytes of `items` numbers; items must be a multiple of the block. */
 size_t slm_dtype_bytes(slm_dtype dtype, size_t items);
+/* True for the types that hold a model's weights: those that slm_tensor_read reads. */
+bool slm_dtype_is_weight(slm_dtype dtype);
 
 /* bfloat16: the upper half of a float32. Rounds to nearest even; NaN stays NaN. */
 static inline uint16_t slm_bf16_from_f32(float value)
@@ -53,9 +79,11 @@ static inline float slm_bf16_to_f32(uint16_t value)
 }
 
 float slm_f16_to_f32(uint16_t value); /* IEEE 754 binary16, exact */
+/* To nearest even; overflow becomes infinity, NaN stays NaN. */
+uint16_t slm_f16_from_f32(float value);
 
 /* out[items] f32 = the `items` numbers at data, which has slm_dtype_bytes(dtype, items) bytes and
- * any alignment. Products and sums in f32, in the order the format's definition gives, so that the
+ * any alignment; dtype is a weight's and not NF4. Products and sums in f32, in the order the format's definition gives, so that the
  * result equals the gguf Python package's to the bit. */
 void slm_dequantise(slm_dtype dtype, const void *data, size_t items, float *out);
 
@@ -69,25 +97,46 @@ typedef struct slm_tensor {
     int dims;                            /* 1..4 */
     uint64_t shape[SLM_TENSOR_MAX_DIMS]; /* slowest first: [rows, columns], as PyTorch writes it */
     const void *data;                    /* into the mapping; alignment not promised */
-    size_t bytes;
+    size_t bytes;                        /* at data; NF4: without its scales */
+    const struct slm_nf4 *nf4;           /* NF4: where its scales stand; else NULL */
 } slm_tensor;
+
+/* out[items] f32 = numbers [first, first + items) of the tensor, row-major; its dtype is a weight's
+ * and both counts are multiples of its block (NF4: any). Right to the bit as slm_dequantise; NF4 as
+ * bitsandbytes computes it: (code x scale) in f32, rounded to the dtype that the file names. */
+void slm_tensor_read(const slm_tensor *tensor, size_t first, size_t items, float *out);
+uint64_t slm_tensor_items(const slm_tensor *tensor); /* the product of its shape */
 
 typedef struct slm_tensors slm_tensors;
 
-/* Open a GGUF file. Errors name the file, the field and the offset. */
+/* Beside the mapping, what opening may take at most; a file that needs more is refused. */
+enum { SLM_TENSORS_MEMORY_BYTES = 40 << 20 };
+
+/* Open a GGUF file, a .safetensors file, or a Hugging Face folder: one that holds model.safetensors
+ * or model.safetensors.index.json and the shards that it names. Tensors of safetensors keep the
+ * file's names; the tensors that bitsandbytes puts beside an NF4 weight X ("X.absmax" ...) become
+ * part of X and are not listed. Errors name the file, the field and the offset. */
 slm_status slm_tensors_open(const char *path, slm_tensors **out, slm_error *err);
 void slm_tensors_close(slm_tensors *tensors);
-const char *slm_tensors_path(const slm_tensors *tensors);
-const char *slm_tensors_format(const slm_tensors *tensors); /* "GGUF v3" */
-uint64_t slm_tensors_file_bytes(const slm_tensors *tensors);
+const char *slm_tensors_path(const slm_tensors *tensors); /* as it was given */
+/* The folder in which a safetensors model lies, where config.json and tokenizer.json stand; NULL for
+ * GGUF, which holds all of its own. */
+const char *slm_tensors_folder(const slm_tensors *tensors);
+/* "GGUF v3", "safetensors", "safetensors, 3 shards". */
+const char *slm_tensors_format(const slm_tensors *tensors);
+uint64_t slm_tensors_file_bytes(const slm_tensors *tensors); /* of all shards */
 size_t slm_tensors_count(const slm_tensors *tensors);
 const slm_tensor *slm_tensors_at(const slm_tensors *tensors, size_t index); /* file order */
 /* NULL if there is none of that name. */
 const slm_tensor *slm_tensors_find(const slm_tensors *tensors, const char *name);
-/* SHA-256 of the whole file, computed once and kept: a model's identity in results. */
+/* SHA-256 of the whole file, or of all shards one after the other in the order of their names;
+ * computed once and kept: the identity of a model's weights in results. */
 slm_status slm_tensors_sha256(slm_tensors *tensors, const char **hex, slm_error *err);
 
 /* ---- metadata ------------------------------------------------------------------------------ */
+
+/* GGUF: all entries. safetensors: the strings of `__metadata__`; of several shards the first that
+ * has the key. */
 
 typedef enum slm_meta_kind {
     SLM_META_INTEGER, /* every integer width and bool */

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "tensor/tensor.h"
 
 /* A metadata entry: the public part first, so that a slm_meta handed out leads back here. */
@@ -14,14 +15,22 @@ typedef struct slm_meta_entry {
     const uint8_t **strings; /* arrays of strings: where each one's length field stands */
 } slm_meta_entry;
 
-struct slm_tensors {
-    slm_arena arena; /* names, strings and every table below */
+/* A file of the model: the only one, or a shard. */
+typedef struct slm_tensor_part {
+    const char *path; /* for errors */
     slm_file_map map;
     bool owns_map;
     const uint8_t *data; /* the file's bytes */
     size_t size;
+} slm_tensor_part;
+
+struct slm_tensors {
+    slm_arena arena; /* names, strings and every table below */
     const char *path;
+    const char *folder; /* NULL: GGUF, or memory */
     const char *format;
+    slm_tensor_part *parts; /* in the order of their names */
+    size_t part_count;
     slm_tensor *tensors;
     size_t count;
     const slm_tensor **by_name; /* sorted */
@@ -31,12 +40,69 @@ struct slm_tensors {
     char sha256[SLM_SHA256_HEX_BYTES];
 };
 
+/* The scales of an NF4 tensor; pointers lead into the mapping and have any alignment. */
+typedef struct slm_nf4 {
+    const uint8_t
+        *scales; /* a byte for each block, an index of nested_map; or, if nested is NULL, an
+                               f32 */
+    const uint8_t *nested; /* an f32 for each nested_block of scales */
+    uint64_t block;        /* numbers to a scale */
+    uint64_t nested_block; /* scales to a nested scale */
+    float offset;          /* added to each scale */
+    slm_dtype rounded;     /* the result is rounded to this: SLM_F32, SLM_F16 or SLM_BF16 */
+    float map[16];         /* the numbers that the 4 bits stand for */
+    float nested_map[256];
+} slm_nf4;
+
 /* As slm_tensors_open, over bytes that the caller keeps alive; `name` stands for the path in
  * errors. For tests and fuzzing. */
 slm_status slm_tensors__open_memory(const void *data, size_t size, const char *name,
                                     slm_tensors **out, slm_error *err);
-/* gguf.c: fill tensors, entries and format from data[0..size). */
+/* May `bytes` more be taken from the file's arena for `what`? */
+slm_status slm_tensor__budget(const slm_tensors *file, size_t bytes, const char *what,
+                              slm_error *err);
+/* gguf.c: fill tensors, entries and format from the one part. */
 slm_status slm_tensor__read_gguf(slm_tensors *file, slm_error *err);
+/* safetensors.c: the same from all parts. */
+slm_status slm_tensor__read_safetensors(slm_tensors *file, slm_error *err);
+/* folder.c: find the parts of the folder at file->path and map them; *map_out is the index's text
+ * (data NULL: there is none), which slm_tensor__check_index holds against the tensors read. */
+slm_status slm_tensor__open_folder(slm_tensors *file, slm_tensor_part *index, slm_error *err);
+slm_status slm_tensor__check_index(const slm_tensors *file, const slm_tensor_part *index,
+                                   slm_error *err);
+/* nf4.c: make one NF4 tensor of each weight and the tensors that bitsandbytes puts beside it; needs
+ * by_name. *joined: whether there was any, so that by_name is to be made again. */
+slm_status slm_tensor__join_nf4(slm_tensors *file, bool *joined, slm_error *err);
+void slm_tensor__read_nf4(const slm_tensor *tensor, size_t first, size_t items, float *out);
+
+/* members.c: walks the members of a JSON object without building it, so that a hostile text cannot
+ * take more memory than one member of it does. */
+typedef struct slm_json_members {
+    const char *name; /* for errors */
+    const char *text;
+    size_t len, at;
+    size_t base;  /* the file's byte that text[0] is */
+    size_t count; /* members seen */
+} slm_json_members;
+
+typedef struct slm_json_slice {
+    const char *text;
+    size_t len;
+    size_t base; /* its first byte in the file */
+} slm_json_slice;
+
+slm_status slm_tensor__members_open(slm_json_members *members, const char *name,
+                                    const slm_json_slice *object, slm_error *err);
+/* *more is false at the object's end, after which only white space may follow. */
+slm_status slm_tensor__members_next(slm_json_members *members, bool *more, slm_json_slice *key,
+                                    slm_json_slice *value, slm_error *err);
+/* The value that a slice spells: a new reference. Objects and arrays of 64 KiB, strings and numbers
+ * of 4 MiB at most. */
+slm_status slm_tensor__slice_parse(const slm_json_slice *slice, const char *name, json_t **out,
+                                   slm_error *err);
+/* The same for a string; `what` is for errors. */
+slm_status slm_tensor__slice_string(const slm_json_slice *slice, const char *name, const char *what,
+                                    json_t **out, slm_error *err);
 
 static inline uint32_t slm_tensor__u32(const uint8_t *at)
 {

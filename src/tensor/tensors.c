@@ -1,6 +1,6 @@
 /* tensors.c: an open model file: finding tensors and metadata, and the file's identity.
  *
- * The container's reader (gguf.c) fills the tables; this file sorts them by name, refuses names
+ * The container's reader (gguf.c, safetensors.c) fills the tables; this file sorts them by name, refuses names
  * that stand twice, and answers look-ups by binary search. Sorting rather than hashing keeps the
  * time bound whatever names a hostile file chooses. */
 #include <inttypes.h>
@@ -19,9 +19,10 @@ static int compare_entries(const void *a, const void *b)
                   (*(const slm_meta_entry *const *)b)->meta.key);
 }
 
-static slm_status index_names(slm_tensors *file, slm_error *err)
+static slm_status index_tensors(slm_tensors *file, slm_error *err)
 {
-    file->by_name = slm_arena_array(&file->arena, file->count, sizeof(*file->by_name));
+    if (file->by_name == NULL)
+        file->by_name = slm_arena_array(&file->arena, file->count, sizeof(*file->by_name));
     for (size_t i = 0; i < file->count; i++)
         file->by_name[i] = &file->tensors[i];
     qsort(file->by_name, file->count, sizeof(*file->by_name), compare_tensors);
@@ -31,7 +32,11 @@ static slm_status index_names(slm_tensors *file, slm_error *err)
                                  "%s: two tensors are named '%s'; the file is damaged", file->path,
                                  file->by_name[i]->name);
     }
+    return SLM_OK;
+}
 
+static slm_status index_entries(slm_tensors *file, slm_error *err)
+{
     file->by_key = slm_arena_array(&file->arena, file->entry_count, sizeof(*file->by_key));
     for (size_t i = 0; i < file->entry_count; i++)
         file->by_key[i] = &file->entries[i];
@@ -45,6 +50,17 @@ static slm_status index_names(slm_tensors *file, slm_error *err)
     return SLM_OK;
 }
 
+slm_status slm_tensor__budget(const slm_tensors *file, size_t bytes, const char *what,
+                              slm_error *err)
+{
+    size_t used = file->arena.used_bytes;
+    if (used <= SLM_TENSORS_MEMORY_BYTES && bytes <= SLM_TENSORS_MEMORY_BYTES - used) return SLM_OK;
+    return slm_error_set(err, SLM_ERR_LIMIT,
+                         "%s: %.200s needs more memory than the %d MiB that a model's names and "
+                         "metadata may take; the file is damaged, or made to exhaust memory",
+                         file->path, what, SLM_TENSORS_MEMORY_BYTES >> 20);
+}
+
 static slm_tensors *new_file(const char *path)
 {
     slm_tensors *file = calloc(1, sizeof(*file));
@@ -53,25 +69,81 @@ static slm_tensors *new_file(const char *path)
     return file;
 }
 
-static slm_status read_file(slm_tensors *file, slm_error *err)
+static bool ends_with(const char *text, const char *ending)
 {
-    if (file->size == 0)
-        return slm_error_set(err, SLM_ERR_FORMAT, "%s: the file is empty; fetch it again",
-                             file->path);
-    SLM_TRY(slm_tensor__read_gguf(file, err));
-    return index_names(file, err);
+    size_t len = strlen(text), ending_len = strlen(ending);
+    return len >= ending_len && strcmp(text + len - ending_len, ending) == 0;
+}
+
+/* A GGUF file by its first bytes; safetensors, which has none of its own, by its name or by the
+ * brace that its header begins with. */
+static slm_status read_container(slm_tensors *file, slm_error *err)
+{
+    for (size_t p = 0; p < file->part_count; p++) {
+        if (file->parts[p].size == 0)
+            return slm_error_set(err, SLM_ERR_FORMAT, "%s: the file is empty; fetch it again",
+                                 file->parts[p].path);
+    }
+    const slm_tensor_part *part = &file->parts[0];
+    if (file->part_count == 1 && part->size >= 4 && memcmp(part->data, "GGUF", 4) == 0) {
+        file->folder = NULL;
+        return slm_tensor__read_gguf(file, err);
+    }
+    if (ends_with(part->path, ".safetensors") || (part->size > 8 && part->data[8] == '{'))
+        return slm_tensor__read_safetensors(file, err);
+    return slm_error_set(
+        err, SLM_ERR_FORMAT,
+        "%s: not a GGUF file: it does not begin with 'GGUF'; nor is it safetensors", part->path);
+}
+
+/* index: the text that named the shards, or without data. */
+static slm_status read_file(slm_tensors *file, const slm_tensor_part *index, slm_error *err)
+{
+    bool joined = false;
+    SLM_TRY(read_container(file, err));
+    SLM_TRY(index_tensors(file, err));
+    SLM_TRY(slm_tensor__check_index(file, index, err));
+    SLM_TRY(slm_tensor__join_nf4(file, &joined, err));
+    if (joined) SLM_TRY(index_tensors(file, err));
+    return index_entries(file, err);
+}
+
+/* The folder that a path stands in, "." if it names none. */
+static const char *folder_of(slm_tensors *file, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) return ".";
+    return slm_arena_strndup(&file->arena, path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static slm_status open_single(slm_tensors *file, slm_error *err)
+{
+    slm_tensor_part *part = slm_arena_alloc(&file->arena, sizeof(*part));
+    file->parts = part;
+    part->path = file->path;
+    SLM_TRY(slm_file_map_open(file->path, &part->map, err));
+    file->part_count = 1;
+    part->owns_map = true;
+    part->data = part->map.data;
+    part->size = part->map.size;
+    file->folder = folder_of(file, file->path);
+    return read_file(file, &(slm_tensor_part){0}, err);
+}
+
+static slm_status open_folder(slm_tensors *file, slm_error *err)
+{
+    slm_tensor_part index = {0};
+    file->folder = file->path;
+    slm_status status = slm_tensor__open_folder(file, &index, err);
+    if (status == SLM_OK) status = read_file(file, &index, err);
+    if (index.owns_map) slm_file_map_close(&index.map);
+    return status;
 }
 
 slm_status slm_tensors_open(const char *path, slm_tensors **out, slm_error *err)
 {
     slm_tensors *file = new_file(path);
-    slm_status status = slm_file_map_open(path, &file->map, err);
-    if (status == SLM_OK) {
-        file->owns_map = true;
-        file->data = file->map.data;
-        file->size = file->map.size;
-        status = read_file(file, err);
-    }
+    slm_status status = slm_file_is_folder(path) ? open_folder(file, err) : open_single(file, err);
     if (status != SLM_OK) {
         slm_tensors_close(file);
         return status;
@@ -84,9 +156,11 @@ slm_status slm_tensors__open_memory(const void *data, size_t size, const char *n
                                     slm_tensors **out, slm_error *err)
 {
     slm_tensors *file = new_file(name);
-    file->data = data;
-    file->size = size;
-    slm_status status = read_file(file, err);
+    slm_tensor_part *part = slm_arena_alloc(&file->arena, sizeof(*part));
+    *part = (slm_tensor_part){.path = file->path, .data = data, .size = size};
+    file->parts = part;
+    file->part_count = 1;
+    slm_status status = read_file(file, &(slm_tensor_part){0}, err);
     if (status != SLM_OK) {
         slm_tensors_close(file);
         return status;
@@ -98,7 +172,8 @@ slm_status slm_tensors__open_memory(const void *data, size_t size, const char *n
 void slm_tensors_close(slm_tensors *tensors)
 {
     if (tensors == NULL) return;
-    if (tensors->owns_map) slm_file_map_close(&tensors->map);
+    for (size_t p = 0; p < tensors->part_count; p++)
+        if (tensors->parts[p].owns_map) slm_file_map_close(&tensors->parts[p].map);
     slm_arena_free(&tensors->arena);
     free(tensors);
 }
@@ -108,6 +183,11 @@ const char *slm_tensors_path(const slm_tensors *tensors)
     return tensors->path;
 }
 
+const char *slm_tensors_folder(const slm_tensors *tensors)
+{
+    return tensors->folder;
+}
+
 const char *slm_tensors_format(const slm_tensors *tensors)
 {
     return tensors->format;
@@ -115,7 +195,10 @@ const char *slm_tensors_format(const slm_tensors *tensors)
 
 uint64_t slm_tensors_file_bytes(const slm_tensors *tensors)
 {
-    return tensors->size;
+    uint64_t bytes = 0;
+    for (size_t p = 0; p < tensors->part_count; p++)
+        bytes += tensors->parts[p].size;
+    return bytes;
 }
 
 size_t slm_tensors_count(const slm_tensors *tensors)
@@ -138,10 +221,36 @@ const slm_tensor *slm_tensors_find(const slm_tensors *tensors, const char *name)
     return found ? *found : NULL;
 }
 
+uint64_t slm_tensor_items(const slm_tensor *tensor)
+{
+    uint64_t items = 1;
+    for (int d = 0; d < tensor->dims; d++)
+        items *= tensor->shape[d];
+    return items;
+}
+
+void slm_tensor_read(const slm_tensor *tensor, size_t first, size_t items, float *out)
+{
+    uint64_t all = slm_tensor_items(tensor);
+    SLM_ASSERT(slm_dtype_is_weight(tensor->dtype));
+    SLM_ASSERT(first <= all && items <= all - first);
+    if (tensor->dtype == SLM_NF4) {
+        slm_tensor__read_nf4(tensor, first, items, out);
+        return;
+    }
+    const char *data = tensor->data;
+    slm_dequantise(tensor->dtype, data + slm_dtype_bytes(tensor->dtype, first), items, out);
+}
+
 slm_status slm_tensors_sha256(slm_tensors *tensors, const char **hex, slm_error *err)
 {
     (void)err; /* the file is mapped: reading it cannot fail here */
-    if (tensors->sha256[0] == '\0') slm_sha256_hex(tensors->data, tensors->size, tensors->sha256);
+    if (tensors->sha256[0] == '\0') {
+        slm_sha256 *hash = slm_sha256_new();
+        for (size_t p = 0; p < tensors->part_count; p++)
+            slm_sha256_update(hash, tensors->parts[p].data, tensors->parts[p].size);
+        slm_sha256_finish(hash, tensors->sha256);
+    }
     *hex = tensors->sha256;
     return SLM_OK;
 }

@@ -31,11 +31,11 @@ static void read_tensors(const slm_tensors *file)
     for (size_t i = 0; i < slm_tensors_count(file); i++) {
         const slm_tensor *tensor = slm_tensors_at(file, i);
         SLM_ASSERT(slm_tensors_find(file, tensor->name) == tensor);
-        size_t block = slm_dtype_block_items(tensor->dtype);
-        size_t step = slm_dtype_block_bytes(tensor->dtype);
-        float values[32];
-        for (size_t at = 0; at < tensor->bytes; at += step) {
-            slm_dequantise(tensor->dtype, (const char *)tensor->data + at, block, values);
+        size_t block = slm_dtype_block_items(tensor->dtype), items = slm_tensor_items(tensor);
+        float values[SLM_DTYPE_MAX_BLOCK_ITEMS];
+        if (!slm_dtype_is_weight(tensor->dtype)) continue;
+        for (size_t at = 0; at < items; at += block) {
+            slm_tensor_read(tensor, at, block, values);
             sink += values[0];
         }
     }

@@ -25,8 +25,18 @@ static void test_sizes(void **state)
         const char *name;
         size_t items, bytes;
     } expected[] = {
-        {SLM_F32, "F32", 1, 4},     {SLM_F16, "F16", 1, 2},     {SLM_BF16, "BF16", 1, 2},
-        {SLM_Q8_0, "Q8_0", 32, 34}, {SLM_Q4_0, "Q4_0", 32, 18}, {SLM_Q4_1, "Q4_1", 32, 20},
+        {SLM_F32, "F32", 1, 4},         {SLM_F16, "F16", 1, 2},
+        {SLM_BF16, "BF16", 1, 2},       {SLM_Q8_0, "Q8_0", 32, 34},
+        {SLM_Q4_0, "Q4_0", 32, 18},     {SLM_Q4_1, "Q4_1", 32, 20},
+        {SLM_Q5_0, "Q5_0", 32, 22},     {SLM_Q5_1, "Q5_1", 32, 24},
+        {SLM_Q4_K, "Q4_K", 256, 144},   {SLM_Q5_K, "Q5_K", 256, 176},
+        {SLM_Q6_K, "Q6_K", 256, 210},   {SLM_NF4, "NF4", 2, 1},
+        {SLM_F64, "F64", 1, 8},         {SLM_I64, "I64", 1, 8},
+        {SLM_I32, "I32", 1, 4},         {SLM_I16, "I16", 1, 2},
+        {SLM_I8, "I8", 1, 1},           {SLM_U64, "U64", 1, 8},
+        {SLM_U32, "U32", 1, 4},         {SLM_U16, "U16", 1, 2},
+        {SLM_U8, "U8", 1, 1},           {SLM_BOOL, "BOOL", 1, 1},
+        {SLM_F8_E4M3, "F8_E4M3", 1, 1}, {SLM_F8_E5M2, "F8_E5M2", 1, 1},
     };
     assert_int_equal(sizeof(expected) / sizeof(expected[0]), SLM_DTYPE_COUNT);
     for (size_t i = 0; i < SLM_DTYPE_COUNT; i++) {
@@ -35,7 +45,9 @@ static void test_sizes(void **state)
         assert_int_equal(slm_dtype_block_items(dtype), expected[i].items);
         assert_int_equal(slm_dtype_block_bytes(dtype), expected[i].bytes);
         assert_int_equal(slm_dtype_bytes(dtype, 0), 0);
-        assert_int_equal(slm_dtype_bytes(dtype, 320), 320 / expected[i].items * expected[i].bytes);
+        assert_int_equal(slm_dtype_bytes(dtype, 768), 768 / expected[i].items * expected[i].bytes);
+        assert_true(slm_dtype_block_items(dtype) <= SLM_DTYPE_MAX_BLOCK_ITEMS);
+        assert_int_equal(slm_dtype_is_weight(dtype), i < 12);
     }
 }
 
@@ -86,8 +98,23 @@ static void test_f16_writer(void **state)
     (void)state;
     for (uint32_t h = 0; h < 65536; h++) {
         float value = slm_f16_to_f32((uint16_t)h);
+        assert_true(isnan(value) ? isnan(slm_f16_to_f32(slm_f16_from_f32(value)))
+                                 : slm_f16_from_f32(value) == h);
         if (!isnan(value)) assert_int_equal(gguf_f16_from_f32(value), h);
     }
+    /* Between the halves: both ways of rounding agree, at ties and beside them. */
+    for (uint32_t bits = 0; bits < 0x47900000u; bits += 0x3ffu) {
+        for (uint32_t low = 0; low < 3; low++) {
+            uint32_t near = (bits & ~0x1fffu) + 0x0fffu + low;
+            float value, spread;
+            memcpy(&value, &near, sizeof(value));
+            memcpy(&spread, &bits, sizeof(spread));
+            assert_int_equal(slm_f16_from_f32(value), gguf_f16_from_f32(value));
+            assert_int_equal(slm_f16_from_f32(-spread), gguf_f16_from_f32(-spread));
+        }
+    }
+    assert_int_equal(slm_f16_from_f32(INFINITY), 0x7c00);
+    assert_int_equal(slm_f16_from_f32(-INFINITY), 0xfc00);
     assert_int_equal(gguf_f16_from_f32(1.0f + 0x1p-11f), 0x3c00); /* tie to even */
     assert_int_equal(gguf_f16_from_f32(1.0f + 3 * 0x1p-11f), 0x3c02);
     assert_int_equal(gguf_f16_from_f32(65519.0f), 0x7bff);

@@ -429,7 +429,8 @@ static void test_hostile_tensors(void **state)
     refuse_tensor("b", 0, one, 0, 0, SLM_ERR_FORMAT, "tensor 'b'", "0 dimensions");
     refuse_tensor("b", 0, five, 5, 0, SLM_ERR_FORMAT, "tensor 'b'", "5 dimensions");
     refuse_tensor("b", 8, odd, 2, 0, SLM_ERR_FORMAT, "rows of 33", "multiple of 32");
-    refuse_tensor("b", 14, one, 1, 0, SLM_ERR_UNSUPPORTED, "tensor 'b' has type 14", "Q6_K");
+    refuse_tensor("b", 10, one, 1, 0, SLM_ERR_UNSUPPORTED, "tensor 'b' has type 10", "Q2_K");
+    refuse_tensor("b", 14, odd, 2, 0, SLM_ERR_FORMAT, "rows of 33", "multiple of 256");
     refuse_tensor("b", 4, one, 1, 0, SLM_ERR_UNSUPPORTED, "has type 4", "unknown");
     refuse_tensor("b", UINT32_MAX, one, 1, 0, SLM_ERR_UNSUPPORTED, "type 4294967295", "unknown");
     refuse_tensor("", 0, one, 1, 0, SLM_ERR_FORMAT, "name of tensor 1", "empty");
