@@ -465,9 +465,9 @@ out:
 
 static slm_status check_options(const slm_eval_options *options, slm_error *err)
 {
-    if (options->k < 1 || options->k > 10000)
+    if (options->k < 1 || options->k > 100000)
         return slm_error_set(err, SLM_ERR_INVALID,
-                             "k is %" PRId64 "; it must be from 1 to 10000 rollouts of each case",
+                             "k is %" PRId64 "; it must be from 1 to 100000 rollouts of each case",
                              options->k);
     return slm_chat_sampling_check(&options->sampling, err);
 }
