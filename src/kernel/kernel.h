@@ -68,6 +68,10 @@ typedef struct slm_weight slm_weight;
  * SLM_F32 or SLM_BF16 (rounded to nearest even). ref keeps row-major. */
 slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data, size_t n, size_t k,
                            slm_dtype keep, slm_weight **out, slm_error *err);
+/* The same from a file's tensor [n,k], which may also be NF4. A type that is no weight's is
+ * SLM_ERR_UNSUPPORTED. */
+slm_status slm_weight_pack_tensor(slm_device *device, const slm_tensor *tensor, slm_dtype keep,
+                                  slm_weight **out, slm_error *err);
 void slm_weight_free(slm_weight *weight);
 size_t slm_weight_rows(const slm_weight *weight);    /* n */
 size_t slm_weight_columns(const slm_weight *weight); /* k */

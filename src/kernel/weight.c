@@ -11,9 +11,7 @@
 
 typedef struct pack_job {
     slm_weight *weight;
-    slm_dtype from;
-    const char *data;
-    size_t row_bytes;
+    const slm_tensor *from;
     float *rows; /* thread_count x k */
 } pack_job;
 
@@ -33,7 +31,7 @@ static void pack_rows(void *context, size_t begin, size_t end, int thread)
     const slm_weight *w = job->weight;
     float *row = job->rows + (size_t)thread * w->k;
     for (size_t r = begin; r < end; r++) {
-        slm_dequantise(job->from, job->data + r * job->row_bytes, w->k, row);
+        slm_tensor_read(job->from, r * w->k, w->k, row);
         if (!w->device->blocked) {
             char *to = w->data.at + r * w->block_bytes;
             for (size_t i = 0; i < w->k; i++)
@@ -53,6 +51,21 @@ static void pack_rows(void *context, size_t begin, size_t end, int thread)
 slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data, size_t n, size_t k,
                            slm_dtype keep, slm_weight **out, slm_error *err)
 {
+    const slm_tensor tensor = {.dtype = from, .dims = 2, .shape = {n, k}, .data = data};
+    return slm_weight_pack_tensor(device, &tensor, keep, out, err);
+}
+
+slm_status slm_weight_pack_tensor(slm_device *device, const slm_tensor *tensor, slm_dtype keep,
+                                  slm_weight **out, slm_error *err)
+{
+    SLM_ASSERT(tensor->dims == 2);
+    slm_dtype from = tensor->dtype;
+    size_t n = (size_t)tensor->shape[0], k = (size_t)tensor->shape[1];
+    if (!slm_dtype_is_weight(from))
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "numbers of type %s are no weights that this version can use; convert "
+                             "the model to F32, F16 or BF16",
+                             slm_dtype_name(from));
     SLM_ASSERT(keep == SLM_F32 || keep == SLM_BF16);
     if (n == 0 || k == 0 || n > INT32_MAX || k > INT32_MAX || k % slm_dtype_block_items(from) != 0)
         return slm_error_set(err, SLM_ERR_FORMAT,
@@ -78,7 +91,7 @@ slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data,
         return status;
     }
     size_t row_bytes = (size_t)device->thread_count * k * sizeof(float);
-    pack_job job = {weight, from, data, slm_dtype_bytes(from, k), NULL};
+    pack_job job = {weight, tensor, NULL};
     job.rows = malloc(row_bytes);
     if (job.rows == NULL) slm_out_of_memory(row_bytes);
     slm_kernel__run(device, n, SLM_KERNEL_BLOCK, n * k, pack_rows, &job);

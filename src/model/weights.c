@@ -47,8 +47,7 @@ static slm_status matrix(loader *l, const char *name, int rows, int columns, slm
     const slm_tensor *tensor = NULL;
     slm_model *m = l->model;
     SLM_TRY(find(l, name, 2, (uint64_t)rows, (uint64_t)columns, &tensor, err));
-    slm_status status = slm_weight_pack(m->device, tensor->dtype, tensor->data, (size_t)rows,
-                                        (size_t)columns, m->dtype, out, err);
+    slm_status status = slm_weight_pack_tensor(m->device, tensor, m->dtype, out, err);
     if (status != SLM_OK)
         return slm_error_prefix(err, status, "%s: tensor %s", slm_tensors_path(l->file), name);
     m->weight_bytes += slm_weight_bytes(*out);
@@ -62,9 +61,13 @@ static slm_status vector(loader *l, const char *name, int items, slm_mem *out, s
     slm_model *m = l->model;
     size_t bytes = (size_t)items * sizeof(float);
     SLM_TRY(find(l, name, 1, (uint64_t)items, 1, &tensor, err));
+    if (!slm_dtype_is_weight(tensor->dtype) ||
+        (size_t)items % slm_dtype_block_items(tensor->dtype) != 0)
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED, "%s: tensor %s: type %s holds no weights",
+                             slm_tensors_path(l->file), name, slm_dtype_name(tensor->dtype));
     float *values = malloc(bytes);
     if (!values) slm_out_of_memory(bytes);
-    slm_dequantise(tensor->dtype, tensor->data, (size_t)items, values);
+    slm_tensor_read(tensor, 0, (size_t)items, values);
     slm_status status = slm_device_alloc(m->device, bytes, out, err);
     if (status == SLM_OK) slm_device_upload(m->device, *out, values, bytes);
     m->weight_bytes += bytes;
