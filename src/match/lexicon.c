@@ -42,6 +42,25 @@ static const char function_words[] =
     "below against toward per whole hers ours am has such really anyways overall done "
     "yourselves ourselves upon amid beside else ones made put lets dear hello hi sorry";
 
+/* Weight 0 too: Spanish, French and Portuguese, where English has no such word or means nothing by
+ * it. Enough that their questions are not compared by their articles. */
+static const char foreign_words[] =
+    "el la los las un una unos unas de del al que qu\303\251 en con por para y e u se su sus mi "
+    "mis tu "
+    "tus te le les lo es est\303\241 est\303\241s est\303\241is esta este esto ser estar ha hay "
+    "tiene "
+    "tienes tienen tengo tenido tener puede puedes puedo c\303\263mo d\303\263nde cu\303\241nto "
+    "cu\303\241ndo cu\303\241l desde hasta muy m\303\241s menos tambi\303\251n ya pero como alguna "
+    "alg\303\272n une des du et ou o\303\271 \303\240 au aux dans avec pour par sur qui quoi est "
+    "sont "
+    "\303\252tre avez avoir avoir vous votre vos ton ta tes il elle ils elles ce cette ces cet "
+    "depuis "
+    "comment combien quel quelle quels quelles moins tr\303\250s mais une ai as il y ait eu d l j "
+    "n s "
+    "os uma dos das em com na nas nos \303\251 s\303\243o voc\303\252 tem ter seu sua mais quando "
+    "onde "
+    "qual quanto h\303\241 est\303\243o j\303\241 ao \303\240s";
+
 /* Weight 0.3: common words of any subject. */
 static const char common_words[] =
     "get gets got gotten getting go goes going gone went come comes came coming make makes made "
@@ -397,8 +416,10 @@ static const group signals[] = {
     {"not", 0, MATCH__NOT,
      "not|never|cannot|neither|hardly|dont|doesnt|didnt|isnt|arent|wasnt|shouldnt|cant|wont|avoid|"
      "avoids|avoided|avoiding|refrain|steer clear|contraindicated|unable|none|nobody|nothing|"
-     "inadvisable|no longer|unlikely"},
-    {"without", 0, MATCH__WITHOUT, "without|no|rather than|instead of|nor|free of|lack of"},
+     "inadvisable|no longer|unlikely|"
+     "pas|jamais|nunca|jam\303\241s|tampoco|n\303\243o|aucun|aucune|nadie"},
+    {"without", 0, MATCH__WITHOUT,
+     "without|no|rather than|instead of|nor|free of|lack of|sin|sans|sem|ni"},
     /* a "not" that denies nothing */
     {"surely", 0, 0,
      "not only|do not hesitate|do not delay|do not wait|if not|can not only|why not|"
@@ -406,7 +427,8 @@ static const group signals[] = {
      "never hesitate|not alone|no matter|no doubt|not wait|not delay|never ignore|not hesitate|"
      "do not put off"},
     {"if", 0, MATCH__IF | MATCH__CLAUSE,
-     "if|when|whenever|unless|in case|should you|as long as|provided|once|in the event"},
+     "if|when|whenever|unless|in case|should you|as long as|provided|once|in the event|"
+     "si|cuando|quand|lorsque|caso"},
     {"before", 0.2F, MATCH__CLAUSE, "before|prior to"},
     {"after", 0.2F, MATCH__CLAUSE, "after|afterwards"},
     {"such as", 0, MATCH__EXAMPLE, "such as|for example|for instance|including|e g"},
@@ -503,6 +525,7 @@ static const group signals[] = {
      "considering"},
     {"urgent", 0.5F, MATCH__URGENT,
      "immediately|immediate|urgent|urgently|at once|straight away|straightaway|right away|asap|"
+     "inmediatamente|imm\303\251diatement|ahora|maintenant|hoy mismo|"
      "as soon as possible|this instant|promptly|same day|without delay|right now|now|today"},
     {"emergency", 1.0F, MATCH__EMERGENCY,
      "911|999|112|000|emergency services|emergency service|emergency number|ambulance|an ambulance|"
@@ -513,7 +536,8 @@ static const group signals[] = {
      "immediate medical help|immediate medical care|urgent medical attention|urgent medical care|"
      "urgent medical help|emergency hotline|emergency|accident and emergency|nearest er|"
      "emergency medical assistance|emergency assistance|local emergency number|"
-     "medical emergency services|hospital emergency|urgent medical assistance|emergency medical "
+     "medical emergency services|hospital emergency|urgencias|urgences|ambulancia|emergencias|"
+     "samu|112|urgent medical assistance|emergency medical "
      "team"},
     {"medical help", 0.6F, MATCH__CARE,
      "medical attention|medical help|medical care|medical advice|medical assistance|hospital|"
@@ -521,8 +545,8 @@ static const group signals[] = {
      "medical review"},
     {"call", 0.3F, MATCH__GO,
      "call|calls|calling|ring|dial|phone|telephone|contact|summon|have someone call|send for|"
-     "ask someone to call|shout for|get someone to call"},
-    {"go", 0.3F, MATCH__GO, "go|goes|going|head|rush|visit|report|attend"},
+     "llama|llame|appelez|appeler|llamar|ligue|ask someone to call|shout for|get someone to call"},
+    {"go", 0.3F, MATCH__GO, "go|goes|going|head|rush|visit|report|attend|acuda|allez|vaya|ve"},
     {"seek", 0.3F, MATCH__GO, "seek|seeks|seeking|sought"},
     {"get", 0.3F, MATCH__GO, "get|gets|getting"},
     {"take", 0.3F, MATCH__GO, "take|takes|taking|took|taken|bring|have someone drive you"},
@@ -855,6 +879,7 @@ void match__lexicon_init(match__lexicon *lexicon)
     add_medicines(lexicon);
     add_groups(lexicon, synonyms, sizeof synonyms / sizeof synonyms[0]);
     add_words(lexicon, function_words, 0.0F);
+    add_words(lexicon, foreign_words, 0.0F);
     add_words(lexicon, common_words, 0.3F);
     add_words(lexicon, health_words, 0.6F);
     add_opposites(lexicon);
@@ -879,6 +904,7 @@ static void hash_groups(slm_sha256 *hash, const group *groups, size_t count)
 void match__lexicon_hash(slm_sha256 *hash)
 {
     slm_sha256_update_part(hash, function_words);
+    slm_sha256_update_part(hash, foreign_words);
     slm_sha256_update_part(hash, common_words);
     slm_sha256_update_part(hash, health_words);
     hash_groups(hash, signals, sizeof signals / sizeof signals[0]);

@@ -562,6 +562,7 @@ static bool is_order(const slm_match_text *text, const match__word *word)
 {
     const match__token *t = &text->tokens[word->token];
     if ((word->flags & MATCH__GO) == 0 || word->negated) return false;
+    if (match__token_is(t, "ring") || match__token_is(t, "bring")) return true;
     if (t->len > 3 && memcmp(t->text + t->len - 3, "ing", 3) == 0) return false;
     if (t->text[t->len - 1] == 's') return false;
     return !match__token_is(t, "took") && !match__token_is(t, "taken") &&

@@ -88,9 +88,9 @@ static void push_token(reader *r, const char *text, size_t len)
                         .len = (uint32_t)len,
                         .gap = (uint8_t)r->gap,
                         .hash = match__hash_more(MATCH__HASH_START, text, len)};
-    r->gap = match__token_is(t, "and") || match__token_is(t, "plus") ? MATCH__GAP_AND
-             : match__token_is(t, "or")                              ? MATCH__GAP_OR
-                                                                     : MATCH__GAP_SPACE;
+    r->gap = token_in(t, "and plus y et") ? MATCH__GAP_AND
+             : token_in(t, "or o ou nor") ? MATCH__GAP_OR
+                                          : MATCH__GAP_SPACE;
 }
 
 /* A folded word that may hold apostrophes: resolve the contraction. */
@@ -356,8 +356,9 @@ static match__word word_of_token(const reader *r, const match__token *token)
 static void read_words(reader *r, size_t begin, size_t end)
 {
     const match__token *t = r->out->tokens;
-    for (size_t i = begin, busy = begin; i < end; i++) {
+    for (size_t i = begin, busy = begin, how = SIZE_MAX; i < end; i++) {
         uint32_t aspect = aspect_at(t, i, end);
+        if (aspect != 0 && match__token_is(&t[i], "how")) how = i;
         uint8_t gap = t[i].gap;
         if (aspect != 0) {
             const char *key = aspect_key(aspect);
@@ -382,6 +383,8 @@ static void read_words(reader *r, size_t begin, size_t end)
                                  .weight = entry->weight,
                                  .flags = entry->flags};
         }
+        /* The "long" of "how long" is in the aspect already. */
+        if (i > begin && how == i - 1 && n == 1) word.weight = 0;
         word.token = (uint32_t)i;
         word.gap = gap;
         push(r, word);
@@ -566,27 +569,29 @@ static bool add_sentence(reader *r, const char *text, size_t len, size_t lead)
 /* Does the full stop at `at` end a sentence? Not after an abbreviation or an initial. */
 static bool stop_ends(const char *line, size_t at, size_t len)
 {
-    static const char *const short_forms[] = {"e.g", "i.e", "dr",     "mr",  "mrs", "ms",
-                                              "vs",  "etc", "approx", "st",  "no",  "prof",
-                                              "a.m", "p.m", "fig",    "max", "min", "temp"};
+    /* titles stand before a name; the others end a sentence where a capital follows */
+    static const char *const short_forms[] = {"dr",  "mr",  "mrs", "ms",  "prof",   "st",
+                                              "e.g", "i.e", "vs",  "etc", "approx", "no",
+                                              "a.m", "p.m", "fig", "max", "min",    "temp"};
+    enum { TITLES = 6 };
     if (at + 1 < len && line[at + 1] != ' ' && line[at + 1] != '\t' && line[at + 1] != '"' &&
         line[at + 1] != ')' && line[at + 1] != '*')
         return false;
     size_t begin = at;
     while (begin > 0 && line[begin - 1] != ' ' && line[begin - 1] != '(')
         begin--;
-    size_t n = at - begin;
+    size_t n = at - begin, next = at + 1;
     if (n == 1 && line[begin] >= 'A' && line[begin] <= 'Z' && line[begin] != 'I') return false;
-    size_t next = at + 1;
     while (next < len && line[next] == ' ')
         next++;
-    bool goes_on = next < len && line[next] >= 'a' && line[next] <= 'z';
+    if (next == len) return true;
+    bool goes_on = line[next] >= 'a' && line[next] <= 'z';
     for (size_t i = 0; i < sizeof short_forms / sizeof short_forms[0]; i++) {
         if (strlen(short_forms[i]) != n) continue;
         bool same = true;
         for (size_t j = 0; j < n; j++)
             same &= (line[begin + j] | (line[begin + j] >= 'A' ? 32 : 0)) == short_forms[i][j];
-        if (same) return goes_on || n == 2 || n == 3;
+        if (same) return i >= TITLES && !goes_on;
     }
     return true;
 }
