@@ -13,7 +13,7 @@
 
 enum { FLOOR_VERSION = 1 }; /* of the search in floor.c: part of the floor's run hash */
 
-static const char always_ask[] =
+const char eval__always_ask[] =
     "I would like to understand this better before I say anything. How old are you? How long has "
     "this been going on, and did it begin suddenly or slowly? How bad is it, and is it getting "
     "better or worse? Does anything bring it on or ease it? Do you have any other symptoms, such "
@@ -21,7 +21,7 @@ static const char always_ask[] =
     "allergic to anything? Which medicines do you take, and what have you tried so far? Are you "
     "pregnant, or could you be?";
 
-static const char never_ask[] =
+const char eval__never_ask[] =
     "Thank you for telling me about this. It is usually nothing serious and settles by itself "
     "within a few days. Rest, drink plenty of water, eat balanced meals and get enough sleep. "
     "A simple painkiller from the pharmacy can help, used as the leaflet says. Avoid stress, "
@@ -107,13 +107,13 @@ typedef const char *reply_fn(const slm_case *c);
 static const char *ask(const slm_case *c)
 {
     (void)c;
-    return always_ask;
+    return eval__always_ask;
 }
 
 static const char *advise(const slm_case *c)
 {
     (void)c;
-    return never_ask;
+    return eval__never_ask;
 }
 
 static const char *echo(const slm_case *c)

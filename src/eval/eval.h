@@ -46,8 +46,8 @@ slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval
 
 /* Arms that no model speaks, graded by the same judge and stored as runs of kind "baseline":
  *   floor       the best fixed reply, found by greedy search over sentences taken from the other
- *               cases' follow-ups, advice and key points so as to raise the mean score of the other
- *               cases; families are held out together (5 folds)
+ *               cases' follow-ups, advice and key points, and from always-ask and never-ask, so as
+ *               to raise the mean score of the other cases; families are held out together (5 folds)
  *   always-ask  one fixed reply of general questions for every case
  *   never-ask   one fixed reply of general advice for every case
  *   echo        the user's last message as the reply

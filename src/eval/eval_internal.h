@@ -82,6 +82,9 @@ slm_status eval__have(slm_store *store, const char *run, const char *judge_hash,
 void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_grade *grades,
                      slm_stored_grading *out);
 
+/* The replies of the baselines always-ask and never-ask. */
+extern const char eval__always_ask[], eval__never_ask[];
+
 /* baselines.c gives floor.c its cases; floor.c gives back one reply for each (malloc'd strings in
  * replies[selection->count]), or *made false where there is nothing to search. */
 slm_status eval__floor_search(const eval__selection *selection, slm_judge *judge,

@@ -1,10 +1,10 @@
 /* floor.c: the best fixed reply that can be found, as a lower bound for what a score means.
  *
- * A reply is built from sentences of other cases: their follow-ups, advice and key points. It is
- * searched for as a cheat would: greedily, adding the sentence (in front or behind) that most raises
- * the mean score, until none does. Families are held out in 5 folds: a case is given the reply found
- * on the other folds, from their sentences, so that the floor is a reply fixed before the case was
- * seen.
+ * A reply is built from sentences of other cases (their follow-ups, advice and key points), and from
+ * the replies that always ask or never do, whole and sentence by sentence. It is searched for as a
+ * cheat would: greedily, adding the sentence (in front or behind) that most raises the mean score,
+ * until none does. Families are held out in 5 folds: a case is given the reply found on the other
+ * folds, from their sentences, so that the floor is a reply fixed before the case was seen.
  *
  * A judge's time is what this costs, so few candidates are tried in full. The scores of every
  * sentence alone on every case are known from the first pass; joined to a reply, a sentence is
@@ -35,7 +35,7 @@ static const double FLOOR_GAIN = 1e-9;           /* less is rounding */
 
 typedef struct candidate {
     char *text;
-    unsigned folds; /* bit f: a case of fold f has it */
+    unsigned folds; /* bit f: a case of fold f has it; general ones have them all */
 } candidate;
 
 typedef struct memo {
@@ -102,11 +102,11 @@ static size_t deal_folds(search *s)
 /* ---- sentences ---- */
 
 /* A sentence: its first letter a capital, a full stop at its end if it has no mark. */
-static void add_sentence(search *s, size_t position, const char *begin, const char *middle,
-                         const char *end)
+static void add_sentence(search *s, unsigned folds, const char *begin, const char *end, size_t len)
 {
     slm_buffer text = {0};
-    slm_buffer_printf(&text, "%s%s%s", begin, middle, end);
+    slm_buffer_append_text(&text, begin);
+    slm_buffer_append(&text, end, len);
     while (text.len && isspace((unsigned char)text.data[text.len - 1]))
         slm_buffer_truncate(&text, text.len - 1);
     if (text.len == 0) {
@@ -120,8 +120,22 @@ static void add_sentence(search *s, size_t position, const char *begin, const ch
         s->candidates = realloc(s->candidates, s->cap * sizeof *s->candidates);
         if (!s->candidates) slm_out_of_memory(s->cap);
     }
-    s->candidates[s->count++] =
-        (candidate){.text = slm_buffer_take(&text), .folds = 1u << s->folds[position]};
+    s->candidates[s->count++] = (candidate){.text = slm_buffer_take(&text), .folds = folds};
+}
+
+/* A plain text, and its sentences: each ends with a mark and a blank. */
+static void add_text(search *s, const char *text)
+{
+    add_sentence(s, (1u << FLOOR_FOLDS) - 1, "", text, strlen(text));
+    while (*text) {
+        size_t len = strcspn(text, ".?!");
+        while (text[len] && text[len + 1] != ' ' && text[len + 1])
+            len += 1 + strcspn(text + len + 1, ".?!");
+        if (text[len]) len++;
+        add_sentence(s, (1u << FLOOR_FOLDS) - 1, "", text, len);
+        text += len;
+        text += strspn(text, " ");
+    }
 }
 
 static int compare_candidates(const void *a, const void *b)
@@ -133,19 +147,22 @@ static void collect_sentences(search *s)
 {
     for (size_t i = 0; i < s->selection->count; i++) {
         const slm_case *c = case_at(s, i);
+        unsigned fold = 1u << s->folds[i];
         for (size_t j = 0; j < c->follow_up_count; j++)
-            add_sentence(s, i, c->follow_ups[j].question, "", "");
+            add_sentence(s, fold, "", c->follow_ups[j].question, strlen(c->follow_ups[j].question));
         for (size_t j = 0; j < c->key_point_count; j++)
-            add_sentence(s, i, c->key_points[j].text, "", "");
+            add_sentence(s, fold, "", c->key_points[j].text, strlen(c->key_points[j].text));
         for (size_t j = 0; j < c->advice_count; j++) {
             slm_buffer condition = {0};
+            const char *then = c->advice[j].then_text;
             slm_buffer_printf(&condition, "If %s, ", c->advice[j].if_text);
-            add_sentence(s, i, slm_buffer_text(&condition), c->advice[j].then_text, "");
-            add_sentence(s, i, "", c->advice[j].then_text, "");
+            add_sentence(s, fold, slm_buffer_text(&condition), then, strlen(then));
+            add_sentence(s, fold, "", then, strlen(then));
             slm_buffer_free(&condition);
         }
     }
-    if (s->count == 0) return;
+    add_text(s, eval__always_ask);
+    add_text(s, eval__never_ask);
     qsort(s->candidates, s->count, sizeof *s->candidates, compare_candidates);
     size_t kept = 0;
     for (size_t i = 1; i < s->count; i++) {
@@ -368,7 +385,7 @@ static slm_status step(search *s, unsigned fold, walk *w, bool *grown, slm_error
     return SLM_OK;
 }
 
-/* The best reply for the cases of `fold`, found on the others; "" if there is no sentence. */
+/* The best reply for the cases of `fold`, found on the others. */
 static slm_status search_fold(search *s, unsigned fold, char **reply, slm_error *err)
 {
     walk w = {0};
@@ -422,7 +439,6 @@ static slm_status search_folds(search *s, char **replies, bool *made, slm_error 
     for (size_t i = 0; i < s->selection->count; i++) {
         replies[i] = strdup(found[s->folds[i]]);
         if (!replies[i]) slm_out_of_memory(1);
-        if (!*replies[i]) *made = false;
     }
 out:
     for (unsigned fold = 0; fold < FLOOR_FOLDS; fold++)
@@ -442,11 +458,8 @@ slm_status eval__floor_search(const eval__selection *selection, slm_judge *judge
     size_t sentences = s.count;
     sample_candidates(&s);
     sample_cases(&s);
-    if (families < 2 || s.count == 0) {
-        slm_log_print(log, SLM_LOG_INFO, "no floor: %s",
-                      families < 2 ? "it needs cases of two families at least"
-                                   : "the cases have no follow-ups, advice or key points "
-                                     "to build a fixed reply from");
+    if (families < 2) {
+        slm_log_print(log, SLM_LOG_INFO, "no floor: it needs cases of two families at least");
         goto out;
     }
     s.progress = slm_progress_new(log, "floor", "tries",
