@@ -212,10 +212,10 @@ static void bench_sample(slm_device *device)
 
 int main(int argc, char **argv)
 {
-    const char *all[] = {"ref", "avx2", "avx512", "avx512bf16"};
+    const char *all[] = {"ref", "avx2", "avx512", "avx512bf16", "amx"};
     const size_t shapes[][2] = {
         {WIDTH, WIDTH}, {FEED_FORWARD, WIDTH}, {WIDTH, FEED_FORWARD}, {VOCAB, WIDTH}};
-    for (size_t p = 0; p < 4; p++) {
+    for (size_t p = 0; p < 5; p++) {
         if (argc > 2 && strcmp(argv[2], all[p]) != 0) continue;
         slm_device_options options = {all[p], argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0};
         slm_device *device = NULL;

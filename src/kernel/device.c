@@ -19,12 +19,14 @@
 
 #ifndef SLM_KERNELS_REF_ONLY
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 /* ---- paths --------------------------------------------------------------------------------- */
 
 typedef struct cpu_features {
-    bool avx2, avx512, avx512bf16;
+    bool avx2, avx512, avx512bf16, amx;
     bool intel;
 } cpu_features;
 
@@ -37,9 +39,23 @@ static uint64_t xcr0(void)
 }
 #endif
 
+#ifndef SLM_KERNELS_REF_ONLY
+/* Linux hands out the 8 KiB of tile registers only to a process that asked (arch/x86/xstate in the
+ * kernel's documentation). Asking again changes nothing. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
+#endif
+
 static cpu_features read_features(void)
 {
-    cpu_features has = {false, false, false, false};
+    cpu_features has = {false, false, false, false, false};
 #ifndef SLM_KERNELS_REF_ONLY
     unsigned a, b, c, d;
     if (!__get_cpuid(0, &a, &b, &c, &d)) return has;
@@ -52,8 +68,10 @@ static cpu_features read_features(void)
     has.avx2 = (b >> 5 & 1) != 0;
     const unsigned wide = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F DQ BW VL */
     has.avx512 = has.avx2 && (saved & 0xe6) == 0xe6 && (b & wide) == wide;
+    const bool tiles = (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0; /* AMX-BF16 AMX-TILE */
     if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
         has.avx512bf16 = has.avx512 && (a >> 5 & 1) != 0;
+    has.amx = has.avx512bf16 && tiles && (saved >> 17 & 3) == 3 && may_use_tiles();
 #endif
     return has;
 }
@@ -66,6 +84,7 @@ static slm_status choose_path(const char *wish, const slm_kernels **out, slm_err
         bool usable, preferred;
     } paths[] = {
 #ifndef SLM_KERNELS_REF_ONLY
+        {&slm_kernel__amx, has.amx, true},
         {&slm_kernel__avx512bf16, has.avx512bf16, !has.intel},
         {&slm_kernel__avx512, has.avx512, true},
         {&slm_kernel__avx2, has.avx2, true},
@@ -91,7 +110,7 @@ static slm_status choose_path(const char *wish, const slm_kernels **out, slm_err
 const char *slm_device_kernel_names(void)
 {
 #ifndef SLM_KERNELS_REF_ONLY
-    return "ref|avx2|avx512|avx512bf16";
+    return "ref|avx2|avx512|avx512bf16|amx";
 #else
     return "ref";
 #endif

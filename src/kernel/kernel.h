@@ -1,15 +1,16 @@
 /* kernel.h: a device and its operations.
  *
  * Everything a model computes goes through one table of functions. `ref` is plain C, float32 with
- * double accumulation, and is the truth the others are held against; `avx2`, `avx512` and
- * `avx512bf16` are the CPU's fast paths; a GPU back end arrives by filling this table.
+ * double accumulation, and is the truth the others are held against; `avx2`, `avx512`,
+ * `avx512bf16` and `amx` are the CPU's fast paths; a GPU back end arrives by filling this table.
  *
  * Buffers are handles: host memory on ref and cpu, device memory elsewhere. Nothing above this
  * folder dereferences one. Operations are queued in order; slm_kernel_sync waits.
  *
  * Numerics (DESIGN section 4), on CPU within one path:
  *  (a) linear: one f32 accumulator per output, k ascending, no split of k; threads split outputs
- *      only; inputs are rounded the same way whatever the number of rows.
+ *      only; inputs are rounded the same way whatever the number of rows. (amx: 32 steps of k at
+ *      a time, in the matrix unit's own order within them, which does not depend on rows either.)
  *  (b) K and V are rounded to the cache's dtype before any use; attention walks blocks of 64 keys
  *      counted from the sequence's own first token, so chunking cannot change a result.
  *  (c) one function turns a row of logits into a log-probability, for sampler and loss.
@@ -40,7 +41,7 @@ static inline slm_mem slm_mem_at(slm_mem mem, size_t byte_offset)
 }
 
 typedef struct slm_device_options {
-    const char *kernels; /* "ref", "avx2", "avx512", "avx512bf16"; NULL: the fastest on this CPU */
+    const char *kernels; /* NULL: the fastest on this CPU; else one of the names below */
     int threads;         /* 0: the cores this process may use */
 } slm_device_options;
 
@@ -50,7 +51,7 @@ void slm_device_close(slm_device *device);
 /* The path in use: part of a run's hash. */
 const char *slm_device_kernels(const slm_device *device);
 int slm_device_threads(const slm_device *device);
-/* "ref|avx2|avx512|avx512bf16": those compiled in, for help texts. */
+/* "ref|avx2|avx512|avx512bf16|amx": those compiled in, for help texts. */
 const char *slm_device_kernel_names(void);
 
 /* Zeroed memory aligned to 64 bytes (huge pages where they are to be had when large). */

@@ -111,6 +111,7 @@ extern const slm_kernels slm_kernel__ref;
 extern const slm_kernels slm_kernel__avx2;
 extern const slm_kernels slm_kernel__avx512;
 extern const slm_kernels slm_kernel__avx512bf16;
+extern const slm_kernels slm_kernel__amx;
 #endif
 
 /* Entries that are the same wherever buffers are host memory (host.c). */

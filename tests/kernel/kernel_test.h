@@ -16,11 +16,11 @@
 
 /* A test function once for each path, which it finds in *state. */
 #define TEST_PATHS(function)                                                                       \
-    {#function " ref", function, NULL, NULL, (void *)"ref"},                                       \
-        {#function " avx2", function, NULL, NULL, (void *)"avx2"},                                 \
-        {#function " avx512", function, NULL, NULL, (void *)"avx512"},                             \
+    TEST_PATH(function, "ref"), TEST_PATH(function, "avx2"), TEST_PATH(function, "avx512"),        \
+        TEST_PATH(function, "avx512bf16"), TEST_PATH(function, "amx")
+#define TEST_PATH(function, path)                                                                  \
     {                                                                                              \
-#function " avx512bf16", function, NULL, NULL, (void *)"avx512bf16"                        \
+#function " " path, function, NULL, NULL, (void *)path                                     \
     }
 
 /* NULL when the path is not to be had here. */

@@ -17,6 +17,7 @@ typedef struct path {
 } path;
 
 static const path paths[] = {
+    {&slm_kernel__amx, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512, slm_cpu__gemm_amx, true},
     {&slm_kernel__avx512bf16, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
      slm_cpu__gemm_avx512bf16, true},
     {&slm_kernel__avx512, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
@@ -399,3 +400,4 @@ static void cpu_sample(slm_device *device, slm_mem logits, size_t vocab, slm_sam
 const slm_kernels slm_kernel__avx2 = {.name = "avx2", FORWARD_ENTRIES};
 const slm_kernels slm_kernel__avx512 = {.name = "avx512", FORWARD_ENTRIES};
 const slm_kernels slm_kernel__avx512bf16 = {.name = "avx512bf16", FORWARD_ENTRIES};
+const slm_kernels slm_kernel__amx = {.name = "amx", FORWARD_ENTRIES};

@@ -24,6 +24,7 @@ slm_cpu__gemm_fn slm_cpu__gemm_bf16_avx2;   /* x f32 (widened from bf16), W bf16
 slm_cpu__gemm_fn slm_cpu__gemm_f32_avx512;  /* x f32,  W f32 */
 slm_cpu__gemm_fn slm_cpu__gemm_bf16_avx512; /* x f32 (widened from bf16), W bf16 */
 slm_cpu__gemm_fn slm_cpu__gemm_avx512bf16;  /* x bf16, W bf16 */
+slm_cpu__gemm_fn slm_cpu__gemm_amx;         /* x bf16, W bf16 */
 
 /* Attention of all rows of all spans: kv_heads * rows units. */
 typedef struct slm_cpu__attention {

@@ -1,0 +1,182 @@
+/* gemm_amx_avx512bf16.c: linear layers in bf16 on the AMX matrix unit.
+ *
+ * TDPBF16PS multiplies a tile of 16 rows by 32 steps of k with a tile of 16 pairs of k by 16
+ * outputs, which is just how weights are packed: 1 KiB of a block, in order. It adds to each f32
+ * output the same sequence of products whatever the number of rows in the tile (Intel SDM, volume
+ * 2), and tiles run through k in ascending order, so an output does not depend on m. What is left
+ * of k below 32 is added by VDPBF16PS in pairs, k ascending.
+ *
+ * Up to 32 rows pass together: two tiles of inputs by two blocks of outputs are four tiles of sums,
+ * 4 KiB loaded for four products. Fewer than 17 rows are one tile by four blocks. With many rows,
+ * groups of 32 pass over two blocks that stay in the cache. The rows of tiles are set by a
+ * configuration register, rewritten only when the size of a group changes. */
+#pragma GCC target("amx-tile,amx-bf16")
+#include "kernel/cpu/cpu.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { TILE_ROWS = 16, TILE_K = 32, TILE_BYTES = 1024, GROUP = 32, LANES = SLM_KERNEL_BLOCK };
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Tiles 0..3 are sums, 4 and 5 inputs, 6 and 7 weights. With two tiles of inputs, sums 0 and 1
+ * belong to the first, 2 and 3 to the second; with one, 0..3 to four blocks. */
+typedef struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} tile_config;
+
+static void configure(size_t first, size_t second)
+{
+    tile_config config;
+    memset(&config, 0, sizeof config);
+    config.palette = 1;
+    for (int t = 0; t < 8; t++) {
+        const bool of_second = second > 0 && (t == 2 || t == 3 || t == 5);
+        config.bytes[t] = 64;
+        config.rows[t] = t >= 6 ? TILE_ROWS : (uint8_t)(of_second ? second : first);
+    }
+    __asm__ volatile("" : : "r"(&config) : "memory"); /* the whole struct is written by now */
+    _tile_loadconfig(&config);
+}
+
+/* Add what is left of k, the bias and what was in y, to 16 outputs of `rows` rows; store them. */
+static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size_t rows,
+                   size_t block)
+{
+    const size_t k = job->k, column = block * LANES, left = job->n - column;
+    const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1);
+    const char *w = job->w + block * job->block_bytes;
+    for (size_t r = 0; r < rows; r++) {
+        const uint16_t *x = (const uint16_t *)job->x + (row + r) * k;
+        float *y = job->y + (row + r) * job->n + column;
+        __m512 sum = _mm512_loadu_ps(sums + r * LANES);
+        for (size_t p = k / TILE_K * TILE_K; p < k; p += 2) {
+            uint16_t pair[2] = {x[p], p + 1 < k ? x[p + 1] : 0};
+            int32_t both;
+            memcpy(&both, pair, sizeof both);
+            sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_load_si512(w + p / 2 * 64),
+                                   (__m512bh)_mm512_set1_epi32(both));
+        }
+        if (job->bias != NULL)
+            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, job->bias + column));
+        if (job->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), sum);
+        _mm512_mask_storeu_ps(y, mask, sum);
+    }
+}
+
+/* Bring a tile of weights that will be needed soon to the L2 cache. */
+INLINE void fetch(const bool wanted, const char *w)
+{
+    if (!wanted) return;
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE_BYTES; i += 64)
+        _mm_prefetch(w + i, _MM_HINT_T1);
+}
+
+/* The number of a tile must be a constant. */
+#define STORE(tile, row, rows, block)                                                              \
+    do {                                                                                           \
+        if ((block) < end) {                                                                       \
+            _tile_stored(tile, sums, LANES * sizeof(float));                                       \
+            finish(job, sums, row, rows, block);                                                   \
+        }                                                                                          \
+    } while (0)
+
+/* Rows [row, row + first + second) of two blocks (the second may not exist). */
+INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, size_t first,
+                      size_t second, size_t block, size_t end)
+{
+    const size_t k = job->k, stride = k * sizeof(uint16_t);
+    const char *x = (const char *)job->x + row * stride, *x2 = x + first * stride;
+    const char *w = job->w + block * job->block_bytes;
+    const char *w2 = block + 1 < end ? w + job->block_bytes : w;
+    float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (size_t p = 0; p + TILE_K <= k; p += TILE_K) {
+        _tile_loadd(4, x, stride);
+        _tile_loadd(6, w, 64);
+        _tile_loadd(7, w2, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, x2, stride);
+        fetch(ahead, w + 2 * job->block_bytes);
+        fetch(ahead, w2 + 2 * job->block_bytes);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+        x += 64, x2 += 64, w += TILE_BYTES, w2 += TILE_BYTES;
+    }
+    STORE(0, row, first, block);
+    STORE(1, row, first, block + 1);
+    STORE(2, row + first, second, block);
+    STORE(3, row + first, second, block + 1);
+}
+
+/* Up to 16 rows of four blocks (the last three may not exist). */
+INLINE void one_tile(const bool ahead, const slm_cpu__gemm *job, size_t row, size_t rows,
+                     size_t block, size_t end)
+{
+    const size_t k = job->k, stride = k * sizeof(uint16_t), step = job->block_bytes;
+    const char *x = (const char *)job->x + row * stride, *w = job->w + block * step;
+    const char *w1 = block + 1 < end ? w + step : w, *w2 = block + 2 < end ? w + 2 * step : w;
+    const char *w3 = block + 3 < end ? w + 3 * step : w;
+    float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (size_t p = 0; p + TILE_K <= k; p += TILE_K) {
+        _tile_loadd(4, x, stride);
+        _tile_loadd(6, w, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, w1, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(6, w2, 64);
+        _tile_dpbf16ps(2, 4, 6);
+        _tile_loadd(7, w3, 64);
+        _tile_dpbf16ps(3, 4, 7);
+        fetch(ahead, w + 4 * step);
+        fetch(ahead, w1 + 4 * step);
+        fetch(ahead, w2 + 4 * step);
+        fetch(ahead, w3 + 4 * step);
+        x += 64, w += TILE_BYTES, w1 += TILE_BYTES, w2 += TILE_BYTES, w3 += TILE_BYTES;
+    }
+    STORE(0, row, rows, block);
+    STORE(1, row, rows, block + 1);
+    STORE(2, row, rows, block + 2);
+    STORE(3, row, rows, block + 3);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void slm_cpu__gemm_amx(const slm_cpu__gemm *job, size_t begin, size_t end)
+{
+    const size_t groups = (job->m + GROUP - 1) / GROUP;
+    size_t configured = 0;
+    const size_t blocks = job->m <= TILE_ROWS ? 4 : 2;
+    for (size_t block = begin; block < end; block += blocks) {
+        for (size_t g = 0; g < groups; g++) {
+            const size_t row = job->m * g / groups, rows = job->m * (g + 1) / groups - row;
+            const size_t second = rows <= TILE_ROWS ? 0 : rows / 2, first = rows - second;
+            if (rows != configured) {
+                configure(first, second);
+                configured = rows;
+            }
+            if (second == 0)
+                one_tile(true, job, row, first, block, least(end, block + blocks));
+            else if (g == 0) /* the first rows wait for these weights: ask for the next ones */
+                two_tiles(true, job, row, first, second, block, end);
+            else
+                two_tiles(false, job, row, first, second, block, end);
+        }
+    }
+    if (configured > 0) _tile_release();
+}
