@@ -65,6 +65,8 @@ static slm_match_guard guard_statement(const match__likeness *likeness, slm_matc
             return SLM_MATCH_GUARD_NEGATION;
         return SLM_MATCH_GUARD_NONE;
     }
+    /* "Do not kiss the baby until it has healed" is not said by "it heals". */
+    if (likeness->denied < MATCH__DENIED_MIN) return SLM_MATCH_GUARD_NEGATION;
     /* "do not stop" and "continue": opposite words with opposite polarity agree */
     if ((likeness->agreement < MATCH__OPPOSED_MAX) != likeness->opposite_words)
         return SLM_MATCH_GUARD_NEGATION;

@@ -19,7 +19,7 @@ static const char METHOD[] = "slm-match 1";
 static const double QUESTION_MIN = 0.60;
 static const double QUESTION_RECALL_MIN = 0.52; /* however precise: it must ask a good part of it */
 static const double STATEMENT_MIN = 0.60;
-static const double HARM_MIN = 0.72;
+static const double HARM_MIN = 0.75;
 static const double CONDITION_MIN = 0.50;       /* of advice: its condition, and what to do then */
 static const double CONDITION_PIECE_MIN = 0.70; /* one of the condition's alternatives alone */
 static const double THEN_MIN = 0.50;
@@ -51,6 +51,8 @@ slm_matcher *slm_matcher_new(void)
                               ECHO_SHARE,
                               KNOWN_CONDITION,
                               MATCH__WORD_LIKENESS_MIN,
+                              MATCH__HARM_WEIGHT_MIN,
+                              MATCH__DENIED_MIN,
                               MATCH__HARM_AGREEMENT_MIN,
                               MATCH__KEYWORDS_FUNCTION_SHARE,
                               MATCH__LOOP_DISTINCT_SHARE,

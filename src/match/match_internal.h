@@ -14,6 +14,8 @@ enum {
 /* Thresholds outside match.c: they stand here so that the identity covers them. */
 #define MATCH__WORD_LIKENESS_MIN       0.6  /* cosine of trigrams from which two words are alike */
 #define MATCH__HARM_AGREEMENT_MIN      0.34 /* of polarity, for a statement that must not be said */
+#define MATCH__HARM_WEIGHT_MIN         0.8  /* of its words: what is done counts like what with */
+#define MATCH__DENIED_MIN              0.4  /* of what a statement denies must be in the text */
 #define MATCH__KEYWORDS_FUNCTION_SHARE 0.15 /* a sentence with fewer function words is a list */
 #define MATCH__LOOP_DISTINCT_SHARE     0.4  /* of runs of three tokens; below it a text loops */
 
@@ -172,6 +174,7 @@ typedef struct match__likeness {
     double precision;    /* share of the text's weight that the target has */
     double agreement;    /* of polarity in what they share: 1 all alike, -1 all opposed */
     double plain_accord; /* the same, where a word said both ways counts as neither */
+    double denied;       /* recall of what the target denies; 1 if it denies nothing */
     bool has_first;      /* the text has the first word of content of the target */
     bool opposite_words; /* one has better where the other has worse */
 } match__likeness;

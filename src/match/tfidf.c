@@ -141,9 +141,11 @@ static void prepare_unit(tfidf *t, size_t unit)
     double sum = 0;
     for (size_t i = u->begin; i < u->end; i++) {
         const match__word *word = &text->words[i];
-        /* What must not be said is about what everyone speaks of: it keeps its full weight. An
-         * aspect is a matter of questions. */
-        double weight = kind == SLM_MATCH_HARM ? (double)word->weight : match__weight(set, word);
+        double weight = match__weight(set, word);
+        /* What must not be said is about what everyone speaks of, and lies in the verb as much as in
+         * the noun ("use the old drops"). An aspect is a matter of questions. */
+        if (kind == SLM_MATCH_HARM && weight > 0)
+            weight = fmax((double)word->weight, MATCH__HARM_WEIGHT_MIN);
         if (weight <= 0 || (kind != SLM_MATCH_QUESTION && word->aspect != 0)) continue;
         uint32_t v = vocabulary_of(t, word);
         bool there = false;
@@ -296,7 +298,7 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
 {
     tfidf *t = state;
     match__likeness out = {0};
-    double shared = 0, agreement = 0, accord = 0, covered = 0;
+    double shared = 0, agreement = 0, accord = 0, covered = 0, denied = 0, denied_there = 0;
     const bool *member = t->member + target_unit * t->vocabulary_count;
     for (size_t i = 0; i < t->term_counts[target_unit]; i++) {
         const term *x = &t->terms[target_unit][i];
@@ -307,6 +309,10 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
         agreement += (double)x->weight * (same >= other ? same : -other);
         if (same <= 0 || other <= 0) accord += (double)x->weight * (same - other);
         if (i == 0) out.has_first = most > 0;
+        if (x->negated) {
+            denied += (double)x->weight;
+            denied_there += (double)x->weight * most;
+        }
     }
     if (t->unit_weight[target_unit] <= 0 || shared <= 0) return out;
     for (size_t i = 0; i < t->distinct_count; i++) {
@@ -331,6 +337,7 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
     if (out.precision > 1) out.precision = 1;
     out.agreement = agreement / shared;
     out.plain_accord = accord / shared;
+    out.denied = denied > 0 ? denied_there / denied : 1;
     return out;
 }
 
