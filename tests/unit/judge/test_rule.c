@@ -131,8 +131,8 @@ static void a_grade_says_why(void **state)
              "Asks \"How many cars do you own?\", which the case does not need");
     explains(&cases[STROKE], "Let us see. He may be tired.", 0, false,
              "The first sentence does not tell to act: \"Let us see.\"");
-    explains(&cases[STROKE], "Please go to the nearest hospital right now with him.", 0, true,
-             "Tells to act first: \"Please go");
+    explains(&cases[STROKE], "Get medical help for him immediately.", 0, true,
+             "Tells to act first: \"Get medical");
     explains(&cases[STROKE], "Call 999.", 0, true, "Tells first what to do: \"Call 999.\"");
 }
 
@@ -192,11 +192,11 @@ static void plain_checks_want_all_of_it(void **state)
                                                 "\"key_points\":[" POINT(
                                                     "k1",
                                                     "Rest the "
-                                                    "knee.") "," POINT("k2", "Ice reduces the "
-                                                                             "pain.") "],"
-                                                                                      "\"never\":"
-                                                                                      "[" NEVER(
-                                                                                          "n1",
+                                                    "knee.") "," POINT("k2",
+                                                                       "Ice reduces the "
+                                                                       "pain.") "],"
+                                                                                "\"never\":"
+                                                                                "[" NEVER("n1",
                                                                                           "Run a "
                                                                                           "marathon"
                                                                                           ".") "],"
