@@ -79,6 +79,7 @@ static slm_status decode_line(const block_job *job, const text_line *line, block
     size_t size = slm_tokenizer_size(job->tokenizer);
     slm_buffer text = {0};
     slm_status status = SLM_OK;
+    part->ids.len = 0;
     for (size_t at = 0; at < line->len;) {
         if (strchr(" \t,[]\r", line->text[at]) != NULL && line->text[at] != '\0') {
             at++;
@@ -99,8 +100,10 @@ static slm_status decode_line(const block_job *job, const text_line *line, block
                                    (int)(end - begin), line->text + begin, size - 1);
             break;
         }
-        slm_tokenizer_decode(job->tokenizer, (slm_token)id, job->options->special, &text);
+        slm_tokens_append(&part->ids, (slm_token)id);
     }
+    slm_tokenizer_decode_all(job->tokenizer, part->ids.ids, part->ids.len, job->options->special,
+                             &text);
     if (status == SLM_OK && job->options->shared.json) {
         slm_json_append_string(&part->out, slm_buffer_text(&text), text.len);
     } else if (status == SLM_OK) {

@@ -50,8 +50,10 @@ static slm_status render(local_chat *c, const slm_chat_request *r, slm_tokens *o
     if (!messages) slm_out_of_memory(r->message_count * sizeof *messages);
     for (size_t i = 0; i < r->message_count; i++)
         messages[i] = (slm_text_message){r->messages[i].role, r->messages[i].content};
-    slm_status status = slm_template_render(c->tmpl, c->tokenizer, messages, r->message_count, true,
-                                            out, NULL, err);
+    slm_template_options options = slm_template_options_default();
+    options.thinking = r->sampling.thinking;
+    slm_status status = slm_template_render(c->tmpl, c->tokenizer, messages, r->message_count,
+                                            &options, out, NULL, err);
     free(messages);
     return status;
 }
@@ -63,7 +65,7 @@ static slm_status check_supported(const local_chat *c, const slm_chat_request *r
                              "%s: replies constrained to a JSON schema are not supported by local "
                              "models in this version",
                              c->base.name);
-    if (r->sampling.thinking)
+    if (r->sampling.thinking && !slm_template_thinks(c->tmpl))
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                              "%s: the template '%s' has no thinking; use --thinking off",
                              c->base.name, slm_template_name(c->tmpl));

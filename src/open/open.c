@@ -51,6 +51,16 @@ slm_status slm_open_judge(const char *judge, slm_judge **out, slm_error *err)
 
 slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err)
 {
+    size_t len = strlen(model);
+    if (slm_file_is_folder(model)) {
+        slm_buffer path = {0};
+        slm_file_join(&path, model, "tokenizer.json");
+        slm_status status = slm_tokenizer_from_json(slm_buffer_text(&path), out, err);
+        slm_buffer_free(&path);
+        return status;
+    }
+    if (len >= 5 && strcmp(model + len - 5, ".json") == 0)
+        return slm_tokenizer_from_json(model, out, err);
     slm_tensors *file = NULL;
     SLM_TRY(slm_tensors_open(model, &file, err));
     slm_status status = slm_tokenizer_from_gguf(file, out, err);

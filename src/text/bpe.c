@@ -1,8 +1,8 @@
 /* bpe.c: a piece of text -> ids, by merging pairs in the order of their rank.
  *
  * Byte-pair encoding (Sennrich, Haddow and Birch 2016, algorithm 1; over bytes as in Radford et al.
- * 2019): begin with one symbol for each byte, and as long as neighbours have a merge, join the pair
- * of the lowest rank, the leftmost first. Three ways to the same ids:
+ * 2019): begin with one symbol for each byte or character, and as long as neighbours have a merge,
+ * join the pair of the lowest rank, the leftmost first. Three ways to the same ids:
  *
  *  - The piece is a token whose own merges give it whole (known since loading): one look-up. Most
  *    words of running text.
@@ -13,20 +13,15 @@
  *    pairs never share one). The heap has eight children a node: a node's children are one cache
  *    line, and a heap of ten million is eight levels deep.
  *
- * A byte that the vocabulary has no token for gives no symbol (SmolLM2's lacks 21 bytes, which no
- * or hardly any text holds); its neighbours then stand side by side, as in the peers. */
+ * A character that is no token gives the tokens of its bytes if all of them are there, else the
+ * unknown token if there is one, else no symbol (SmolLM2's vocabulary lacks 21 bytes, which no or
+ * hardly any text holds); its neighbours then stand side by side, as in the peers. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/utf8.h"
 #include "text/text_internal.h"
 
 enum { SHORT_PIECE = 48, CHILDREN = 8, LINE = 64 };
-#define NO_RANK   UINT32_MAX
-#define NO_SYMBOL UINT32_MAX
-
-typedef struct text_symbol {
-    slm_token id; /* -1: merged into the symbol on its left */
-    uint32_t previous, next;
-} text_symbol;
 
 const text_merge *slm_text__find_merge(const slm_tokenizer *t, slm_token left, slm_token right)
 {
@@ -42,19 +37,15 @@ const text_merge *slm_text__find_merge(const slm_tokenizer *t, slm_token left, s
 static uint32_t rank_of(const slm_tokenizer *t, slm_token left, slm_token right)
 {
     const text_merge *merge = slm_text__find_merge(t, left, right);
-    return merge ? merge->rank : NO_RANK;
+    return merge ? merge->rank : TEXT_NO_RANK;
 }
 
 /* ---- short pieces -------------------------------------------------------------------------- */
 
-static void merge_short(const slm_tokenizer *t, const uint8_t *piece, size_t len, slm_tokens *out)
+/* Merge ids[0..n), n at most SHORT_PIECE, in place. */
+static void merge_short(const slm_tokenizer *t, slm_token *ids, size_t n, slm_tokens *out)
 {
-    slm_token ids[SHORT_PIECE];
     uint32_t ranks[SHORT_PIECE]; /* of the pair (i, i + 1) */
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (t->byte_ids[piece[i]] >= 0) ids[n++] = t->byte_ids[piece[i]];
-    }
     for (size_t i = 0; i + 1 < n; i++)
         ranks[i] = rank_of(t, ids[i], ids[i + 1]);
     while (n > 1) {
@@ -62,7 +53,7 @@ static void merge_short(const slm_tokenizer *t, const uint8_t *piece, size_t len
         for (size_t i = 1; i + 1 < n; i++) {
             if (ranks[i] < ranks[best]) best = i;
         }
-        if (ranks[best] == NO_RANK) break;
+        if (ranks[best] == TEXT_NO_RANK) break;
         ids[best] = slm_text__find_merge(t, ids[best], ids[best + 1])->id;
         n--;
         memmove(&ids[best + 1], &ids[best + 2], (n - best - 1) * sizeof(ids[0]));
@@ -107,9 +98,30 @@ static void sift_up(uint64_t *heap, size_t at)
     heap[at] = value;
 }
 
+void slm_text__heap_order(uint64_t *heap, size_t count)
+{
+    for (size_t i = count / CHILDREN + 1; i-- > 0;) {
+        if (i < count) sift_down(heap, count, i);
+    }
+}
+
+void slm_text__heap_push(uint64_t *heap, size_t *count, uint64_t value)
+{
+    heap[*count] = value;
+    sift_up(heap, (*count)++);
+}
+
+uint64_t slm_text__heap_pop(uint64_t *heap, size_t *count)
+{
+    uint64_t top = heap[0];
+    heap[0] = heap[--*count];
+    if (*count > 0) sift_down(heap, *count, 0);
+    return top;
+}
+
 /* Room for n symbols and for a heap of 2n: each of fewer than n merges takes one entry out and puts
  * at most two in, on top of fewer than n at the start. */
-static slm_status reserve(text_work *work, size_t n, slm_error *err)
+slm_status slm_text__reserve(text_work *work, size_t n, slm_error *err)
 {
     if (n > UINT32_MAX / 4)
         return slm_error_set(err, SLM_ERR_LIMIT,
@@ -117,95 +129,131 @@ static slm_status reserve(text_work *work, size_t n, slm_error *err)
                              n);
     if (work->symbol_cap >= n) return SLM_OK;
     free(work->symbols);
-    free(work->heap);
+    free(work->heap_memory);
+    work->symbols = NULL;
+    work->heap_memory = NULL;
     work->symbol_cap = 0;
     size_t cap = n < 1024 ? 1024 : n;
     size_t heap_bytes = (2 * cap + LINE / sizeof(uint64_t)) * sizeof(uint64_t);
     work->symbols = malloc(cap * sizeof(*work->symbols));
-    work->heap = aligned_alloc(LINE, (heap_bytes + LINE - 1) / LINE * LINE);
-    if (work->symbols == NULL || work->heap == NULL)
+    work->heap_memory = aligned_alloc(LINE, (heap_bytes + LINE - 1) / LINE * LINE);
+    if (work->symbols == NULL || work->heap_memory == NULL)
         return slm_error_set(err, SLM_ERR_MEMORY,
                              "no memory to tokenise a single word of %zu bytes; is this text?", n);
+    work->heap = work->heap_memory + LINE / sizeof(uint64_t) - 1; /* so that heap + 1 is aligned */
     work->symbol_cap = cap;
     return SLM_OK;
 }
 
-/* Returns how many symbols there are. */
-static uint32_t place_symbols(const slm_tokenizer *t, const uint8_t *piece, size_t len,
-                              text_symbol *symbols)
-{
-    uint32_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        slm_token id = t->byte_ids[piece[i]];
-        if (id < 0) continue;
-        symbols[n] = (text_symbol){.id = id, .previous = n - 1, .next = n + 1};
-        n++;
-    }
-    if (n > 0) {
-        symbols[0].previous = NO_SYMBOL;
-        symbols[n - 1].next = NO_SYMBOL;
-    }
-    return n;
-}
-
-static size_t push_pair(const slm_tokenizer *t, const text_symbol *symbols, uint64_t *heap,
-                        size_t count, uint32_t at)
+static void push_pair(const slm_tokenizer *t, const text_symbol *symbols, uint64_t *heap,
+                      size_t *count, uint32_t at)
 {
     uint32_t rank = rank_of(t, symbols[at].id, symbols[symbols[at].next].id);
-    if (rank == NO_RANK) return count;
-    heap[count] = (uint64_t)rank << 32 | at;
-    sift_up(heap, count);
-    return count + 1;
+    if (rank != TEXT_NO_RANK) slm_text__heap_push(heap, count, (uint64_t)rank << 32 | at);
 }
 
-static slm_status merge_long(text_work *work, const uint8_t *piece, size_t len, slm_tokens *out,
+static slm_status merge_long(text_work *work, const slm_token *ids, size_t n, slm_tokens *out,
                              slm_error *err)
 {
     const slm_tokenizer *t = work->tokenizer;
-    SLM_TRY(reserve(work, len, err));
+    SLM_TRY(slm_text__reserve(work, n, err));
     text_symbol *symbols = work->symbols;
-    uint64_t *heap = work->heap + LINE / sizeof(uint64_t) - 1; /* so that heap + 1 is aligned */
-    uint32_t n = place_symbols(t, piece, len, symbols);
+    uint64_t *heap = work->heap;
     size_t count = 0;
-    for (uint32_t i = 0; i + 1 < n; i++) {
-        uint32_t rank = rank_of(t, symbols[i].id, symbols[i + 1].id);
-        if (rank != NO_RANK) heap[count++] = (uint64_t)rank << 32 | i;
+    for (uint32_t i = 0; i < n; i++) {
+        symbols[i] = (text_symbol){.id = ids[i], .previous = i - 1, .next = i + 1};
+        uint32_t rank = i + 1 < n ? rank_of(t, ids[i], ids[i + 1]) : TEXT_NO_RANK;
+        if (rank != TEXT_NO_RANK) heap[count++] = (uint64_t)rank << 32 | i;
     }
-    for (size_t i = count / CHILDREN + 1; i-- > 0;) {
-        if (i < count) sift_down(heap, count, i);
-    }
-
+    symbols[0].previous = TEXT_NO_SYMBOL;
+    symbols[n - 1].next = TEXT_NO_SYMBOL;
+    slm_text__heap_order(heap, count);
     while (count > 0) {
-        uint64_t top = heap[0];
+        uint64_t top = slm_text__heap_pop(heap, &count);
         uint32_t at = (uint32_t)top;
-        heap[0] = heap[--count];
-        if (count > 0) sift_down(heap, count, 0);
         text_symbol *left = &symbols[at];
-        if (left->id < 0 || left->next == NO_SYMBOL) continue;
+        if (left->id < 0 || left->next == TEXT_NO_SYMBOL) continue;
         text_symbol *right = &symbols[left->next];
         const text_merge *merge = slm_text__find_merge(t, left->id, right->id);
         if (merge == NULL || merge->rank != (uint32_t)(top >> 32)) continue;
         left->id = merge->id;
         left->next = right->next;
-        right->id = -1;
-        if (left->next != NO_SYMBOL) {
+        right->id = TEXT_MERGED;
+        if (left->next != TEXT_NO_SYMBOL) {
             symbols[left->next].previous = at;
-            count = push_pair(t, symbols, heap, count, at);
+            push_pair(t, symbols, heap, &count, at);
         }
-        if (left->previous != NO_SYMBOL) count = push_pair(t, symbols, heap, count, left->previous);
+        if (left->previous != TEXT_NO_SYMBOL) push_pair(t, symbols, heap, &count, left->previous);
     }
-    for (uint32_t i = n > 0 ? 0 : NO_SYMBOL; i != NO_SYMBOL; i = symbols[i].next)
+    for (uint32_t i = 0; i != TEXT_NO_SYMBOL; i = symbols[i].next)
         slm_tokens_append(out, symbols[i].id);
     return SLM_OK;
 }
 
 /* ---- pieces -------------------------------------------------------------------------------- */
 
+void slm_text__append_unknown(const slm_tokenizer *t, const char *text, size_t len, bool *unknown,
+                              slm_tokens *out)
+{
+    bool bytes = true;
+    for (size_t i = 0; i < len; i++)
+        bytes = bytes && t->byte_ids[(uint8_t)text[i]] >= 0;
+    if (bytes) {
+        for (size_t i = 0; i < len; i++)
+            slm_tokens_append(out, t->byte_ids[(uint8_t)text[i]]);
+        *unknown = false;
+    } else if (t->unknown >= 0 && !(*unknown && t->fuse_unknown)) {
+        slm_tokens_append(out, t->unknown);
+        *unknown = true;
+    }
+}
+
+/* The symbols that merging begins with. */
+static void place_symbols(const slm_tokenizer *t, const char *piece, size_t len, slm_tokens *out)
+{
+    bool unknown = false;
+    for (size_t at = 0; at < len;) {
+        uint32_t cp;
+        size_t step = t->model == TEXT_MODEL_BYTES ? 1 : slm_utf8_decode(piece + at, len - at, &cp);
+        slm_token id = t->model == TEXT_MODEL_BYTES ? t->byte_ids[(uint8_t)piece[at]]
+                                                    : slm_text__find_piece(t, piece + at, step);
+        if (id >= 0) {
+            slm_tokens_append(out, id);
+            unknown = false;
+        } else {
+            slm_text__append_unknown(t, piece + at, step, &unknown, out);
+        }
+        at += step;
+    }
+}
+
+static slm_status merge_placed(text_work *work, const char *piece, size_t len, slm_tokens *out,
+                               slm_error *err)
+{
+    if (len > UINT32_MAX / 4)
+        return slm_text__reserve(work, len, err); /* says that it is too long */
+    slm_tokens *placed = &work->placed;
+    placed->len = 0;
+    place_symbols(work->tokenizer, piece, len, placed);
+    if (placed->len > SHORT_PIECE) return merge_long(work, placed->ids, placed->len, out, err);
+    merge_short(work->tokenizer, placed->ids, placed->len, out);
+    return SLM_OK;
+}
+
 slm_status slm_text__merge_piece(text_work *work, const char *piece, size_t len, slm_tokens *out,
                                  slm_error *err)
 {
-    if (len > SHORT_PIECE) return merge_long(work, (const uint8_t *)piece, len, out, err);
-    merge_short(work->tokenizer, (const uint8_t *)piece, len, out);
+    const slm_tokenizer *t = work->tokenizer;
+    if (t->model == TEXT_MODEL_SCORES) return slm_text__merge_scores(work, piece, len, out, err);
+    if (t->model == TEXT_MODEL_CHARS || len > SHORT_PIECE || t->unknown >= 0)
+        return merge_placed(work, piece, len, out, err);
+    slm_token ids[SHORT_PIECE];
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        ids[n] = t->byte_ids[(uint8_t)piece[i]];
+        n += ids[n] >= 0;
+    }
+    merge_short(t, ids, n, out);
     return SLM_OK;
 }
 
@@ -213,7 +261,7 @@ slm_status slm_text__encode_piece(text_work *work, const char *piece, size_t len
                                   slm_error *err)
 {
     const slm_tokenizer *t = work->tokenizer;
-    slm_token id = slm_text__find_bytes(t, piece, len);
+    slm_token id = slm_text__find_piece(t, piece, len);
     if (id >= 0 && t->entries[id].whole) {
         slm_tokens_append(out, id);
         return SLM_OK;
@@ -232,6 +280,10 @@ void slm_text__work_free(text_work *work)
 {
     pcre2_match_data_free(work->match);
     free(work->symbols);
-    free(work->heap);
-    slm_buffer_free(&work->normal);
+    free(work->heap_memory);
+    slm_tokens_free(&work->placed);
+    for (size_t i = 0; i < 2; i++)
+        slm_buffer_free(&work->normal[i]);
+    for (size_t i = 0; i < TEXT_MAX_RULES; i++)
+        slm_buffer_free(&work->changed[i]);
 }

@@ -1,54 +1,322 @@
-/* template.c: conversations -> prompts, each template one C description instead of a Jinja program.
+/* template.c: conversations -> prompts, each template one C function instead of a Jinja program.
  *
- * The templates here are of the ChatML kind: every message is
+ * chatml, smollm2, qwen2, qwen2.5 are of the ChatML kind: every message is
  *
  *     <|im_start|>ROLE \n CONTENT <|im_end|> \n
  *
- * and the assistant's opening is "<|im_start|>assistant\n". They differ in the system message that
- * stands in front when the conversation does not begin with one.
+ * and they differ in the system message that stands in front when the conversation begins with none.
+ * qwen3 adds what its model thinks. llama2 wraps the user's turns in [INST]; llama3 has a header for
+ * each message, and llama3.1 (to 3.3) a system message that always names two dates.
  *
  * The text between two markers is encoded as one, role, newline and content together, as the peers
- * do, for a piece may span the seam; but a marker's name written by a user stays text.
- *
- * A model's own Jinja text is recognised by what it says, not how it is spelt: `canonical` drops
- * what does not matter (spaces in tags, quotes, `.role` for `['role']`, joined literals, the white
- * space that Jinja trims with the settings that chat templates run under: trim_blocks and
- * lstrip_blocks), and the result must equal that of a known template. Anything else is refused. */
-#include <ctype.h>
+ * do, for a piece may span the seam; but a marker's name written by a user stays text. */
 #include <string.h>
+#include "base/utf8.h"
 #include "text/text_internal.h"
 
 #define START "<|im_start|>"
 #define END   "<|im_end|>"
 
+typedef struct renderer {
+    const slm_template *tmpl;
+    const slm_tokenizer *tokenizer;
+    const slm_text_message *messages;
+    size_t count;
+    const slm_template_options *options;
+    slm_tokens *out;
+    size_t first_id;  /* out's length at the beginning */
+    slm_buffer *text; /* may be NULL */
+    slm_buffer plain; /* text since the last marker, not yet encoded */
+    slm_error *err;
+} renderer;
+
 struct slm_template {
     const char *name;
-    const char *default_system;     /* NULL: none */
-    const char *const canonical[3]; /* the Jinja texts that it stands for; NULL ends the list */
+    slm_status (*render)(renderer *r);
+    const char *system; /* of the ChatML kind: what stands where no system message does; or NULL */
+    bool thinks, dates;
+    const char *stops[3]; /* what ends a turn besides EOS */
 };
 
-#define SMOLLM2_SYSTEM "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+/* ---- writing ------------------------------------------------------------------------------- */
 
-/* Parts of canonical texts; \n within a literal is the newline itself. */
-#define J_DEFAULT                                                                                  \
-    "{%ifnotadd_generation_promptisdefined%}{%setadd_generation_prompt=false%}{%endif%}"
-#define J_EACH    "{%formessageinmessages%}"
-#define J_MESSAGE "{{'" START "'+message['role']+'\n'+message['content']+'" END "\n'}}"
-#define J_CLOSE   "{%endfor%}{%ifadd_generation_prompt%}{{'" START "assistant\n'}}{%endif%}"
-#define J_SMOLLM2                                                                                  \
-    "{%ifloop.firstandmessages[0]['role']!='system'%}{{'" START "system\n" SMOLLM2_SYSTEM END      \
-    "\n'}}{%endif%}"
+static void add_bytes(renderer *r, const char *text, size_t len)
+{
+    slm_buffer_append(&r->plain, text, len);
+    if (r->text) slm_buffer_append(r->text, text, len);
+}
+
+static void add_text(renderer *r, const char *text)
+{
+    add_bytes(r, text, strlen(text));
+}
+
+static slm_status flush_text(renderer *r)
+{
+    SLM_TRY(slm_text__encode(r->tokenizer, slm_buffer_text(&r->plain), r->plain.len, false,
+                             r->out->len == r->first_id, r->out, r->err));
+    slm_buffer_truncate(&r->plain, 0);
+    return SLM_OK;
+}
+
+static slm_status add_id(renderer *r, slm_token id, const char *what)
+{
+    if (id < 0)
+        return slm_error_set(r->err, SLM_ERR_UNSUPPORTED,
+                             "chat template '%s' needs the token %s, which the model's vocabulary "
+                             "lacks; name a template that fits with --template (%s)",
+                             r->tmpl->name, what, slm_template_names());
+    SLM_TRY(flush_text(r));
+    slm_tokens_append(r->out, id);
+    if (r->text) slm_buffer_append_text(r->text, r->tokenizer->entries[id].text);
+    return SLM_OK;
+}
+
+static slm_status add_marker(renderer *r, const char *marker)
+{
+    return add_id(r, slm_tokenizer_find(r->tokenizer, marker), marker);
+}
+
+static slm_status refuse_message(const renderer *r, size_t index, const char *why)
+{
+    return slm_error_set(r->err, SLM_ERR_INVALID, "chat template '%s': message %zu (%s) %s",
+                         r->tmpl->name, index + 1, r->messages[index].role, why);
+}
+
+static bool has_role(const renderer *r, size_t index, const char *role)
+{
+    return index < r->count && strcmp(r->messages[index].role, role) == 0;
+}
+
+/* ---- parts of contents --------------------------------------------------------------------- */
+
+typedef struct span {
+    const char *begin, *end;
+} span;
+
+/* Python's str.strip(): Unicode's white space and U+001C to U+001F. */
+static span strip(const char *text)
+{
+    span s = {text, text + strlen(text)};
+    uint32_t cp;
+    while (s.begin < s.end) {
+        size_t step = slm_utf8_decode(s.begin, (size_t)(s.end - s.begin), &cp);
+        if (!slm_utf8_is_space(cp) && !(cp >= 0x1c && cp <= 0x1f)) break;
+        s.begin += step;
+    }
+    while (s.begin < s.end) {
+        const char *at = s.end - 1;
+        while (at > s.begin && ((unsigned char)*at & 0xc0) == 0x80)
+            at--;
+        size_t step = slm_utf8_decode(at, (size_t)(s.end - at), &cp);
+        if (at + step != s.end || (!slm_utf8_is_space(cp) && !(cp >= 0x1c && cp <= 0x1f))) break;
+        s.end = at;
+    }
+    return s;
+}
+
+static span strip_newlines(span s)
+{
+    while (s.begin < s.end && *s.begin == '\n')
+        s.begin++;
+    while (s.begin < s.end && s.end[-1] == '\n')
+        s.end--;
+    return s;
+}
+
+static void add_span(renderer *r, span s)
+{
+    add_bytes(r, s.begin, (size_t)(s.end - s.begin));
+}
+
+/* The last place in [begin, end) where text stands, or NULL. */
+static const char *find_last(span s, const char *text)
+{
+    const char *found = NULL;
+    size_t len = strlen(text);
+    for (const char *at = s.begin; (at = memmem(at, (size_t)(s.end - at), text, len)) != NULL; at++)
+        found = at;
+    return found;
+}
+
+/* ---- the ChatML kind ----------------------------------------------------------------------- */
+
+static slm_status add_chatml(renderer *r, const char *role, const char *content)
+{
+    SLM_TRY(add_marker(r, START));
+    add_text(r, role);
+    add_text(r, "\n");
+    add_text(r, content);
+    SLM_TRY(add_marker(r, END));
+    add_text(r, "\n");
+    return SLM_OK;
+}
+
+static slm_status open_chatml(renderer *r)
+{
+    if (!r->options->add_generation_prompt) return SLM_OK;
+    SLM_TRY(add_marker(r, START));
+    add_text(r, "assistant\n");
+    return SLM_OK;
+}
+
+static slm_status render_chatml(renderer *r)
+{
+    if (r->tmpl->system != NULL && !has_role(r, 0, "system"))
+        SLM_TRY(add_chatml(r, "system", r->tmpl->system));
+    for (size_t i = 0; i < r->count; i++)
+        SLM_TRY(add_chatml(r, r->messages[i].role, r->messages[i].content));
+    return open_chatml(r);
+}
+
+/* ---- Qwen 3 -------------------------------------------------------------------------------- */
+
+static bool is_tool_response(const char *content)
+{
+    static const char open[] = "<tool_response>", close[] = "</tool_response>";
+    size_t len = strlen(content), n = sizeof(close) - 1;
+    return strncmp(content, open, sizeof(open) - 1) == 0 && len >= n &&
+           strcmp(content + len - n, close) == 0;
+}
+
+/* A reply in parts: what was thought stands between <think> and </think> in front of the rest. Of
+ * replies before the last question only the rest is kept; of those after it a thought is written
+ * out, and in the last message an empty one too. */
+static slm_status add_qwen3_reply(renderer *r, size_t index, size_t last_question)
+{
+    const char *text = r->messages[index].content, *close = strstr(text, "</think>");
+    span content = {text, text + strlen(text)}, thought = {text, text};
+    if (close != NULL) {
+        thought.end = close;
+        while (thought.end > thought.begin && thought.end[-1] == '\n')
+            thought.end--;
+        const char *open = find_last(thought, "<think>");
+        if (open != NULL) thought.begin = open + strlen("<think>");
+        thought = strip_newlines(thought);
+        content.begin = find_last(content, "</think>") + strlen("</think>");
+        while (content.begin < content.end && *content.begin == '\n')
+            content.begin++;
+    }
+    bool last = index + 1 == r->count;
+    SLM_TRY(add_marker(r, START));
+    add_text(r, "assistant\n");
+    if (index > last_question && (last || thought.begin < thought.end)) {
+        add_text(r, "<think>\n");
+        add_span(r, thought);
+        add_text(r, "\n</think>\n\n");
+        while (content.begin < content.end && *content.begin == '\n')
+            content.begin++;
+    }
+    add_span(r, content);
+    SLM_TRY(add_marker(r, END));
+    add_text(r, "\n");
+    return SLM_OK;
+}
+
+static slm_status render_qwen3(renderer *r)
+{
+    size_t last_question = r->count - 1;
+    for (size_t i = r->count; i-- > 0;) {
+        if (has_role(r, i, "user") && !is_tool_response(r->messages[i].content)) {
+            last_question = i;
+            break;
+        }
+    }
+    for (size_t i = 0; i < r->count; i++)
+        SLM_TRY(has_role(r, i, "assistant")
+                    ? add_qwen3_reply(r, i, last_question)
+                    : add_chatml(r, r->messages[i].role, r->messages[i].content));
+    SLM_TRY(open_chatml(r));
+    if (r->options->add_generation_prompt && !r->options->thinking)
+        add_text(r, "<think>\n\n</think>\n\n");
+    return SLM_OK;
+}
+
+/* ---- Llama --------------------------------------------------------------------------------- */
+
+static slm_status render_llama2(renderer *r)
+{
+    const char *system = has_role(r, 0, "system") ? r->messages[0].content : NULL;
+    size_t first = system != NULL;
+    for (size_t i = first; i < r->count; i++) {
+        const char *content = r->messages[i].content;
+        bool user = has_role(r, i, "user");
+        if (has_role(r, i, "system"))
+            return refuse_message(r, i, "comes late; its system message must be the first");
+        if (user != ((i - first) % 2 == 0))
+            return refuse_message(
+                r, i, "is out of turn; user and assistant must alternate, the user first");
+        SLM_TRY(user ? add_id(r, r->tokenizer->bos, "BOS") : SLM_OK);
+        add_text(r, user ? "[INST] " : " ");
+        if (i == first && system != NULL) {
+            /* Stripped as one with the question: the markers keep the system's own white space. */
+            span rest = strip(content);
+            add_text(r, "<<SYS>>\n");
+            add_text(r, system);
+            add_text(r, "\n<</SYS>>");
+            if (rest.begin < rest.end) add_text(r, "\n\n");
+            if (rest.begin < rest.end) add_span(r, (span){content, rest.end});
+        } else {
+            add_span(r, strip(content));
+        }
+        add_text(r, user ? " [/INST]" : " ");
+        if (!user) SLM_TRY(add_id(r, r->tokenizer->eos, "EOS"));
+    }
+    return SLM_OK;
+}
+
+static slm_status open_llama3(renderer *r, const char *role)
+{
+    SLM_TRY(add_marker(r, "<|start_header_id|>"));
+    add_text(r, role);
+    SLM_TRY(add_marker(r, "<|end_header_id|>"));
+    add_text(r, "\n\n");
+    return SLM_OK;
+}
+
+static slm_status render_llama3(renderer *r)
+{
+    size_t first = 0;
+    SLM_TRY(add_id(r, r->tokenizer->bos, "BOS"));
+    if (r->tmpl->dates) {
+        SLM_TRY(open_llama3(r, "system"));
+        add_text(r, "Cutting Knowledge Date: December 2023\nToday Date: ");
+        add_text(r, r->options->date ? r->options->date : SLM_TEMPLATE_DATE);
+        add_text(r, "\n\n");
+        if (has_role(r, 0, "system")) add_span(r, strip(r->messages[first++].content));
+        SLM_TRY(add_marker(r, "<|eot_id|>"));
+    }
+    for (size_t i = first; i < r->count; i++) {
+        SLM_TRY(open_llama3(r, r->messages[i].role));
+        add_span(r, strip(r->messages[i].content));
+        SLM_TRY(add_marker(r, "<|eot_id|>"));
+    }
+    return r->options->add_generation_prompt ? open_llama3(r, "assistant") : SLM_OK;
+}
+
+/* ---- the templates ------------------------------------------------------------------------- */
 
 static const slm_template templates[] = {
-    {
-        .name = "smollm2",
-        .default_system = SMOLLM2_SYSTEM,
-        .canonical = {J_EACH J_SMOLLM2 J_MESSAGE J_CLOSE, NULL},
-    },
-    {
-        .name = "chatml",
-        .canonical = {J_EACH J_MESSAGE J_CLOSE, J_DEFAULT J_EACH J_MESSAGE J_CLOSE, NULL},
-    },
+    {.name = "smollm2",
+     .render = render_chatml,
+     .system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+     .stops = {END}},
+    {.name = "chatml", .render = render_chatml, .stops = {END}},
+    {.name = "qwen2",
+     .render = render_chatml,
+     .system = "You are a helpful assistant.",
+     .stops = {END, "<|endoftext|>"}},
+    {.name = "qwen2.5",
+     .render = render_chatml,
+     .system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+     .stops = {END, "<|endoftext|>"}},
+    {.name = "qwen3", .render = render_qwen3, .thinks = true, .stops = {END, "<|endoftext|>"}},
+    {.name = "llama2", .render = render_llama2},
+    {.name = "llama3", .render = render_llama3, .stops = {"<|eot_id|>", "<|end_of_text|>"}},
+    {.name = "llama3.1",
+     .render = render_llama3,
+     .dates = true,
+     .stops = {"<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"}},
 };
 enum { TEMPLATE_COUNT = sizeof(templates) / sizeof(templates[0]) };
 
@@ -67,265 +335,66 @@ const char *slm_template_name(const slm_template *tmpl)
 
 const char *slm_template_names(void)
 {
-    return "smollm2, chatml";
+    return "smollm2, chatml, qwen2, qwen2.5, qwen3, llama2, llama3, llama3.1";
 }
 
-/* ---- recognising Jinja --------------------------------------------------------------------- */
-
-/* A literal from its opening quote on, with its escapes undone and in single quotes; returns where
- * it ends. "'+'" between two literals joins them. */
-static const char *canonical_literal(const char *at, const char *end, slm_buffer *out)
+bool slm_template_thinks(const slm_template *tmpl)
 {
-    char quote = *at++;
-    if (out->len >= 2 && memcmp(out->data + out->len - 2, "'+", 2) == 0)
-        slm_buffer_truncate(out, out->len - 2);
-    else
-        slm_buffer_append_char(out, '\'');
-    for (; at < end && *at != quote; at++) {
-        char c = *at;
-        if (c == '\\' && at + 1 < end) {
-            c = *++at;
-            c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
-        }
-        if (c == '\'') slm_buffer_append_char(out, '\\');
-        slm_buffer_append_char(out, c);
-    }
-    slm_buffer_append_char(out, '\'');
-    return at < end ? at + 1 : end;
+    return tmpl->thinks;
 }
 
-/* ".name" at `at` as "['name']"; returns where it ends, or `at` if it is none of ours. */
-static const char *canonical_member(const char *at, const char *end, slm_buffer *out)
+slm_template_options slm_template_options_default(void)
 {
-    static const char *const members[] = {"role", "content"};
-    for (size_t i = 0; i < 2; i++) {
-        size_t len = strlen(members[i]);
-        const char *after = at + 1 + len;
-        if ((size_t)(end - at) < len + 1 || memcmp(at + 1, members[i], len) != 0) continue;
-        if (after < end && (isalnum((unsigned char)*after) || *after == '_')) continue;
-        slm_buffer_printf(out, "['%s']", members[i]);
-        return after;
-    }
-    return at;
-}
-
-/* The inside of a tag, [at, end): white space dropped. */
-static void canonical_tag(const char *at, const char *end, slm_buffer *out)
-{
-    while (at < end) {
-        const char *next = *at == '.' ? canonical_member(at, end, out) : at;
-        if (next > at) {
-            at = next;
-        } else if (*at == '\'' || *at == '"') {
-            at = canonical_literal(at, end, out);
-        } else {
-            if (!isspace((unsigned char)*at)) slm_buffer_append_char(out, *at == '~' ? '+' : *at);
-            at++;
-        }
-    }
-}
-
-/* Where the tag that begins at `at` ("{{" or "{%") ends: behind its closing braces. */
-static const char *tag_end(const char *at, const char *end)
-{
-    const char close = at[1] == '%' ? '%' : '}';
-    char quote = 0;
-    for (at += 2; at < end; at++) {
-        if (quote && *at == '\\' && at + 1 < end)
-            at++;
-        else if (quote)
-            quote = *at == quote ? 0 : quote;
-        else if (*at == '\'' || *at == '"')
-            quote = *at;
-        else if (*at == close && at + 1 < end && at[1] == '}')
-            return at + 2;
-    }
-    return end;
-}
-
-static bool opens_tag(const char *at, const char *end)
-{
-    return at + 1 < end && at[0] == '{' && (at[1] == '{' || at[1] == '%');
-}
-
-/* Text between tags, trimmed as Jinja does: all white space on a side where the tag has a dash; one
- * newline after a block (trim_blocks); blanks before a block that begins its line (lstrip_blocks). */
-static void canonical_text(const char *begin, const char *at, const char *to, const char *end,
-                           slm_buffer *out)
-{
-    bool after_tag = at > begin;
-    bool before_tag = opens_tag(to, end);
-    if (after_tag && at - begin >= 3 && at[-3] == '-') {
-        while (at < to && isspace((unsigned char)*at))
-            at++;
-    } else if (after_tag && at[-2] == '%' && at < to && *at == '\n') {
-        at++;
-    }
-    const char *from = to;
-    while (from > at && (from[-1] == ' ' || from[-1] == '\t'))
-        from--;
-    if (before_tag && to + 2 < end && to[2] == '-') {
-        while (to > at && isspace((unsigned char)to[-1]))
-            to--;
-    } else if (before_tag && to[1] == '%' && (from == begin || from[-1] == '\n')) {
-        to = from;
-    }
-    if (!before_tag && to > at && to[-1] == '\n') to--; /* the template's own last newline */
-    if (to > at) {
-        /* As if it were {{ 'text' }}; the quotes in it stay unescaped: then nothing known fits. */
-        slm_buffer_append_text(out, "{{'");
-        slm_buffer_append(out, at, (size_t)(to - at));
-        slm_buffer_append_text(out, "'}}");
-    }
-}
-
-/* "{{a}}{{b}}" is "{{a+b}}": take back the closing braces if they stand at the end of out. */
-static void open_output(slm_buffer *out)
-{
-    if (out->len >= 2 && memcmp(out->data + out->len - 2, "}}", 2) == 0) {
-        slm_buffer_truncate(out, out->len - 2);
-        slm_buffer_append_char(out, '+');
-    } else {
-        slm_buffer_append_text(out, "{{");
-    }
-}
-
-static void canonical(const char *jinja, slm_buffer *out)
-{
-    const char *end = jinja + strlen(jinja), *at = jinja;
-    while (at < end) {
-        const char *to = at;
-        while (to < end && !opens_tag(to, end))
-            to++;
-        canonical_text(jinja, at, to, end, out);
-        if (to >= end) break;
-        at = tag_end(to, end);
-        const char *inside = to + 2, *inside_end = at - inside >= 2 ? at - 2 : at;
-        if (inside < inside_end && *inside == '-') inside++;
-        if (inside < inside_end && inside_end[-1] == '-') inside_end--;
-        if (to[1] == '{')
-            open_output(out);
-        else
-            slm_buffer_append_text(out, "{%");
-        canonical_tag(inside, inside_end, out);
-        slm_buffer_append_text(out, to[1] == '{' ? "}}" : "%}");
-    }
-}
-
-slm_status slm_template_detect(const char *jinja, const slm_template **out, slm_error *err)
-{
-    slm_buffer text = {0};
-    const slm_template *found = NULL;
-    canonical(jinja, &text);
-    for (size_t i = 0; i < TEMPLATE_COUNT && found == NULL; i++) {
-        for (const char *const *form = templates[i].canonical; *form != NULL; form++) {
-            if (strcmp(slm_buffer_text(&text), *form) == 0) found = &templates[i];
-        }
-    }
-    slm_buffer_free(&text);
-    if (found == NULL)
-        return slm_error_set(
-            err, SLM_ERR_UNSUPPORTED,
-            "the model's chat template is none that is known; if one of them fits, "
-            "name it with --template (%s)",
-            slm_template_names());
-    *out = found;
-    return SLM_OK;
+    return (slm_template_options){.add_generation_prompt = true};
 }
 
 /* ---- rendering ----------------------------------------------------------------------------- */
 
-typedef struct renderer {
-    const slm_template *tmpl;
-    const slm_tokenizer *tokenizer;
-    slm_tokens *out;
-    slm_buffer *text; /* may be NULL */
-    slm_buffer plain; /* text since the last marker, not yet encoded */
-    slm_error *err;
-} renderer;
-
-static void add_text(renderer *r, const char *text)
+static slm_status check_messages(const renderer *r)
 {
-    slm_buffer_append_text(&r->plain, text);
-    if (r->text) slm_buffer_append_text(r->text, text);
-}
-
-static slm_status flush_text(renderer *r)
-{
-    SLM_TRY(slm_tokenizer_encode(r->tokenizer, slm_buffer_text(&r->plain), r->plain.len, false,
-                                 r->out, r->err));
-    slm_buffer_truncate(&r->plain, 0);
-    return SLM_OK;
-}
-
-static slm_status add_marker(renderer *r, const char *marker)
-{
-    slm_token id = slm_tokenizer_find(r->tokenizer, marker);
-    if (id < 0)
-        return slm_error_set(r->err, SLM_ERR_UNSUPPORTED,
-                             "chat template '%s' needs the token %s, which the model's vocabulary "
-                             "lacks; name a template that fits with --template (%s)",
-                             r->tmpl->name, marker, slm_template_names());
-    SLM_TRY(flush_text(r));
-    slm_tokens_append(r->out, id);
-    if (r->text) slm_buffer_append_text(r->text, marker);
-    return SLM_OK;
-}
-
-static slm_status add_message(renderer *r, const char *role, const char *content)
-{
-    SLM_TRY(add_marker(r, START));
-    add_text(r, role);
-    add_text(r, "\n");
-    add_text(r, content);
-    SLM_TRY(add_marker(r, END));
-    add_text(r, "\n");
-    return SLM_OK;
-}
-
-static slm_status check_messages(const slm_template *tmpl, const slm_text_message *messages,
-                                 size_t count, slm_error *err)
-{
-    if (count == 0)
-        return slm_error_set(err, SLM_ERR_INVALID,
-                             "chat template '%s': the conversation has no messages", tmpl->name);
-    for (size_t i = 0; i < count; i++) {
-        const char *role = messages[i].role ? messages[i].role : "";
+    const char *name = r->tmpl->name;
+    if (r->count == 0)
+        return slm_error_set(r->err, SLM_ERR_INVALID,
+                             "chat template '%s': the conversation has no messages", name);
+    for (size_t i = 0; i < r->count; i++) {
+        const char *role = r->messages[i].role ? r->messages[i].role : "";
         if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0 &&
             strcmp(role, "assistant") != 0)
-            return slm_error_set(err, SLM_ERR_INVALID,
+            return slm_error_set(r->err, SLM_ERR_INVALID,
                                  "chat template '%s': message %zu has role '%s'; system, user and "
                                  "assistant are known",
-                                 tmpl->name, i + 1, role);
-        if (messages[i].content == NULL)
-            return slm_error_set(err, SLM_ERR_INVALID,
-                                 "chat template '%s': message %zu (%s) has no content", tmpl->name,
-                                 i + 1, role);
+                                 name, i + 1, role);
+        if (r->messages[i].content == NULL) return refuse_message(r, i, "has no content");
     }
+    if (r->options->thinking && !r->tmpl->thinks)
+        return slm_error_set(r->err, SLM_ERR_UNSUPPORTED,
+                             "chat template '%s' has no thinking; use --thinking off", name);
     return SLM_OK;
 }
 
 slm_status slm_template_render(const slm_template *tmpl, const slm_tokenizer *tokenizer,
                                const slm_text_message *messages, size_t count,
-                               bool add_generation_prompt, slm_tokens *out, slm_buffer *text,
-                               slm_error *err)
+                               const slm_template_options *options, slm_tokens *out,
+                               slm_buffer *text, slm_error *err)
 {
-    renderer r = {.tmpl = tmpl, .tokenizer = tokenizer, .out = out, .text = text, .err = err};
-    size_t first_id = out->len, first_byte = text ? text->len : 0;
-    slm_status status = check_messages(tmpl, messages, count, err);
+    const slm_template_options otherwise = slm_template_options_default();
+    renderer r = {.tmpl = tmpl,
+                  .tokenizer = tokenizer,
+                  .messages = messages,
+                  .count = count,
+                  .options = options ? options : &otherwise,
+                  .out = out,
+                  .first_id = out->len,
+                  .text = text,
+                  .err = err};
+    size_t first_byte = text ? text->len : 0;
+    slm_status status = check_messages(&r);
     if (status != SLM_OK) return status;
-    if (tmpl->default_system != NULL && strcmp(messages[0].role, "system") != 0)
-        SLM_TRY_OUT(add_message(&r, "system", tmpl->default_system));
-    for (size_t i = 0; i < count; i++)
-        SLM_TRY_OUT(add_message(&r, messages[i].role, messages[i].content));
-    if (add_generation_prompt) {
-        SLM_TRY_OUT(add_marker(&r, START));
-        add_text(&r, "assistant\n");
-    }
+    SLM_TRY_OUT(tmpl->render(&r));
     SLM_TRY_OUT(flush_text(&r));
 out:
     if (status != SLM_OK) {
-        out->len = first_id;
+        out->len = r.first_id;
         if (text) slm_buffer_truncate(text, first_byte);
     }
     slm_buffer_free(&r.plain);
@@ -335,12 +404,17 @@ out:
 size_t slm_template_stop_tokens(const slm_template *tmpl, const slm_tokenizer *tokenizer,
                                 slm_token *out, size_t cap)
 {
-    (void)tmpl; /* every template here ends a turn alike */
-    slm_token candidates[] = {slm_tokenizer_find(tokenizer, END), slm_tokenizer_eos(tokenizer)};
     size_t count = 0;
-    for (size_t i = 0; i < 2 && count < cap; i++) {
-        if (candidates[i] < 0 || (count > 0 && out[0] == candidates[i])) continue;
-        out[count++] = candidates[i];
+    for (size_t i = 0; i < 4 && count < cap; i++) {
+        slm_token id = -1;
+        if (i == 3)
+            id = slm_tokenizer_eos(tokenizer);
+        else if (tmpl->stops[i] != NULL)
+            id = slm_tokenizer_find(tokenizer, tmpl->stops[i]);
+        bool known = id < 0;
+        for (size_t k = 0; k < count; k++)
+            known = known || out[k] == id;
+        if (!known) out[count++] = id;
     }
     return count;
 }

@@ -22,7 +22,7 @@ static void check_detect(const json_t *row, size_t line)
         if (status != SLM_ERR_UNSUPPORTED || found != NULL)
             fail_msg("line %zu: '%s' was taken for %s", line, jinja,
                      found ? slm_template_name(found) : "nothing, without an error");
-        assert_non_null(strstr(err.message, "--template (smollm2, chatml)"));
+        assert_non_null(strstr(err.message, "--template (smollm2, chatml, qwen2"));
     } else if (status != SLM_OK || strcmp(slm_template_name(found), name) != 0) {
         fail_msg("line %zu: '%s' was not taken for %s", line, jinja, name);
     }
@@ -49,7 +49,9 @@ static void check_render(const slm_tokenizer *tokenizer, const json_t *row, size
     }
     const slm_template *tmpl = slm_template_find(name);
     assert_non_null(tmpl);
-    if (slm_template_render(tmpl, tokenizer, messages, count, prompt, &ids, &text, &err) != SLM_OK)
+    const slm_template_options options = {.add_generation_prompt = prompt};
+    if (slm_template_render(tmpl, tokenizer, messages, count, &options, &ids, &text, &err) !=
+        SLM_OK)
         fail_msg("line %zu: %s", line, err.message);
     if (strcmp(slm_buffer_text(&text), expected) != 0)
         fail_msg("line %zu: rendered '%s', expected '%s'", line, slm_buffer_text(&text), expected);
@@ -98,9 +100,10 @@ static void test_seam(void **state)
     (void)state;
     static const char *const merges[] = {"\xc4\x8a \xc4\x8a"};
     const slm_text_message message = {"user", "\nx"};
+    const slm_template_options bare = {.add_generation_prompt = false};
     slm_tokenizer *tokenizer = byte_tokenizer("qwen2", merges, 1);
     slm_tokens ids = {0};
-    assert_int_equal(slm_template_render(slm_template_find("chatml"), tokenizer, &message, 1, false,
+    assert_int_equal(slm_template_render(slm_template_find("chatml"), tokenizer, &message, 1, &bare,
                                          &ids, NULL, NULL),
                      SLM_OK);
     const slm_token expected[] = {
@@ -123,7 +126,7 @@ static void refuse(const slm_tokenizer *tokenizer, const slm_text_message *messa
     slm_tokens_append(&ids, 5);
     slm_buffer_append_text(&text, "kept");
     assert_int_equal(slm_template_render(slm_template_find("smollm2"), tokenizer, messages, count,
-                                         true, &ids, &text, &err),
+                                         NULL, &ids, &text, &err),
                      status);
     if (strstr(err.message, part) == NULL || strstr(err.message, "'smollm2'") == NULL)
         fail_msg("\"%s\" lacks \"%s\"", err.message, part);
@@ -166,7 +169,8 @@ static void test_names_and_stops(void **state)
     slm_token stop[4];
     slm_tokenizer *tokenizer = byte_tokenizer("smollm", NULL, 0);
     assert_null(slm_template_find("jinja"));
-    assert_string_equal(slm_template_names(), "smollm2, chatml");
+    assert_string_equal(slm_template_names(),
+                        "smollm2, chatml, qwen2, qwen2.5, qwen3, llama2, llama3, llama3.1");
     assert_string_equal(slm_template_name(slm_template_find("chatml")), "chatml");
     /* EOS is <|im_end|> in this vocabulary: once. */
     const slm_template *tmpl = slm_template_find("smollm2");

@@ -1,0 +1,268 @@
+/* rules.c: what is done to a text before merging: it is normalised, then cut into pieces.
+ *
+ * Merging never crosses from one piece into the next, so the pieces decide the ids as much as the
+ * merges do. A tokenizer has two lists of rules, named as tokenizer.json names its normalizers and
+ * pre-tokenizers; a GGUF file's tokenizer.ggml.pre names a list that is written down here. Each
+ * cutting rule is applied to every piece that the one before it made, and sees nothing outside of
+ * it: a look-ahead at a piece's end is at the end of the text. */
+#include <string.h>
+#include "base/utf8.h"
+#include "text/text_internal.h"
+
+/* What Llama 3 and Qwen 2 share, with their own rule for digits. */
+#define MODERN(digits)                                                                             \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+static const struct family {
+    const char *name;
+    const char *patterns[2]; /* one after the other, their matches isolated */
+    bool nfc, whole_words;
+    bool adds_bos; /* unless the file says otherwise */
+} families[] = {
+    {.name = "smollm", .patterns = {TEXT_PATTERN_NUMBER, TEXT_PATTERN_GPT2}},
+    {.name = "gpt-2", .patterns = {TEXT_PATTERN_GPT2}},
+    {.name = "qwen2", .patterns = {MODERN(TEXT_PATTERN_NUMBER)}, .nfc = true},
+    {.name = "llama-bpe",
+     .patterns = {MODERN(TEXT_PATTERN_NUMBER "{1,3}")},
+     .whole_words = true,
+     .adds_bos = true},
+};
+
+/* ---- lists --------------------------------------------------------------------------------- */
+
+slm_status slm_text__rule_add(text_rules *rules, text_rule_kind kind, text_rule **out,
+                              slm_error *err)
+{
+    if (rules->count == TEXT_MAX_RULES)
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "the tokenizer has more than %d steps that change or cut text",
+                             TEXT_MAX_RULES);
+    *out = &rules->items[rules->count++];
+    **out = (text_rule){.kind = kind};
+    return SLM_OK;
+}
+
+slm_status slm_text__rule_add_split(text_rules *rules, const char *pattern,
+                                    text_behaviour behaviour, slm_error *err)
+{
+    text_rule *rule = NULL;
+    SLM_TRY(slm_text__rule_add(rules, TEXT_RULE_SPLIT, &rule, err));
+    rule->behaviour = behaviour;
+    return slm_text__regex_compile(pattern, strlen(pattern), false, &rule->regex, err);
+}
+
+slm_status slm_text__rules_by_name(slm_tokenizer *t, const char *name, slm_error *err)
+{
+    const struct family *family = NULL;
+    text_rule *rule = NULL;
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        if (strcmp(families[i].name, name) == 0) family = &families[i];
+    }
+    if (family == NULL)
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "pre-tokenizer '%s' is not supported; known are smollm, gpt-2, qwen2, "
+                             "llama-bpe",
+                             name);
+    if (family->nfc) SLM_TRY(slm_text__rule_add(&t->normalise, TEXT_RULE_NFC, &rule, err));
+    for (size_t i = 0; i < 2 && family->patterns[i] != NULL; i++)
+        SLM_TRY(slm_text__rule_add_split(&t->cut, family->patterns[i], TEXT_ISOLATED, err));
+    t->whole_words = family->whole_words;
+    t->adds_bos = family->adds_bos;
+    return SLM_OK;
+}
+
+void slm_text__rules_free(text_rules *rules)
+{
+    for (size_t i = 0; i < rules->count; i++)
+        slm_text__regex_free(&rules->items[i].regex);
+    rules->count = 0;
+}
+
+/* ---- normalising --------------------------------------------------------------------------- */
+
+/* Where to look on after a match: behind it, and on from an empty one. */
+static size_t next_from(const char *text, size_t len, size_t begin, size_t end)
+{
+    uint32_t cp;
+    if (end > begin) return end;
+    return end < len ? end + slm_utf8_decode(text + end, len - end, &cp) : len + 1;
+}
+
+static slm_status replace(text_work *work, const text_rule *rule, const char *text, size_t len,
+                          slm_buffer *out, slm_error *err)
+{
+    size_t done = 0;
+    for (size_t from = 0; from <= len;) {
+        bool found;
+        size_t begin = 0, end = 0;
+        SLM_TRY(
+            slm_text__regex_find(&rule->regex, work, text, len, from, &found, &begin, &end, err));
+        if (!found) break;
+        slm_buffer_append(out, text + done, begin - done);
+        slm_buffer_append(out, rule->content, rule->content_len);
+        done = end;
+        from = next_from(text, len, begin, end);
+    }
+    slm_buffer_append(out, text + done, len - done);
+    return SLM_OK;
+}
+
+slm_status slm_text__normalise(text_work *work, const char *text, size_t len, bool first,
+                               const char **out, size_t *out_len, slm_error *err)
+{
+    const text_rules *rules = &work->tokenizer->normalise;
+    for (size_t i = 0; i < rules->count; i++) {
+        const text_rule *rule = &rules->items[i];
+        slm_buffer *to = &work->normal[i % 2];
+        slm_buffer_truncate(to, 0);
+        if (rule->kind == TEXT_RULE_NFC) {
+            slm_utf8_append_nfc(to, text, len);
+        } else if (rule->kind == TEXT_RULE_REPLACE) {
+            SLM_TRY(replace(work, rule, text, len, to, err));
+        } else {
+            SLM_ASSERT(rule->kind == TEXT_RULE_PREPEND);
+            if (first && len > 0) slm_buffer_append(to, rule->content, rule->content_len);
+            slm_buffer_append(to, text, len);
+        }
+        text = slm_buffer_text(to);
+        len = to->len;
+    }
+    *out = text;
+    *out_len = len;
+    return SLM_OK;
+}
+
+/* ---- cutting ------------------------------------------------------------------------------- */
+
+typedef struct cutter {
+    text_work *work;
+    text_piece_fn *piece;
+    void *context;
+    slm_error *err;
+} cutter;
+
+static slm_status cut_from(cutter *c, size_t at, const char *text, size_t len, bool first);
+
+/* Spans come in order; a span is held back while the next may join it. */
+typedef struct splitter {
+    const char *text;
+    size_t held_begin, held_end; /* equal: nothing is held */
+    bool held, previous_match;
+} splitter;
+
+static slm_status release(cutter *c, size_t rule, splitter *s, bool first)
+{
+    size_t begin = s->held_begin, len = s->held_end - begin;
+    bool held = s->held && len > 0;
+    s->held = false;
+    if (!held) return SLM_OK;
+    return cut_from(c, rule + 1, s->text + begin, len, first && begin == 0);
+}
+
+static slm_status feed(cutter *c, size_t rule, splitter *s, size_t begin, size_t end, bool match,
+                       bool first)
+{
+    const text_rule *r = &c->work->tokenizer->cut.items[rule];
+    bool join = false;
+    match = match != r->invert;
+    if (r->behaviour == TEXT_REMOVED && match) return SLM_OK;
+    if (r->behaviour == TEXT_CONTIGUOUS) join = match == s->previous_match;
+    if (r->behaviour == TEXT_WITH_PREVIOUS) join = match && !s->previous_match;
+    if (r->behaviour == TEXT_WITH_NEXT) join = !match && s->previous_match;
+    s->previous_match = match;
+    if (join && s->held) {
+        s->held_end = end;
+        return SLM_OK;
+    }
+    SLM_TRY(release(c, rule, s, first));
+    s->held_begin = begin;
+    s->held_end = end;
+    s->held = true;
+    return SLM_OK;
+}
+
+static slm_status split(cutter *c, size_t at, const char *text, size_t len, bool first)
+{
+    const text_rule *rule = &c->work->tokenizer->cut.items[at];
+    bool isolated = rule->behaviour == TEXT_ISOLATED;
+    splitter s = {.text = text};
+    size_t done = 0;
+    for (size_t from = 0; from <= len;) {
+        bool found;
+        size_t begin = 0, end = 0;
+        SLM_TRY(slm_text__regex_find(&rule->regex, c->work, text, len, from, &found, &begin, &end,
+                                     c->err));
+        if (!found) break;
+        from = next_from(text, len, begin, end);
+        if (isolated) {
+            if (begin > done)
+                SLM_TRY(cut_from(c, at + 1, text + done, begin - done, first && done == 0));
+            if (end > begin)
+                SLM_TRY(cut_from(c, at + 1, text + begin, end - begin, first && begin == 0));
+        } else {
+            if (begin > done) SLM_TRY(feed(c, at, &s, done, begin, false, first));
+            SLM_TRY(feed(c, at, &s, begin, end, true, first));
+        }
+        done = end;
+        if (done == len) break;
+    }
+    if (done < len && isolated)
+        return cut_from(c, at + 1, text + done, len - done, first && done == 0);
+    if (done < len) SLM_TRY(feed(c, at, &s, done, len, false, first));
+    return release(c, at, &s, first);
+}
+
+static slm_status metaspace(cutter *c, size_t at, const char *text, size_t len, bool first)
+{
+    const text_rule *rule = &c->work->tokenizer->cut.items[at];
+    slm_buffer *to = &c->work->changed[at];
+    bool begins =
+        len > 0 && (text[0] == ' ' || (len >= rule->content_len &&
+                                       memcmp(text, rule->content, rule->content_len) == 0));
+    slm_buffer_truncate(to, 0);
+    if (!begins &&
+        (rule->prepend == TEXT_PREPEND_ALWAYS || (rule->prepend == TEXT_PREPEND_FIRST && first)))
+        slm_buffer_append(to, rule->content, rule->content_len);
+    for (size_t i = 0; i < len;) {
+        const char *space = memchr(text + i, ' ', len - i);
+        size_t end = space ? (size_t)(space - text) : len;
+        slm_buffer_append(to, text + i, end - i);
+        if (space) slm_buffer_append(to, rule->content, rule->content_len);
+        i = end + (space != NULL);
+    }
+    return cut_from(c, at + 1, slm_buffer_text(to), to->len, first);
+}
+
+static slm_status cut_from(cutter *c, size_t at, const char *text, size_t len, bool first)
+{
+    const text_rules *rules = &c->work->tokenizer->cut;
+    if (at == rules->count) return c->piece(c->work, text, len, c->context, c->err);
+    switch (rules->items[at].kind) {
+    case TEXT_RULE_SPLIT:
+        return split(c, at, text, len, first);
+    case TEXT_RULE_METASPACE:
+        return metaspace(c, at, text, len, first);
+    case TEXT_RULE_SPACE:
+        if (len > 0 && text[0] == ' ') return cut_from(c, at + 1, text, len, first);
+        slm_buffer_truncate(&c->work->changed[at], 0);
+        slm_buffer_append_char(&c->work->changed[at], ' ');
+        slm_buffer_append(&c->work->changed[at], text, len);
+        return cut_from(c, at + 1, slm_buffer_text(&c->work->changed[at]), c->work->changed[at].len,
+                        first);
+    case TEXT_RULE_NFC:
+    case TEXT_RULE_PREPEND:
+    case TEXT_RULE_REPLACE:
+        break;
+    }
+    SLM_ASSERT(!"a rule that cuts");
+    return SLM_ERR_UNSUPPORTED;
+}
+
+slm_status slm_text__cut(text_work *work, const char *text, size_t len, bool first,
+                         text_piece_fn *piece, void *context, slm_error *err)
+{
+    cutter c = {.work = work, .piece = piece, .context = context, .err = err};
+    if (len == 0) return SLM_OK;
+    return cut_from(&c, 0, text, len, first);
+}
