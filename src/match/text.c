@@ -57,6 +57,15 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* slm_utf8_decode with the common case in line. */
+static inline size_t decode(const char *text, size_t len, uint32_t *point)
+{
+    unsigned char c = (unsigned char)*text;
+    if (c >= 0x80) return slm_utf8_decode(text, len, point);
+    *point = c;
+    return 1;
+}
+
 /* Is the code point part of a word? Marks and letters beyond ASCII are; symbols are not. */
 static bool is_word_point(uint32_t c)
 {
@@ -150,8 +159,8 @@ static void read_tokens(reader *r, const char *text, size_t len)
     r->gap = MATCH__GAP_SPACE;
     for (size_t at = 0; at < len;) {
         uint32_t c = 0, next = 0;
-        size_t step = slm_utf8_decode(text + at, len - at, &c);
-        if (at + step < len) slm_utf8_decode(text + at + step, len - at - step, &next);
+        size_t step = decode(text + at, len - at, &c);
+        if (at + step < len) decode(text + at + step, len - at - step, &next);
         bool in_number = word_len > 0 && is_digit(word[word_len - 1]) && next >= '0' && next <= '9';
         if (is_word_point(c)) {
             if (c < 0x80) {
@@ -528,7 +537,7 @@ static bool has_end_mark(const char *text, size_t len)
 {
     for (size_t at = 0; at < len;) {
         uint32_t c = 0;
-        at += slm_utf8_decode(text + at, len - at, &c);
+        at += decode(text + at, len - at, &c);
         if (is_question_mark(c)) return true;
     }
     return false;
@@ -602,7 +611,7 @@ static size_t read_line(reader *r, const char *line, size_t len, size_t lead)
     size_t begin = 0, added = 0;
     for (size_t at = 0; at < len;) {
         uint32_t c = 0;
-        size_t step = slm_utf8_decode(line + at, len - at, &c);
+        size_t step = decode(line + at, len - at, &c);
         bool ends = c == '!' || is_question_mark(c) || c == 0x3002 || c == 0xFF01 || c == 0x0964 ||
                     c == 0x2026 || (c == '.' && stop_ends(line, at, len));
         at += step;
