@@ -66,9 +66,9 @@ typedef enum slm_behaviour {
     SLM_BEHAVIOUR_SAFE,
     SLM_BEHAVIOUR_ACT,
 } slm_behaviour;
-const char *slm_behaviour_name(slm_behaviour behaviour); /* "seek"; "none" */
-const char *slm_tier_name(slm_tier tier);                /* "emergency", "next_step", ... */
-const char *slm_context_name(slm_context context);       /* "lacks"; "none" */
+const char *slm_behaviour_name(slm_behaviour behaviour);       /* "seek"; "none" */
+const char *slm_tier_name(slm_tier tier);                      /* "emergency", "next_step", ... */
+const char *slm_context_name(slm_context context);             /* "lacks"; "none" */
 const char *slm_disposition_name(slm_disposition disposition); /* "self-care"; "none" */
 
 typedef struct slm_id_list {
@@ -115,7 +115,8 @@ typedef struct slm_case {
     size_t advice_count;
     slm_never *never;
     size_t never_count;
-    const char *reply, *specialty, *register_name, *language, *gloss, *source, *licence; /* or NULL */
+    const char *reply, *specialty, *register_name, *language, *gloss, *source,
+        *licence;     /* or NULL */
     const char *file; /* where it was read: a path, or the name given to slm_case_parse */
     size_t line;      /* in its file */
     const char *json; /* canonical JSON of the whole row: what a results database keeps */

@@ -63,7 +63,8 @@ void slm_judge_free(slm_judge *judge); /* NULL is allowed */
 /* How much of a set a judge covers: stated before a run. */
 typedef struct slm_coverage {
     size_t criteria, criteria_covered;
-    size_t cases, cases_covered; /* cases with at least one covered criterion with positive points */
+    size_t cases,
+        cases_covered; /* cases with at least one covered criterion with positive points */
 } slm_coverage;
 slm_coverage slm_judge_coverage(const slm_judge *judge, const slm_cases *cases);
 

@@ -1,7 +1,7 @@
 /* lexicon.c: the words that matching knows: weights, synonyms, negators, persons, medicines.
  *
- * TF-IDF needs to know which words are common. Weights learnt from the texts at hand would depend on
- * which texts those are, and on their order; so they come from fixed lists: function words weigh 0,
+ * TF-IDF needs to know which words are common. Weights learnt from the texts at hand would depend
+ * on which texts those are, and on their order; so they come from fixed lists: function words weigh 0,
  * common words 0.3, words common in any talk about health 0.6, all others 1. Groups of synonyms
  * stand for one key ("throw up", "being sick": vomit), so that a lay and a clinical wording meet.
  * The lists were written for this project, from plain English and from international
@@ -14,101 +14,80 @@
 #include <string.h>
 #include "match/match_internal.h"
 
+/* clang-format off: words in lines that are full */
+
 /* Weight 0: says nothing about the matter. */
 static const char function_words[] =
     "a an the this that these those of to in on at by for from with as into about onto toward "
-    "towards "
-    "over under between through during within upon is are was were be been being am do does did "
-    "doing "
-    "done have has had having will would shall should can could may might must ought i it we me us "
-    "my our ours mine myself they them their theirs itself themselves who whom whose what which "
-    "when "
-    "where why how whether and or than here there such own very too just only also both each "
-    "either "
-    "some any all every so quite rather fairly really much many more most less several few lot "
-    "lots "
-    "bit little other others another else anything something everything anyone someone everyone "
-    "anybody somebody thing things way ways please thank thanks okay ok yes well again even still "
-    "yet "
-    "already perhaps maybe like etc eg ie vs per up down out off away along around across per "
-    "far ever since though although while however therefore thus hence moreover furthermore "
-    "additionally "
-    "firstly secondly thirdly finally next let lets want wants wanted try trying "
-    "mean means meant seem seems say says said least among amongst besides beyond despite "
-    "elsewhere anywhere nowhere everywhere except instead likewise meanwhile near nearly almost "
-    "nonetheless otherwise "
-    "regarding "
-    "same somehow somewhat somewhere throughout unlike whatever whereas wherever whichever above "
+    "towards over under between through during within upon is are was were be been being am do "
+    "does did doing done have has had having will would shall should can could may might must "
+    "ought i it we me us my our ours mine myself they them their theirs itself themselves who "
+    "whom whose what which when where why how whether and or than here there such own very too "
+    "just only also both each either some any all every so quite rather fairly really much many "
+    "more most less several few lot lots bit little other others another else anything "
+    "something everything anyone someone everyone anybody somebody thing things way ways please "
+    "thank thanks okay ok yes well again even still yet already perhaps maybe like etc eg ie vs "
+    "per up down out off away along around across per far ever since though although while "
+    "however therefore thus hence moreover furthermore additionally firstly secondly thirdly "
+    "finally next let lets want wants wanted try trying mean means meant seem seems say says "
+    "said least among amongst besides beyond despite elsewhere anywhere nowhere everywhere "
+    "except instead likewise meanwhile near nearly almost nonetheless otherwise regarding same "
+    "somehow somewhat somewhere throughout unlike whatever whereas wherever whichever above "
     "below against toward per whole hers ours am has such really anyways overall done "
     "yourselves ourselves upon amid beside else ones made put lets dear hello hi sorry";
 
 /* Weight 0 too: Spanish, French and Portuguese, where English has no such word or means nothing by
  * it. Enough that their questions are not compared by their articles. */
 static const char foreign_words[] =
-    "el la los las un una unos unas de del al que qu\303\251 en con por para y e u se su sus mi "
-    "mis tu "
-    "tus te le les lo es est\303\241 est\303\241s est\303\241is esta este esto ser estar ha hay "
-    "tiene "
-    "tienes tienen tengo tenido tener puede puedes puedo c\303\263mo d\303\263nde cu\303\241nto "
-    "cu\303\241ndo cu\303\241l desde hasta muy m\303\241s menos tambi\303\251n ya pero como alguna "
-    "alg\303\272n une des du et ou o\303\271 \303\240 au aux dans avec pour par sur qui quoi est "
-    "sont "
-    "\303\252tre avez avoir avoir vous votre vos ton ta tes il elle ils elles ce cette ces cet "
-    "depuis "
-    "comment combien quel quelle quels quelles moins tr\303\250s mais une ai as il y ait eu d l j "
-    "n s "
-    "os uma dos das em com na nas nos \303\251 s\303\243o voc\303\252 tem ter seu sua mais quando "
-    "onde "
-    "qual quanto h\303\241 est\303\243o j\303\241 ao \303\240s";
+    "el la los las un una unos unas de del al que qué en con por para y e u se su sus mi "
+    "mis tu tus te le les lo es está estás estáis esta este esto ser estar "
+    "ha hay tiene tienes tienen tengo tenido tener puede puedes puedo cómo dónde "
+    "cuánto cuándo cuál desde hasta muy más menos también ya "
+    "pero como alguna algún une des du et ou où à au aux dans avec pour "
+    "par sur qui quoi est sont être avez avoir avoir vous votre vos ton ta tes il elle "
+    "ils elles ce cette ces cet depuis comment combien quel quelle quels quelles moins "
+    "très mais une ai as il y ait eu d l j n s os uma dos das em com na nas nos é "
+    "são você tem ter seu sua mais quando onde qual quanto há estão "
+    "já ao às";
 
 /* Weight 0.3: common words of any subject. */
 static const char common_words[] =
     "get gets got gotten getting go goes going gone went come comes came coming make makes made "
-    "making "
-    "take takes took taken taking use uses used using give gives gave given giving keep keeps kept "
-    "put puts see sees saw seen seeing look looks looked looking feel feels felt feeling find "
-    "finds "
-    "found know knows knew known think thinks thought believe help helps helped helpful need needs "
-    "needed become happen happens happened happening start starts started starting begin begins "
-    "began "
-    "begun notice notices noticed noticing experience experiences experienced experiencing suffer "
-    "suffering show shows showed turn turned occur occurs occurred ask asks asked tell tells told "
-    "talk "
-    "talking speak spoken discuss share provide describe mention explain consider understand learn "
-    "include includes including involve related relate cause causes caused causing change changes "
-    "changed changing continue continues continued last lasts lasted lasting stay remain follow "
-    "person people someone part kind type sort number good bad great important possible likely "
-    "usually "
-    "often sometimes always generally common normal sure able different new old long short big "
-    "small "
+    "making take takes took taken taking use uses used using give gives gave given giving keep "
+    "keeps kept put puts see sees saw seen seeing look looks looked looking feel feels felt "
+    "feeling find finds found know knows knew known think thinks thought believe help helps "
+    "helped helpful need needs needed become happen happens happened happening start starts "
+    "started starting begin begins began begun notice notices noticed noticing experience "
+    "experiences experienced experiencing suffer suffering show shows showed turn turned occur "
+    "occurs occurred ask asks asked tell tells told talk talking speak spoken discuss share "
+    "provide describe mention explain consider understand learn include includes including "
+    "involve related relate cause causes caused causing change changes changed changing "
+    "continue continues continued last lasts lasted lasting stay remain follow person people "
+    "someone part kind type sort number good bad great important possible likely usually often "
+    "sometimes always generally common normal sure able different new old long short big small "
     "certain specific particular particularly especially various recent recently lately today "
-    "currently currently right left information detail details question questions answer example "
-    "time times day days week weeks month months year years hour hours minute minutes morning "
-    "evening "
-    "night daily today tonight yesterday tomorrow ago early late soon later quickly slowly "
-    "situation case concern concerned concerning worry worried reason result area amount level "
-    "increase increased increasing decrease reduce reduced lower raise manage prevent avoid work "
-    "works "
-    "working live living everyday life home house place sign signs following follow-up idea best "
-    "better "
-    "worse worsen worsening worsens hard easy easily clear exactly actually probably "
-    "first second third one anyway general overall simple simply along nearby especially proper "
-    "properly "
-    "safe safely unsafe require requires required recommend recommended recommends suggest "
-    "suggested suggests involve enough full whole high low higher apply applied";
+    "currently currently right left information detail details question questions answer "
+    "example time times day days week weeks month months year years hour hours minute minutes "
+    "morning evening night daily today tonight yesterday tomorrow ago early late soon later "
+    "quickly slowly situation case concern concerned concerning worry worried reason result "
+    "area amount level increase increased increasing decrease reduce reduced lower raise manage "
+    "prevent avoid work works working live living everyday life home house place sign signs "
+    "following follow-up idea best better worse worsen worsening worsens hard easy easily clear "
+    "exactly actually probably first second third one anyway general overall simple simply "
+    "along nearby especially proper properly safe safely unsafe require requires required "
+    "recommend recommended recommends suggest suggested suggests involve enough full whole high "
+    "low higher apply applied";
 
 /* Weight 0.6: common wherever health is spoken of. */
 static const char health_words[] =
-    "condition conditions problem problems health healthy medical medically body care "
-    "issue issues disease diseases illness ill sick unwell severe severely mild moderate serious "
+    "condition conditions problem problems health healthy medical medically body care issue "
+    "issues disease diseases illness ill sick unwell severe severely mild moderate serious "
     "seriously advice check checked checking test tests testing tested appointment history "
     "diagnosis diagnose diagnosed patient risk risks effect effects affect affected recover "
-    "recovery "
-    "monitor monitoring relief relieve manage management professional professionals specialist "
-    "hospital clinic nurse infection exam examination examine evaluate evaluation assess "
-    "assessment "
-    "proper rest water drink drinking food eat eating sleep exercise diet skin stress safety "
-    "underlying potential sudden suddenly unusual persistent";
+    "recovery monitor monitoring relief relieve manage management professional professionals "
+    "specialist hospital clinic nurse infection exam examination examine evaluate evaluation "
+    "assess assessment proper rest water drink drinking food eat eating sleep exercise diet "
+    "skin stress safety underlying potential sudden suddenly unusual persistent";
 
 typedef struct group {
     const char *key;
@@ -138,17 +117,17 @@ static const group synonyms[] = {
      "fever|fevers|feverish|temperature|high temperature|febrile|pyrexia|temp|a temperature"},
     {"chills", 0.9F, 0, "chill|chills|shiver|shivers|shivering|rigor|rigors|shaking chills"},
     {"vomit", 1.0F, 0,
-     "vomit|vomits|vomited|vomiting|throw up|throwing up|threw up|thrown up|been sick|being sick|"
-     "puke|puking|puked|be sick|bringing up|brought up"},
+     "vomit|vomits|vomited|vomiting|throw up|throwing up|threw up|thrown up|been sick|"
+     "being sick|puke|puking|puked|be sick|bringing up|brought up"},
     {"nausea", 0.9F, 0,
      "nausea|nauseous|nauseated|feel sick|feeling sick|queasy|sick to your stomach"},
     {"diarrhea", 1.0F, 0,
-     "diarrhea|diarrhoea|loose stool|loose stools|watery stool|watery stools|the runs|runny stools|"
-     "watery poo|runny poo"},
+     "diarrhea|diarrhoea|loose stool|loose stools|watery stool|watery stools|the runs|"
+     "runny stools|watery poo|runny poo"},
     {"constipation", 1.0F, 0, "constipation|constipated"},
     {"stool", 0.9F, 0,
-     "stool|stools|poo|poos|poop|pooping|feces|faeces|bowel movement|bowel movements|bowel motion|"
-     "bowel motions|bowels|bowel habit|bowel habits|bowel"},
+     "stool|stools|poo|poos|poop|pooping|feces|faeces|bowel movement|bowel movements|"
+     "bowel motion|bowel motions|bowels|bowel habit|bowel habits|bowel"},
     {"urine", 1.0F, 0,
      "urine|urinate|urinates|urinating|urinated|urination|urinary|pee|peeing|wee|weeing|weed|"
      "pass urine|passing urine|passed urine|passing water|pass water|wet nappies|wet diapers|"
@@ -162,9 +141,9 @@ static const group synonyms[] = {
      "dizzy|dizziness|light headed|lightheaded|lightheadedness|giddy|giddiness|woozy|unsteady"},
     {"vertigo", 1.0F, 0, "vertigo|spinning|room spin|room spinning"},
     {"faint", 1.0F, 0,
-     "faint|faints|fainted|fainting|pass out|passed out|passing out|black out|blacked out|blackout|"
-     "blackouts|collapse|collapsed|lose consciousness|lost consciousness|loss of consciousness|"
-     "losing consciousness|unconscious|syncope|knocked out"},
+     "faint|faints|fainted|fainting|pass out|passed out|passing out|black out|blacked out|"
+     "blackout|blackouts|collapse|collapsed|lose consciousness|lost consciousness|"
+     "loss of consciousness|losing consciousness|unconscious|syncope|knocked out"},
     {"breathing", 0.9F, 0,
      "breathing|breathe|breathes|breath|breathless|breathlessness|short of breath|"
      "shortness of breath|out of breath|difficulty breathing|trouble breathing|hard to breathe|"
@@ -208,16 +187,16 @@ static const group synonyms[] = {
     {"weak", 0.9F, 0, "weak|weakness|weaker"},
     {"numb", 1.0F, 0, "numb|numbness|tingling|tingle|tingles|pins and needles"},
     {"tired", 0.9F, 0,
-     "tired|tiredness|fatigue|fatigued|exhausted|exhaustion|low energy|no energy|worn out|lethargy|"
-     "lethargic"},
+     "tired|tiredness|fatigue|fatigued|exhausted|exhaustion|low energy|no energy|worn out|"
+     "lethargy|lethargic"},
     {"drowsy", 1.0F, 0,
-     "drowsy|drowsiness|sleepy|sleepiness|hard to wake|difficult to wake|difficult to rouse|floppy|"
-     "unusually sleepy|unresponsive|hard to rouse"},
+     "drowsy|drowsiness|sleepy|sleepiness|hard to wake|difficult to wake|difficult to rouse|"
+     "floppy|unusually sleepy|unresponsive|hard to rouse"},
     {"confused", 1.0F, 0, "confused|confusion|disoriented|disorientation|muddled|not making sense"},
     {"seizure", 1.1F, 0, "seizure|seizures|fit|fits|convulsion|convulsions|convulsing|fitting"},
     {"speech", 1.0F, 0,
-     "speech|slurred|slurring|slurred speech|trouble speaking|difficulty speaking|speaking "
-     "clearly"},
+     "speech|slurred|slurring|slurred speech|trouble speaking|difficulty speaking|"
+     "speaking clearly"},
     {"vision", 1.0F, 0,
      "vision|sight|eyesight|visual|blurred vision|blurry vision|see clearly|blurry|blurred"},
     {"eye", 1.0F, MATCH__SITE, "eye|eyes"},
@@ -226,8 +205,8 @@ static const group synonyms[] = {
     {"stiff", 0.9F, 0, "stiff|stiffness"},
     {"light sensitivity", 1.0F, 0,
      "sensitivity to light|sensitive to light|light sensitivity|photophobia|bright light|"
-     "bright lights|light hurt|light hurts|light hurt your eyes|"
-     "light hurts your eyes|light bother your eyes|light hurt his eyes|light hurt her eyes"},
+     "bright lights|light hurt|light hurts|light hurt your eyes|light hurts your eyes|"
+     "light bother your eyes|light hurt his eyes|light hurt her eyes"},
     {"joint", 0.9F, MATCH__SITE, "joint|joints"},
     {"head", 0.9F, MATCH__SITE, "head|scalp"},
     {"face", 0.9F, MATCH__SITE, "face|facial|cheek|cheeks|jaw"},
@@ -252,18 +231,17 @@ static const group synonyms[] = {
     {"sleep", 0.8F, 0, "sleep|sleeps|sleeping|slept|asleep|insomnia"},
     {"anxiety", 0.9F, 0, "anxious|anxiety|panic|panic attack|panic attacks|nervous"},
     {"low mood", 1.0F, 0,
-     "depressed|depression|low mood|feeling low|feel low|hopeless|hopelessness|feeling down|feel "
-     "down|"
-     "sadness|sad"},
+     "depressed|depression|low mood|feeling low|feel low|hopeless|hopelessness|feeling down|"
+     "feel down|sadness|sad"},
     {"suicide", 1.3F, 0,
-     "suicide|suicidal|end your life|ending your life|kill yourself|killing yourself|harm yourself|"
-     "harming yourself|hurt yourself|hurting yourself|self harm|self-harm|take your own life|"
-     "taking your own life|not wanting to live|wanting to die|wish you were dead|ending your own "
-     "life|"
-     "better off dead|kill himself|killing himself|kill herself|killing herself|hurt himself|"
-     "hurting himself|hurt herself|hurting herself|harm himself|harming himself|harm herself|"
-     "harming herself|want to die|wants to die|dying|do not want to live|does not want to live|"
-     "ending his life|ending her life|end his life|end her life|self-harm|selfharm"},
+     "suicide|suicidal|end your life|ending your life|kill yourself|killing yourself|"
+     "harm yourself|harming yourself|hurt yourself|hurting yourself|self harm|self-harm|"
+     "take your own life|taking your own life|not wanting to live|wanting to die|"
+     "wish you were dead|ending your own life|better off dead|kill himself|killing himself|"
+     "kill herself|killing herself|hurt himself|hurting himself|hurt herself|hurting herself|"
+     "harm himself|harming himself|harm herself|harming herself|want to die|wants to die|dying|"
+     "do not want to live|does not want to live|ending his life|ending her life|end his life|"
+     "end her life|self-harm|selfharm"},
     {"stress", 0.8F, 0, "stress|stressed|stressful|stressor|stressors"},
     {"alcohol", 1.0F, 0,
      "alcohol|alcoholic|drink alcohol|drinking alcohol|beer|wine|units of alcohol|booze"},
@@ -286,6 +264,13 @@ static const group synonyms[] = {
     {"blood pressure", 1.1F, 0, "blood pressure|bp|hypertension|high blood pressure|hypertensive"},
     {"blood thinner", 1.1F, 0,
      "blood thinner|blood thinners|blood thinning|anticoagulant|anticoagulants|anticoagulation"},
+    {"nsaid", 1.1F, 0,
+     "nsaid|nsaids|anti inflammatory|anti inflammatories|antiinflammatory|antiinflammatories"},
+    {"antibiotic", 1.0F, 0, "antibiotic|antibiotics"},
+    {"steroid", 1.0F, 0, "steroid|steroids|corticosteroid|corticosteroids|cortisone"},
+    {"statin", 1.0F, 0, "statin|statins"},
+    {"antidepressant", 1.0F, 0, "antidepressant|antidepressants|ssri|ssris"},
+    {"antihistamine", 1.0F, 0, "antihistamine|antihistamines"},
     {"kidney", 1.0F, 0, "kidney|kidneys|renal"},
     {"liver", 1.0F, 0, "liver|hepatic"},
     {"cancer", 1.0F, 0, "cancer|cancers|cancerous|tumor|tumour|malignant|malignancy"},
@@ -295,19 +280,19 @@ static const group synonyms[] = {
     {"thyroid", 1.0F, 0, "thyroid"},
     {"surgery", 1.0F, 0, "surgery|surgeries|operation|operations|operated|surgical"},
     {"immune", 1.0F, 0,
-     "immune|immune system|immunosuppressed|weakened immune system|immunocompromised|chemotherapy|"
-     "low immunity"},
+     "immune|immune system|immunosuppressed|weakened immune system|immunocompromised|"
+     "chemotherapy|low immunity"},
     {"vaccine", 1.0F, 0,
-     "vaccine|vaccines|vaccinated|vaccination|vaccinations|immunisation|immunisations|immunization|"
-     "immunizations|immunised|immunized|jab|jabs|shots|booster"},
+     "vaccine|vaccines|vaccinated|vaccination|vaccinations|immunisation|immunisations|"
+     "immunization|immunizations|immunised|immunized|jab|jabs|shots|booster"},
     {"travel", 1.0F, 0, "travel|travelled|traveled|travelling|traveling|trip|abroad|overseas"},
     {"flight", 1.0F, 0, "flight|flights|fly|flew|flying|flown|plane|airplane"},
     {"contact with", 0.7F, 0, "contact with|been around|exposed to|exposure to|close contact"},
     {"bite", 1.0F, 0, "bite|bites|bitten|bit|sting|stings|stung"},
     {"dehydration", 1.0F, 0, "dehydrated|dehydration|dehydrate"},
     {"fluid", 0.9F, 0,
-     "fluid|fluids|hydrated|hydration|liquids|liquid|hydrate|oral rehydration|sips of water|sip "
-     "water"},
+     "fluid|fluids|hydrated|hydration|liquids|liquid|hydrate|oral rehydration|sips of water|"
+     "sip water"},
     {"keep down", 0.9F, 0,
      "keep down|keep fluids down|keeping fluids down|keep anything down|keeping anything down|"
      "keep water down|hold down"},
@@ -365,10 +350,11 @@ static const group synonyms[] = {
      "family history|runs in the family|run in the family|runs in your family"},
     {"medical history", 0.8F, 0,
      "medical history|medical conditions|medical condition|health conditions|health condition|"
-     "health problems|medical problems|past medical history|other conditions|long term conditions|"
-     "long-term conditions|existing conditions|underlying conditions|underlying condition|"
-     "other illnesses|any illnesses|other illness|other medical problems|other health problems|"
-     "health history|chronic conditions|pre existing conditions|pre-existing conditions"},
+     "health problems|medical problems|past medical history|other conditions|"
+     "long term conditions|long-term conditions|existing conditions|underlying conditions|"
+     "underlying condition|other illnesses|any illnesses|other illness|other medical problems|"
+     "other health problems|health history|chronic conditions|pre existing conditions|"
+     "pre-existing conditions"},
     {"baby", 0.4F, MATCH__CHILD,
      "baby|babies|infant|infants|newborn|little one|bub|baby boy|baby girl"},
     {"child", 0.4F, MATCH__CHILD,
@@ -393,8 +379,8 @@ static const group synonyms[] = {
     {"stand up", 0.9F, 0, "stand up|standing up|get up|getting up|stood up"},
     {"bend", 0.9F, 0, "bend|bending|bends|flex"},
     {"weight on", 1.1F, 0,
-     "weight on|weight on it|weight on the|bear weight|bear any weight|weight bearing|walk on it|"
-     "stand on it|walk on the|stand on the|walk on|weight through it"},
+     "weight on|weight on it|weight on the|bear weight|bear any weight|weight bearing|"
+     "walk on it|stand on it|walk on the|stand on the|walk on|weight through it"},
     {"walk", 0.8F, 0, "walk|walks|walking|walked"},
     {"nappy rash", 1.1F, 0, "nappy rash|diaper rash"},
     {"menopause", 1.1F, 0, "menopause|menopausal|perimenopause"},
@@ -414,93 +400,95 @@ static const group synonyms[] = {
 /* Words that change what a sentence means or does. Weight 0 unless they are content too. */
 static const group signals[] = {
     {"not", 0, MATCH__NOT,
-     "not|never|cannot|neither|hardly|dont|doesnt|didnt|isnt|arent|wasnt|shouldnt|cant|wont|avoid|"
-     "avoids|avoided|avoiding|refrain|steer clear|contraindicated|unable|none|nobody|nothing|"
-     "inadvisable|no longer|unlikely|"
-     "pas|jamais|nunca|jam\303\241s|tampoco|n\303\243o|aucun|aucune|nadie"},
+     "not|never|cannot|neither|hardly|dont|doesnt|didnt|isnt|arent|wasnt|shouldnt|cant|wont|"
+     "avoid|avoids|avoided|avoiding|refrain|steer clear|contraindicated|unable|none|nobody|"
+     "nothing|inadvisable|no longer|unlikely|pas|jamais|nunca|jamás|tampoco|não|"
+     "aucun|aucune|nadie"},
     {"without", 0, MATCH__WITHOUT,
      "without|no|rather than|instead of|nor|free of|lack of|sin|sans|sem|ni"},
     /* a "not" that denies nothing */
     {"surely", 0, 0,
      "not only|do not hesitate|do not delay|do not wait|if not|can not only|why not|"
-     "do not worry|not sure|not be ignored|do not ignore|without delay|not certain|without waiting|"
-     "never hesitate|not alone|no matter|no doubt|not wait|not delay|never ignore|not hesitate|"
-     "do not put off"},
+     "do not worry|not sure|not be ignored|do not ignore|without delay|not certain|"
+     "without waiting|never hesitate|not alone|no matter|no doubt|not wait|not delay|"
+     "never ignore|not hesitate|do not put off"},
     {"if", 0, MATCH__IF | MATCH__CLAUSE,
-     "if|when|whenever|unless|in case|should you|as long as|provided|once|in the event|"
-     "si|cuando|quand|lorsque|caso"},
+     "if|when|whenever|unless|in case|should you|as long as|provided|once|in the event|si|"
+     "cuando|quand|lorsque|caso"},
     {"before", 0.2F, MATCH__CLAUSE, "before|prior to"},
     {"after", 0.2F, MATCH__CLAUSE, "after|afterwards"},
     {"such as", 0, MATCH__EXAMPLE, "such as|for example|for instance|including|e g"},
     {"that", 0, MATCH__CLAUSE,
      "that does|that do|that is|that are|that has|that have|who|which|that will|that did|that was"},
     {"if already", 0, MATCH__FORMALITY,
-     "if you have not already|if you have not done so|if you have not yet|if you can|if possible|"
-     "if you are able|if you are alone|if someone is with you|if anyone is with you|"
+     "if you have not already|if you have not done so|if you have not yet|if you can|"
+     "if possible|if you are able|if you are alone|if someone is with you|if anyone is with you|"
      "if nobody is with you|if no one is with you|if you have not|if not already|"
      "if you are able to|even if|as if"},
     {"clause", 0, MATCH__CLAUSE,
-     "but|because|so|then|until|whether|however|although|though|while|since|as well as|after "
-     "which"},
+     "but|because|so|then|until|whether|however|although|though|while|since|as well as|"
+     "after which"},
     {"need", 0, MATCH__NEED,
      "i need to know|i would need to know|i need to ask|i need to understand|i need to find out|"
-     "i would like to know|i would like to ask|i want to know|i want to ask|i want to understand|"
-     "i would want to know|i would ask|i have to know|i have to ask|i must know|i must ask|"
-     "i will need to know|i will need|i need a few|i need some|i need more|i need|i still need|"
-     "we need to know|we need more|we need|we would need to know|i would need|i should know|"
-     "i should ask|i also need|may i ask|can i ask|could i ask|let me ask|i would first ask|"
-     "tell me|tell us|please share|share with me|please describe|please provide|please specify|"
-     "please clarify|please confirm|please say|please answer|please give me|please explain|"
-     "please include|please mention|let me know what|let me know how|let me know which|"
-     "let me know whether|let me know where|let me know your|let me know about|"
-     "let me know when it|let me know when this|let me know when the|let me know the|"
-     "please let me know|can you describe|could you describe|can you share|could you share|"
-     "can you provide|could you provide|can you clarify|could you clarify|can you confirm|"
-     "could you confirm|can you explain|could you explain|would you mind sharing|"
-     "would you mind telling|would you tell|help me understand|help to know|helps to know|"
-     "helpful to know|useful to know|important to know whether|important to know if|"
-     "important to know how|important to know what|important to know when|important to know where|"
+     "i would like to know|i would like to ask|i want to know|i want to ask|"
+     "i want to understand|i would want to know|i would ask|i have to know|i have to ask|"
+     "i must know|i must ask|i will need to know|i will need|i need a few|i need some|"
+     "i need more|i need|i still need|we need to know|we need more|we need|"
+     "we would need to know|i would need|i should know|i should ask|i also need|may i ask|"
+     "can i ask|could i ask|let me ask|i would first ask|tell me|tell us|please share|"
+     "share with me|please describe|please provide|please specify|please clarify|please confirm|"
+     "please say|please answer|please give me|please explain|please include|please mention|"
+     "let me know what|let me know how|let me know which|let me know whether|let me know where|"
+     "let me know your|let me know about|let me know when it|let me know when this|"
+     "let me know when the|let me know the|please let me know|can you describe|"
+     "could you describe|can you share|could you share|can you provide|could you provide|"
+     "can you clarify|could you clarify|can you confirm|could you confirm|can you explain|"
+     "could you explain|would you mind sharing|would you mind telling|would you tell|"
+     "help me understand|help to know|helps to know|helpful to know|useful to know|"
+     "important to know whether|important to know if|important to know how|"
+     "important to know what|important to know when|important to know where|"
      "important to know which|good to know whether|good to know if|good to know how|"
-     "need to know whether|you provide more|you share more|you give me more|need more information|"
-     "need more details|need some more|share more about|share more details|"
-     "without knowing|depends on knowing|i do not know whether|i do not know if|"
-     "i do not know how|i do not yet know|knowing whether|knowing how|knowing if|knowing your|"
-     "knowing what|knowing where|knowing when|knowing the|it would help if you|first question is|"
-     "i am wondering whether|i am wondering if|i wonder whether|i wonder if|my question is|"
-     "more context|give me more|clarify whether|clarify if|to ask you|to ask about|say whether|"
-     "tell me more"},
+     "need to know whether|you provide more|you share more|you give me more|"
+     "need more information|need more details|need some more|share more about|"
+     "share more details|without knowing|depends on knowing|i do not know whether|"
+     "i do not know if|i do not know how|i do not yet know|knowing whether|knowing how|"
+     "knowing if|knowing your|knowing what|knowing where|knowing when|knowing the|"
+     "it would help if you|first question is|i am wondering whether|i am wondering if|"
+     "i wonder whether|i wonder if|my question is|more context|give me more|clarify whether|"
+     "clarify if|to ask you|to ask about|say whether|tell me more"},
     {"questions", 0.2F, MATCH__NEED,
      "few questions|some questions|following questions|these questions|couple of questions|"
      "quick questions|a question"},
     {"courtesy", 0, MATCH__COURTESY,
      "does that help|does this help|did that help|did this help|does that make sense|"
      "does this make sense|would you like me to|would you like to know|would you like more|"
-     "would you like help|would you like to|would you like some|would you like|do you want me to|"
-     "do you have any questions|do you have any other questions|do you have any further questions|"
-     "do you have any more questions|do you have more questions|do you have other questions|"
-     "any other questions|any questions|any further questions|any more questions|"
-     "is there anything else|anything else i can|anything else you|how can i help|how may i help|"
-     "how can i assist|how may i assist|what can i do for you|can i help|shall i|sound good|"
-     "how does that sound|is that clear|is this clear|does that answer|does this answer|"
-     "let me know if you|let me know if there|let me know if i|please let me know if you|"
-     "please let me know if there|feel free to ask|feel free to|let me know if anything|"
-     "is that helpful|was this helpful|is this helpful|was that helpful|would it help if i|"
-     "how are you feeling today|how are you today|are you ready|i hope|what would you like|"
-     "do you understand|would that be okay|is that okay|let me know if the|let me know if it"},
+     "would you like help|would you like to|would you like some|would you like|"
+     "do you want me to|do you have any questions|do you have any other questions|"
+     "do you have any further questions|do you have any more questions|"
+     "do you have more questions|do you have other questions|any other questions|any questions|"
+     "any further questions|any more questions|is there anything else|anything else i can|"
+     "anything else you|how can i help|how may i help|how can i assist|how may i assist|"
+     "what can i do for you|can i help|shall i|sound good|how does that sound|is that clear|"
+     "is this clear|does that answer|does this answer|let me know if you|let me know if there|"
+     "let me know if i|please let me know if you|please let me know if there|feel free to ask|"
+     "feel free to|let me know if anything|is that helpful|was this helpful|is this helpful|"
+     "was that helpful|would it help if i|how are you feeling today|how are you today|"
+     "are you ready|i hope|what would you like|do you understand|would that be okay|"
+     "is that okay|let me know if the|let me know if it"},
     {"others", 0.3F, MATCH__OTHERS,
-     "ask your doctor|ask the doctor|ask your provider|ask your healthcare provider|ask a doctor|"
-     "questions to ask|ask your gp|ask yourself|ask your pharmacist|your doctor will ask|"
-     "your doctor may ask|the doctor will ask|the doctor may ask|doctor might ask|questions for "
-     "your"},
+     "ask your doctor|ask the doctor|ask your provider|ask your healthcare provider|"
+     "ask a doctor|questions to ask|ask your gp|ask yourself|ask your pharmacist|"
+     "your doctor will ask|your doctor may ask|the doctor will ask|the doctor may ask|"
+     "doctor might ask|questions for your"},
     {"you", 0, MATCH__SELF, "you|your|yourself|yours"},
     {"asking", 0, 0, /* "you" as the one who saw or knows, not as the one it is about */
      "have you noticed|did you notice|have you seen|do you know|do you remember|do you think|"
      "are you aware|can you tell|could you tell|can you say|have you measured|have you checked|"
      "did you check|did you measure|are you able to|have you found|have you given|did you give|"
-     "can you|could you|do you notice|are you seeing|as you know|you mentioned|you said|you "
-     "describe|"
-     "you have noticed|you noticed|thank you|you have seen|do you see|have you observed|you know|"
-     "have you been giving|are you giving|is your main concern|are you worried|you are giving"},
+     "can you|could you|do you notice|are you seeing|as you know|you mentioned|you said|"
+     "you describe|you have noticed|you noticed|thank you|you have seen|do you see|"
+     "have you observed|you know|have you been giving|are you giving|is your main concern|"
+     "are you worried|you are giving"},
     {"present", 0, MATCH__SELF | MATCH__PRESENT, "do you|are you"},
     {"present other", 0, MATCH__PRONOUN | MATCH__PRESENT, "does he|does she|is he|is she"},
     {"i", 0, MATCH__FIRST, "i"},
@@ -508,16 +496,14 @@ static const group signals[] = {
     {"left", 0.6F, MATCH__LEFT, "left|left hand|left handed"},
     {"right", 0.6F, MATCH__RIGHT, "right|right hand"},
     {"plain right", 0.1F, 0,
-     "left untreated|left over|all right|have left|has left|alright|right thing|right "
-     "dose|"
+     "left untreated|left over|all right|have left|has left|alright|right thing|right dose|"
      "right medicine|right way|right answer|right amount|right treatment|you are right|is right|"
-     "right person|right choice|right place|right time|what is left|right decision|"
-     "right after|right before|right here|right there"},
+     "right person|right choice|right place|right time|what is left|right decision|right after|"
+     "right before|right here|right there"},
     {"past", 0.2F, MATCH__PAST,
-     "ever|former|formerly|previously|in the past|used to|as a child|years ago|history of|past "
-     "history|before now|"
-     "had before|happened before|previous|in childhood|earlier in life|once had|"
-     "at any time in the past|when younger|like this before"},
+     "ever|former|formerly|previously|in the past|used to|as a child|years ago|history of|"
+     "past history|before now|had before|happened before|previous|in childhood|earlier in life|"
+     "once had|at any time in the past|when younger|like this before"},
     {"now", 0.1F, MATCH__NOW,
      "currently|at the moment|at present|these days|nowadays|right now|presently|now|today|"
      "at this time|just now|this minute"},
@@ -526,24 +512,24 @@ static const group signals[] = {
      "considering"},
     {"urgent", 0.5F, MATCH__URGENT,
      "immediately|immediate|urgent|urgently|at once|straight away|straightaway|right away|asap|"
-     "inmediatamente|imm\303\251diatement|ahora|maintenant|hoy mismo|"
-     "as soon as possible|this instant|promptly|same day|without delay|right now|now|today"},
+     "inmediatamente|immédiatement|ahora|maintenant|hoy mismo|as soon as possible|"
+     "this instant|promptly|same day|without delay|right now|now|today"},
     {"emergency", 1.0F, MATCH__EMERGENCY,
-     "911|999|112|000|emergency services|emergency service|emergency number|ambulance|an ambulance|"
-     "paramedic|paramedics|emergency medical services|ems|a e|a and e|er|emergency room|"
-     "emergency department|emergency departments|the ed|casualty|nearest hospital|emergency care|"
-     "emergency medical care|emergency medical help|emergency medical attention|emergency help|"
-     "emergency treatment|emergency attention|emergency line|immediate medical attention|"
-     "immediate medical help|immediate medical care|urgent medical attention|urgent medical care|"
-     "urgent medical help|emergency hotline|emergency|accident and emergency|nearest er|"
-     "emergency medical assistance|emergency assistance|local emergency number|"
-     "medical emergency services|hospital emergency|urgencias|urgences|ambulancia|emergencias|"
-     "samu|112|urgent medical assistance|emergency medical "
-     "team"},
+     "911|999|112|000|emergency services|emergency service|emergency number|ambulance|"
+     "an ambulance|paramedic|paramedics|emergency medical services|ems|a e|a and e|er|"
+     "emergency room|emergency department|emergency departments|the ed|casualty|"
+     "nearest hospital|emergency care|emergency medical care|emergency medical help|"
+     "emergency medical attention|emergency help|emergency treatment|emergency attention|"
+     "emergency line|immediate medical attention|immediate medical help|immediate medical care|"
+     "urgent medical attention|urgent medical care|urgent medical help|emergency hotline|"
+     "emergency|accident and emergency|nearest er|emergency medical assistance|"
+     "emergency assistance|local emergency number|medical emergency services|hospital emergency|"
+     "urgencias|urgences|ambulancia|emergencias|samu|112|urgent medical assistance|"
+     "emergency medical team"},
     {"medical help", 0.6F, MATCH__CARE,
      "medical attention|medical help|medical care|medical advice|medical assistance|hospital|"
-     "medical evaluation|professional help|see a doctor|seek help|seek care|get help|urgent care|"
-     "medical review"},
+     "medical evaluation|professional help|see a doctor|seek help|seek care|get help|"
+     "urgent care|medical review"},
     {"call", 0.3F, MATCH__GO,
      "call|calls|calling|ring|dial|phone|telephone|contact|summon|have someone call|send for|"
      "llama|llame|appelez|appeler|llamar|ligue|ask someone to call|shout for|get someone to call"},
@@ -558,57 +544,68 @@ static const char medicines[] =
     "paracetamol|acetaminophen|tylenol|panadol|calpol;ibuprofen|advil|nurofen|motrin|brufen;"
     "aspirin|disprin;naproxen|aleve|naprosyn;diclofenac|voltaren|voltarol;codeine|co codamol;"
     "tramadol;morphine;oxycodone;fentanyl;celecoxib;meloxicam;indomethacin|indometacin;"
-    "amoxicillin|amoxil;co amoxiclav|augmentin|amoxicillin clavulanate;penicillin;flucloxacillin;"
-    "doxycycline;azithromycin|zithromax;clarithromycin;erythromycin;ciprofloxacin;levofloxacin;"
-    "nitrofurantoin|macrobid;trimethoprim;metronidazole|flagyl;cephalexin|cefalexin|keflex;"
-    "clindamycin;vancomycin;acyclovir|aciclovir;valacyclovir;oseltamivir|tamiflu;fluconazole;"
-    "clotrimazole;terbinafine;metformin|glucophage;insulin;gliclazide;glipizide;sitagliptin;"
-    "empagliflozin;dapagliflozin;semaglutide|ozempic|wegovy;liraglutide;warfarin|coumadin;"
-    "apixaban|eliquis;rivaroxaban|xarelto;dabigatran;heparin;clopidogrel|plavix;atorvastatin|"
-    "lipitor;"
-    "simvastatin;rosuvastatin;pravastatin;lisinopril;ramipril;enalapril;perindopril;losartan;"
-    "valsartan;candesartan;amlodipine;nifedipine;diltiazem;verapamil;bisoprolol;metoprolol;"
-    "atenolol;"
-    "propranolol;carvedilol;furosemide|frusemide|lasix;bumetanide;hydrochlorothiazide;indapamide;"
-    "spironolactone;digoxin;amiodarone;nitroglycerin|glyceryl trinitrate|gtn;"
-    "levothyroxine|thyroxine|synthroid;carbimazole;methimazole;prednisone|prednisolone;"
-    "dexamethasone;hydrocortisone;betamethasone;methotrexate;hydroxychloroquine;sulfasalazine;"
-    "azathioprine;adalimumab|humira;colchicine;allopurinol;omeprazole|prilosec;lansoprazole;"
-    "pantoprazole;esomeprazole|nexium;famotidine;ranitidine;loperamide|imodium;ondansetron;"
-    "metoclopramide;domperidone;senna;lactulose;macrogol|miralax|polyethylene glycol;bisacodyl;"
-    "sertraline|zoloft;fluoxetine|prozac;citalopram;escitalopram|lexapro;paroxetine;venlafaxine;"
-    "duloxetine|cymbalta;mirtazapine;amitriptyline;nortriptyline;bupropion;trazodone;lithium;"
-    "quetiapine|seroquel;olanzapine;risperidone;aripiprazole;haloperidol;clozapine;"
-    "diazepam|valium;lorazepam|ativan;alprazolam|xanax;clonazepam;zopiclone;zolpidem|ambien;"
-    "melatonin;gabapentin;pregabalin|lyrica;lamotrigine;levetiracetam|keppra;carbamazepine;"
-    "valproate|sodium valproate|valproic acid|depakote;phenytoin;topiramate;sumatriptan;"
-    "methylphenidate|ritalin;atomoxetine;levodopa;donepezil;"
-    "salbutamol|albuterol|ventolin;salmeterol;budesonide;fluticasone;beclometasone;montelukast;"
-    "tiotropium;cetirizine|zyrtec;loratadine|claritin;fexofenadine|allegra;"
-    "diphenhydramine|benadryl;chlorphenamine|piriton|chlorpheniramine;promethazine;"
-    "pseudoephedrine|sudafed;epinephrine|adrenaline|epipen|epi pen|adrenaline pen|"
-    "adrenaline auto injector|auto injector|autoinjector;naloxone|narcan;isotretinoin|accutane|"
-    "roaccutane;tretinoin;benzoyl "
-    "peroxide;finasteride;tamsulosin;sildenafil|viagra;tadalafil|cialis;"
-    "oxybutynin;tamoxifen;letrozole;anastrozole;alendronate|alendronic acid;folic acid|folate;"
-    "iron;vitamin d;vitamin b12|b12;vitamin c;vitamin a;vitamin k;calcium;magnesium;zinc;potassium;"
-    "levonorgestrel;ulipristal;misoprostol;mifepristone;clomiphene|clomifene;oestrogen|estrogen;"
-    "progesterone;testosterone;st john wort|st johns wort;turmeric;ginkgo;"
-    "ivermectin;chloroquine;mebendazole;permethrin";
+    "amoxicillin|amoxil;co amoxiclav|augmentin|amoxicillin clavulanate;penicillin;"
+    "flucloxacillin;doxycycline;azithromycin|zithromax;clarithromycin;erythromycin;"
+    "ciprofloxacin;levofloxacin;nitrofurantoin|macrobid;trimethoprim;metronidazole|flagyl;"
+    "cephalexin|cefalexin|keflex;clindamycin;vancomycin;acyclovir|aciclovir;valacyclovir;"
+    "oseltamivir|tamiflu;fluconazole;clotrimazole;terbinafine;metformin|glucophage;insulin;"
+    "gliclazide;glipizide;sitagliptin;empagliflozin;dapagliflozin;semaglutide|ozempic|wegovy;"
+    "liraglutide;warfarin|coumadin;apixaban|eliquis;rivaroxaban|xarelto;dabigatran;heparin;"
+    "clopidogrel|plavix;atorvastatin|lipitor;simvastatin;rosuvastatin;pravastatin;lisinopril;"
+    "ramipril;enalapril;perindopril;losartan;valsartan;candesartan;amlodipine;nifedipine;"
+    "diltiazem;verapamil;bisoprolol;metoprolol;atenolol;propranolol;carvedilol;furosemide|"
+    "frusemide|lasix;bumetanide;hydrochlorothiazide;indapamide;spironolactone;digoxin;"
+    "amiodarone;nitroglycerin|glyceryl trinitrate|gtn;levothyroxine|thyroxine|synthroid;"
+    "carbimazole;methimazole;prednisone|prednisolone;dexamethasone;hydrocortisone;"
+    "betamethasone;methotrexate;hydroxychloroquine;sulfasalazine;azathioprine;adalimumab|"
+    "humira;colchicine;allopurinol;omeprazole|prilosec;lansoprazole;pantoprazole;esomeprazole|"
+    "nexium;famotidine;ranitidine;loperamide|imodium;ondansetron;metoclopramide;domperidone;"
+    "senna;lactulose;macrogol|miralax|polyethylene glycol;bisacodyl;sertraline|zoloft;"
+    "fluoxetine|prozac;citalopram;escitalopram|lexapro;paroxetine;venlafaxine;duloxetine|"
+    "cymbalta;mirtazapine;amitriptyline;nortriptyline;bupropion;trazodone;lithium;quetiapine|"
+    "seroquel;olanzapine;risperidone;aripiprazole;haloperidol;clozapine;diazepam|valium;"
+    "lorazepam|ativan;alprazolam|xanax;clonazepam;zopiclone;zolpidem|ambien;melatonin;"
+    "gabapentin;pregabalin|lyrica;lamotrigine;levetiracetam|keppra;carbamazepine;valproate|"
+    "sodium valproate|valproic acid|depakote;phenytoin;topiramate;sumatriptan;methylphenidate|"
+    "ritalin;atomoxetine;levodopa;donepezil;salbutamol|albuterol|ventolin;salmeterol;"
+    "budesonide;fluticasone;beclometasone;montelukast;tiotropium;cetirizine|zyrtec;loratadine|"
+    "claritin;fexofenadine|allegra;diphenhydramine|benadryl;chlorphenamine|piriton|"
+    "chlorpheniramine;promethazine;pseudoephedrine|sudafed;epinephrine|adrenaline|epipen|epi "
+    "pen|adrenaline pen|adrenaline auto injector|auto injector|autoinjector;naloxone|narcan;"
+    "isotretinoin|accutane|roaccutane;tretinoin;benzoyl peroxide;finasteride;tamsulosin;"
+    "sildenafil|viagra;tadalafil|cialis;oxybutynin;tamoxifen;letrozole;anastrozole;alendronate|"
+    "alendronic acid;folic acid|folate;iron;vitamin d;vitamin b12|b12;vitamin c;vitamin a;"
+    "vitamin k;calcium;magnesium;zinc;potassium;levonorgestrel;ulipristal;misoprostol;"
+    "mifepristone;clomiphene|clomifene;oestrogen|estrogen;progesterone;testosterone;st john "
+    "wort|st johns wort;turmeric;ginkgo;ivermectin;chloroquine;mebendazole;permethrin";
+
+/* Medicines that a general word asks for: who says "warfarin" speaks of a blood thinner. */
+static const char kinds[] =
+    "blood thinner:warfarin,apixaban,rivaroxaban,dabigatran,heparin;painkiller:paracetamol,"
+    "ibuprofen,naproxen,aspirin,diclofenac,codeine,tramadol;nsaid:ibuprofen,naproxen,aspirin,"
+    "diclofenac,celecoxib,meloxicam,indomethacin;antibiotic:amoxicillin,co amoxiclav,"
+    "penicillin,flucloxacillin,doxycycline,azithromycin,clarithromycin,erythromycin,"
+    "ciprofloxacin,nitrofurantoin,trimethoprim,metronidazole,cephalexin;steroid:prednisone,"
+    "dexamethasone,hydrocortisone;statin:atorvastatin,simvastatin,rosuvastatin,pravastatin;"
+    "antidepressant:sertraline,fluoxetine,citalopram,escitalopram,paroxetine,venlafaxine,"
+    "duloxetine,mirtazapine,amitriptyline;antihistamine:cetirizine,loratadine,fexofenadine,"
+    "diphenhydramine,chlorphenamine;supplement:iron,folic acid,vitamin d,vitamin b12,vitamin c,"
+    "zinc";
 
 /* Pairs of words or phrases that say the opposite. */
 static const char opposites[] =
-    "better worse|increase decrease|start stop|continue stop|safe dangerous|weight loss weight "
-    "gain|"
-    "diarrhea constipation|come and go constant|sudden gradual|empty stomach food|left right|"
-    "before after|hot cold|ice heat|benign cancer|viral bacterial|viru bacteria|morning evening|"
-    "morning night|day night|high low|fast slow|wet dry|always never|mild severe|inhale exhale|"
-    "rise fall|raise lower|tight loose|early late|gain lose|hyperthyroid hypothyroid|"
-    "hypertension hypotension|hyperglycemia hypoglycemia|hyperglycaemia hypoglycaemia|"
-    "contagiou noncontagiou|allow forbid|rest exercise|open close|wake drowsy|normal abnormal|"
-    "possible impossible|upper lower|front back|warm cold|deep shallow|acute chronic|weak strong|"
-    "young old|short long|easy hard|likely unlikely|wait urgent|at rest exercise|skip take|halve "
-    "double";
+    "better worse|increase decrease|start stop|continue stop|safe dangerous|"
+    "weight loss weight gain|diarrhea constipation|come and go constant|sudden gradual|"
+    "empty stomach food|left right|before after|hot cold|ice heat|benign cancer|"
+    "viral bacterial|viru bacteria|morning evening|morning night|day night|high low|fast slow|"
+    "wet dry|always never|mild severe|inhale exhale|rise fall|raise lower|tight loose|"
+    "early late|gain lose|hyperthyroid hypothyroid|hypertension hypotension|"
+    "hyperglycemia hypoglycemia|hyperglycaemia hypoglycaemia|contagiou noncontagiou|"
+    "allow forbid|rest exercise|open close|wake drowsy|normal abnormal|possible impossible|"
+    "upper lower|front back|warm cold|deep shallow|acute chronic|weak strong|young old|"
+    "short long|easy hard|likely unlikely|wait urgent|at rest exercise|skip take|halve double";
+
+/* clang-format on */
 
 /* ---- stems --------------------------------------------------------------------------------- */
 
@@ -815,7 +812,7 @@ static void add_medicines(match__lexicon *lexicon)
 
 static int by_hashes(const void *x, const void *y)
 {
-    const match__antonym *a = x, *b = y;
+    const match__hash_pair *a = x, *b = y;
     if (a->a != b->a) return a->a < b->a ? -1 : 1;
     return a->b < b->b ? -1 : a->b > b->b;
 }
@@ -831,7 +828,7 @@ static size_t middle_of(const char *pair, size_t len)
     return len;
 }
 
-/* The hash of the key that a phrase or word of the lists stands for; of its stem if it is in none. */
+/* The hash of the key that a phrase of the lists stands for; of its stem if it is in none. */
 static uint64_t key_hash(const match__lexicon *lexicon, const char *phrase, size_t len)
 {
     const match__entry *e = match__lexicon_find(lexicon, phrase, len, hash_of(phrase, len));
@@ -856,14 +853,39 @@ static void add_opposites(match__lexicon *lexicon)
         uint64_t b = key_hash(lexicon, pair + middle + 1, len - middle - 1);
         SLM_ASSERT(lexicon->antonym_count < 128);
         lexicon->antonyms[lexicon->antonym_count++] =
-            (match__antonym){a < b ? a : b, a < b ? b : a};
+            (match__hash_pair){a < b ? a : b, a < b ? b : a};
     }
     qsort(lexicon->antonyms, lexicon->antonym_count, sizeof *lexicon->antonyms, by_hashes);
 }
 
+static void add_kinds(match__lexicon *lexicon)
+{
+    const char *list = kinds, *kind, *name;
+    size_t kind_len, len;
+    lexicon->kinds = slm_arena_array(&lexicon->arena, 128, sizeof *lexicon->kinds);
+    while (next_part(&list, ';', &kind, &kind_len)) {
+        const char *rest = slm_arena_strndup(&lexicon->arena, kind, kind_len);
+        size_t general = strcspn(rest, ":");
+        uint64_t of = key_hash(lexicon, rest, general);
+        rest += general + 1;
+        while (next_part(&rest, ',', &name, &len)) {
+            SLM_ASSERT(lexicon->kind_count < 128);
+            lexicon->kinds[lexicon->kind_count++] =
+                (match__hash_pair){of, key_hash(lexicon, name, len)};
+        }
+    }
+    qsort(lexicon->kinds, lexicon->kind_count, sizeof *lexicon->kinds, by_hashes);
+}
+
+bool match__lexicon_is_kind(const match__lexicon *lexicon, uint64_t general, uint64_t certain)
+{
+    match__hash_pair key = {general, certain};
+    return bsearch(&key, lexicon->kinds, lexicon->kind_count, sizeof key, by_hashes) != NULL;
+}
+
 bool match__lexicon_opposite(const match__lexicon *lexicon, uint64_t a, uint64_t b)
 {
-    match__antonym key = {a < b ? a : b, a < b ? b : a};
+    match__hash_pair key = {a < b ? a : b, a < b ? b : a};
     return bsearch(&key, lexicon->antonyms, lexicon->antonym_count, sizeof key, by_hashes) != NULL;
 }
 
@@ -884,6 +906,7 @@ void match__lexicon_init(match__lexicon *lexicon)
     add_words(lexicon, common_words, 0.3F);
     add_words(lexicon, health_words, 0.6F);
     add_opposites(lexicon);
+    add_kinds(lexicon);
 }
 
 void match__lexicon_free(match__lexicon *lexicon)
@@ -911,5 +934,6 @@ void match__lexicon_hash(slm_sha256 *hash)
     hash_groups(hash, signals, sizeof signals / sizeof signals[0]);
     hash_groups(hash, synonyms, sizeof synonyms / sizeof synonyms[0]);
     slm_sha256_update_part(hash, medicines);
+    slm_sha256_update_part(hash, kinds);
     slm_sha256_update_part(hash, opposites);
 }

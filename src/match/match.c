@@ -53,6 +53,7 @@ slm_matcher *slm_matcher_new(void)
                               MATCH__WORD_LIKENESS_MIN,
                               MATCH__HARM_WEIGHT_MIN,
                               MATCH__DENIED_MIN,
+                              MATCH__KIND_LIKENESS,
                               MATCH__HARM_AGREEMENT_MIN,
                               MATCH__KEYWORDS_FUNCTION_SHARE,
                               MATCH__LOOP_DISTINCT_SHARE,

@@ -29,7 +29,7 @@ const char *slm_matcher_identity(const slm_matcher *matcher);
 
 typedef enum slm_match_mood {
     SLM_MATCH_TELLS,
-    SLM_MATCH_ASKS,     /* wants an answer from the reader: a question, or "I need to know whether" */
+    SLM_MATCH_ASKS, /* wants an answer from the reader: a question, or "I need to know whether" */
     SLM_MATCH_COURTESY, /* "does that help?", "let me know if you have questions" */
 } slm_match_mood;
 
@@ -64,8 +64,8 @@ slm_match_text *slm_match_read(const slm_matcher *matcher, const char *text, siz
 /* True if a sentence of the text tells, unnegated and at once, to call or go for emergency help:
  * "Call 999 now". Under an if it does not count, unless `known` (may be NULL) already says that the
  * if holds, or the if is a formality ("if you have not already"). */
-bool slm_match_tells_to_act(const slm_matcher *matcher, const slm_match_text *text,
-                            size_t sentence, const slm_match_text *known);
+bool slm_match_tells_to_act(const slm_matcher *matcher, const slm_match_text *text, size_t sentence,
+                            const slm_match_text *known);
 
 /* ---- targets ------------------------------------------------------------------------------- */
 
@@ -118,7 +118,7 @@ typedef struct slm_match_found {
     bool *echo;          /* of each sentence: copied from the background */
     double *known;       /* of each sentence that asks: likeness to the nearest question target,
                             guards or not; 0 for others */
-    size_t *asked_by;    /* of each question target: the sentence that stands for it when a sentence's
+    size_t *asked_by; /* of each question target: the sentence that stands for it when a sentence's
                             question counts once (one-to-one, best sum of scores); SIZE_MAX: none */
 } slm_match_found;
 /* Look for every target in the text. *found lives in the arena. Uses the set's scratch: one thread at
@@ -139,7 +139,6 @@ bool slm_match_same(const slm_matcher *matcher, slm_match_kind kind, const char 
 
 /* One-to-one assignment with the greatest sum over scores[rows][columns], taking only pairs of at
  * least `least`. out[row]: its column, or SIZE_MAX. (Kuhn 1955, Munkres 1957; O(n^3).) */
-void slm_match_assign(const double *scores, size_t rows, size_t columns, double least,
-                      size_t *out);
+void slm_match_assign(const double *scores, size_t rows, size_t columns, double least, size_t *out);
 
 #endif

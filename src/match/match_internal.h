@@ -14,6 +14,7 @@ enum {
 /* Thresholds outside match.c: they stand here so that the identity covers them. */
 #define MATCH__WORD_LIKENESS_MIN       0.6  /* cosine of trigrams from which two words are alike */
 #define MATCH__HARM_AGREEMENT_MIN      0.34 /* of polarity, for a statement that must not be said */
+#define MATCH__KIND_LIKENESS           0.8  /* of a certain medicine to the word for its kind */
 #define MATCH__HARM_WEIGHT_MIN         0.8  /* of its words: what is done counts like what with */
 #define MATCH__DENIED_MIN              0.4  /* of what a statement denies must be in the text */
 #define MATCH__KEYWORDS_FUNCTION_SHARE 0.15 /* a sentence with fewer function words is a list */
@@ -82,9 +83,9 @@ typedef struct match__entry {
     uint32_t flags;
 } match__entry;
 
-typedef struct match__antonym {
-    uint64_t a, b; /* hashes of keys, a < b */
-} match__antonym;
+typedef struct match__hash_pair {
+    uint64_t a, b; /* hashes of keys */
+} match__hash_pair;
 
 typedef struct match__lexicon {
     match__entry *entries;
@@ -93,8 +94,9 @@ typedef struct match__lexicon {
     size_t slot_count;
     uint64_t *prefixes; /* hashes of what longer phrases begin with: is it worth looking further */
     size_t prefix_count, prefix_slots;
-    match__antonym *antonyms; /* sorted */
-    size_t antonym_count;
+    match__hash_pair *antonyms; /* a < b; sorted */
+    match__hash_pair *kinds;    /* general word, certain medicine; sorted */
+    size_t antonym_count, kind_count;
     slm_arena arena;
 } match__lexicon;
 
@@ -106,6 +108,7 @@ void match__lexicon_hash(slm_sha256 *hash);
 const match__entry *match__lexicon_find(const match__lexicon *lexicon, const char *phrase,
                                         size_t len, uint64_t hash);
 bool match__lexicon_is_prefix(const match__lexicon *lexicon, uint64_t hash);
+bool match__lexicon_is_kind(const match__lexicon *lexicon, uint64_t general, uint64_t certain);
 bool match__lexicon_opposite(const match__lexicon *lexicon, uint64_t a, uint64_t b);
 /* A word without its endings, at most MATCH__STEM_BYTES; returns its length. */
 size_t match__stem(const char *word, size_t len, char out[MATCH__STEM_BYTES]);

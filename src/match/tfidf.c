@@ -206,6 +206,8 @@ static void find_links(tfidf *t, const match__word *word, remembered *r)
             found[count++] = (link){(uint32_t)i, 1.0F};
         } else if (match__lexicon_opposite(lexicon, v->word->hash, word->hash)) {
             found[count++] = (link){(uint32_t)i, -1.0F};
+        } else if (match__lexicon_is_kind(lexicon, v->word->hash, word->hash)) {
+            found[count++] = (link){(uint32_t)i, (float)MATCH__KIND_LIKENESS};
         } else if (gram_count > 0 && v->gram_count > 0) {
             double likeness = word_likeness(v, grams, gram_count);
             if (likeness >= MATCH__WORD_LIKENESS_MIN)
