@@ -24,7 +24,8 @@ enum { STALL_TIMEOUT_MS = 60 * 1000 };
 static const uint64_t UNIT_BYTES = 1000 * 1000;
 
 typedef struct fetch {
-    const char *url, *path, *sha256;
+    const char *url, *path;
+    const slm_fetch_options *want;
     slm_buffer shown;   /* url as it may be shown */
     slm_buffer part;    /* path of the part */
     slm_buffer version; /* path of the version's file */
@@ -36,6 +37,8 @@ typedef struct fetch {
     slm_progress *progress;
     int write_errno;   /* why writing failed, or 0 */
     bool wrong_answer; /* a range that was not asked for */
+    uint64_t told;     /* the size that the host tells, where it is not the one expected */
+    bool too_long;     /* more came than may */
 } fetch;
 
 static uint64_t file_bytes(const char *path)
@@ -50,15 +53,26 @@ static void remove_part(fetch *f)
     unlink(f->version.data);
 }
 
-/* *matches: whether the file has the hash that is wanted; any content does if none is. */
-static slm_status check_hash(const char *path, const char *sha256, bool *matches,
-                             char hex[SLM_SHA256_HEX_BYTES], slm_error *err)
+/* Whether it can be told from the content alone that it is the right one. */
+static bool has_hash(const slm_fetch_options *want)
 {
-    *matches = true;
-    hex[0] = '\0';
-    if (sha256 == NULL) return SLM_OK;
-    SLM_TRY(slm_sha256_file(path, hex, err));
-    *matches = strcasecmp(hex, sha256) == 0;
+    return want->sha256 != NULL || want->git_oid != NULL;
+}
+
+/* *matches: whether the file has the size and the hash that are wanted. `found` gets its hash. */
+static slm_status check_hash(const char *path, const slm_fetch_options *want, bool *matches,
+                             char found[SLM_SHA256_HEX_BYTES], slm_error *err)
+{
+    found[0] = '\0';
+    *matches = want->bytes == 0 || file_bytes(path) == want->bytes;
+    if (!*matches) return SLM_OK;
+    if (want->sha256 != NULL) {
+        SLM_TRY(slm_sha256_file(path, found, err));
+        *matches = strcasecmp(found, want->sha256) == 0;
+    } else if (want->git_oid != NULL) {
+        SLM_TRY(slm_git_blob_file(path, found, err));
+        *matches = strcasecmp(found, want->git_oid) == 0;
+    }
     return SLM_OK;
 }
 
@@ -104,6 +118,11 @@ static bool on_headers(void *context, const slm_http_reply *reply)
     }
     slm_buffer_free(&value);
     if (!good) return false;
+    uint64_t limit = f->want->bytes > 0 ? f->want->bytes : f->want->max_bytes;
+    if (total > 0 && (f->want->bytes > 0 ? total != limit : limit > 0 && total > limit)) {
+        f->told = total;
+        return false;
+    }
     if (begin == 0) {
         note_version(f, reply);
         f->have = 0;
@@ -111,6 +130,10 @@ static bool on_headers(void *context, const slm_http_reply *reply)
             f->write_errno = errno;
             return false;
         }
+    }
+    if (f->want->on_progress != NULL) {
+        f->want->on_progress(f->want->context, f->have);
+        return true;
     }
     slm_buffer what = {0};
     slm_buffer_printf(&what, "fetching %s", slm_file_basename(f->path));
@@ -122,12 +145,21 @@ static bool on_headers(void *context, const slm_http_reply *reply)
 static bool on_body(void *context, const void *bytes, size_t len)
 {
     fetch *f = context;
+    uint64_t limit = f->want->bytes > 0 ? f->want->bytes : f->want->max_bytes;
+    if (limit > 0 && (f->have > limit || len > limit - f->have)) {
+        f->too_long = true;
+        return false;
+    }
     if (fwrite(bytes, 1, len, f->stream) != len) {
         f->write_errno = errno != 0 ? errno : EIO;
         return false;
     }
     f->have += len;
-    slm_progress_update(f->progress, f->have / UNIT_BYTES, NULL);
+    if (f->want->on_progress != NULL) {
+        f->want->on_progress(f->want->context, f->have);
+    } else {
+        slm_progress_update(f->progress, f->have / UNIT_BYTES, NULL);
+    }
     return true;
 }
 
@@ -147,9 +179,9 @@ static slm_status refused(fetch *f, long status)
 static slm_status check_no_rest(fetch *f, const slm_http_reply *reply, bool *whole)
 {
     *whole = false;
-    if (f->sha256 != NULL) {
+    if (has_hash(f->want)) {
         char hex[SLM_SHA256_HEX_BYTES];
-        return check_hash(f->part.data, f->sha256, whole, hex, f->err);
+        return check_hash(f->part.data, f->want, whole, hex, f->err);
     }
     slm_buffer value = {0};
     unsigned long long total;
@@ -168,12 +200,49 @@ static bool read_version(fetch *f, slm_buffer *line)
     return line->len > start && strpbrk(line->data, "\r\n") == NULL;
 }
 
+/* The error for a host that announces another size than is expected. */
+static slm_status wrong_size(fetch *f)
+{
+    if (f->want->bytes > 0) {
+        return slm_error_set(f->err, SLM_ERR_FORMAT,
+                             "%s has %" PRIu64 " bytes, not the %" PRIu64 " that it should have",
+                             f->shown.data, f->told, f->want->bytes);
+    }
+    return slm_error_set(f->err, SLM_ERR_LIMIT,
+                         "%s has %" PRIu64 " bytes, more than the %" PRIu64 " that are allowed",
+                         f->shown.data, f->told, f->want->max_bytes);
+}
+
+/* The headers of a request in `lines`, the last one If-Range if that is known. */
+static const char **make_headers(const slm_fetch_options *want, const char *if_range)
+{
+    size_t count = 0;
+    while (want->headers != NULL && want->headers[count] != NULL)
+        count++;
+    const char **lines = calloc(count + 2, sizeof *lines);
+    if (lines == NULL) slm_out_of_memory(count);
+    for (size_t i = 0; i < count; i++)
+        lines[i] = want->headers[i];
+    lines[count] = if_range;
+    return lines;
+}
+
 /* The status for a request that brought no whole reply; its message is in f->err. */
 static slm_status broken_off(fetch *f, slm_status status)
 {
     if (f->write_errno != 0) {
         return slm_error_set(f->err, SLM_ERR_IO, "cannot write %s: %s", f->part.data,
                              strerror(f->write_errno));
+    }
+    if (f->told > 0) return wrong_size(f);
+    if (f->too_long) {
+        remove_part(f);
+        return slm_error_set(f->err, SLM_ERR_FORMAT,
+                             "%s sends more than the %" PRIu64 " bytes %s; what came was thrown "
+                             "away",
+                             f->shown.data,
+                             f->want->bytes > 0 ? f->want->bytes : f->want->max_bytes,
+                             f->want->bytes > 0 ? "that it should have" : "that are allowed");
     }
     if (f->err != NULL && status == SLM_ERR_NETWORK && file_bytes(f->part.data) > 0) {
         char reason[SLM_ERROR_MESSAGE_BYTES];
@@ -190,12 +259,12 @@ static slm_status transfer(fetch *f, slm_http *http, bool *again)
     slm_buffer if_range = {0};
     f->have = file_bytes(f->part.data);
     bool named = f->have > 0 && read_version(f, &if_range);
-    f->asked = named || f->sha256 != NULL ? f->have : 0;
+    f->asked = named || has_hash(f->want) ? f->have : 0;
     f->wrong_answer = false;
-    const char *headers[] = {if_range.data, NULL};
+    const char **headers = make_headers(f->want, named ? if_range.data : NULL);
     slm_http_request request = {.method = "GET",
                                 .url = f->url,
-                                .headers = named ? headers : NULL,
+                                .headers = headers,
                                 .range_begin = f->asked,
                                 .stall_timeout_ms = STALL_TIMEOUT_MS,
                                 .on_body = on_body,
@@ -205,6 +274,8 @@ static slm_status transfer(fetch *f, slm_http *http, bool *again)
     slm_status status = slm_http_perform(http, &request, &reply, f->err);
     slm_progress_finish(f->progress);
     f->progress = NULL;
+    free(headers);
+    if (f->want->http_status != NULL) *f->want->http_status = reply != NULL ? reply->status : 0;
     if (status != SLM_OK && f->wrong_answer && f->asked > 0) {
         *again = true;
         status = SLM_OK;
@@ -235,13 +306,20 @@ static slm_status settle(fetch *f)
     }
     bool matches;
     char hex[SLM_SHA256_HEX_BYTES];
-    SLM_TRY(check_hash(f->part.data, f->sha256, &matches, hex, f->err));
+    SLM_TRY(check_hash(f->part.data, f->want, &matches, hex, f->err));
+    if (!matches && hex[0] == '\0') {
+        f->told = file_bytes(f->part.data);
+        remove_part(f);
+        return wrong_size(f);
+    }
     if (!matches) {
         remove_part(f);
+        bool by_git = f->want->sha256 == NULL;
         return slm_error_set(f->err, SLM_ERR_FORMAT,
-                             "%s is not the file that was expected: its sha256 is %s, not %s; it "
-                             "was thrown away",
-                             f->shown.data, hex, f->sha256);
+                             "%s is not the file that was expected: its %s is %s, not %s; it was "
+                             "thrown away",
+                             f->shown.data, by_git ? "git hash" : "sha256", hex,
+                             by_git ? f->want->git_oid : f->want->sha256);
     }
     SLM_TRY(slm_file_replace(f->part.data, f->path, f->err));
     unlink(f->version.data);
@@ -282,24 +360,25 @@ static slm_status make_folder_of(const char *path, slm_error *err)
 }
 
 /* *there: `path` exists and is what is wanted. */
-static slm_status is_there(const char *path, const char *sha256, bool *there, slm_error *err)
+static slm_status is_there(const char *path, const slm_fetch_options *want, bool *there,
+                           slm_error *err)
 {
     char hex[SLM_SHA256_HEX_BYTES];
     *there = false;
     if (!slm_file_exists(path)) return SLM_OK;
-    return check_hash(path, sha256, there, hex, err);
+    return check_hash(path, want, there, hex, err);
 }
 
-slm_status slm_fetch(slm_http *http, const char *url, const char *path, const char *sha256,
-                     slm_log *log, slm_error *err)
+slm_status slm_fetch_with(slm_http *http, const char *url, const char *path,
+                          const slm_fetch_options *options, slm_log *log, slm_error *err)
 {
     bool there;
-    SLM_TRY(is_there(path, sha256, &there, err));
+    SLM_TRY(is_there(path, options, &there, err));
     if (there) return SLM_OK;
     if (slm_file_exists(path)) {
         slm_log_print(log, SLM_LOG_WARNING, "%s is not what it should be; fetching it again", path);
     }
-    fetch f = {.url = url, .path = path, .sha256 = sha256, .log = log, .err = err};
+    fetch f = {.url = url, .path = path, .want = options, .log = log, .err = err};
     slm_file_lock *lock = NULL;
     slm_buffer_printf(&f.part, "%s.part", path);
     slm_buffer_printf(&f.version, "%s.part.version", path);
@@ -307,7 +386,7 @@ slm_status slm_fetch(slm_http *http, const char *url, const char *path, const ch
     slm_status status = make_folder_of(path, err);
     if (status == SLM_OK) status = slm_file_lock_take(f.part.data, &lock, err);
     /* Another run may have brought the file while this one looked. */
-    if (status == SLM_OK) status = is_there(path, sha256, &there, err);
+    if (status == SLM_OK) status = is_there(path, options, &there, err);
     if (status == SLM_OK && there) {
         remove_part(&f);
     } else if (status == SLM_OK) {
@@ -318,4 +397,11 @@ slm_status slm_fetch(slm_http *http, const char *url, const char *path, const ch
     slm_buffer_free(&f.version);
     slm_buffer_free(&f.shown);
     return status;
+}
+
+slm_status slm_fetch(slm_http *http, const char *url, const char *path, const char *sha256,
+                     slm_log *log, slm_error *err)
+{
+    slm_fetch_options options = {.sha256 = sha256};
+    return slm_fetch_with(http, url, path, &options, log, err);
 }

@@ -15,4 +15,20 @@
 slm_status slm_fetch(slm_http *http, const char *url, const char *path, const char *sha256,
                      slm_log *log, slm_error *err);
 
+/* What a caller may know and want besides. All zero is slm_fetch without a hash. */
+typedef struct slm_fetch_options {
+    const char *sha256;         /* as above */
+    const char *git_oid;        /* instead: the file's name in git, 40 hex digits */
+    uint64_t bytes;             /* its size where that is known, else 0; another size is an error */
+    uint64_t max_bytes;         /* else: stop a body that grows past this; 0: no limit */
+    const char *const *headers; /* sent along, as in slm_http_request; NULL-terminated or NULL */
+    /* If set, it is told how many bytes are there, and no progress is shown here. */
+    void (*on_progress)(void *context, uint64_t bytes);
+    void *context;
+    long *http_status; /* if set: the status of the last reply, 0 if there was none */
+} slm_fetch_options;
+
+slm_status slm_fetch_with(slm_http *http, const char *url, const char *path,
+                          const slm_fetch_options *options, slm_log *log, slm_error *err);
+
 #endif

@@ -1,4 +1,4 @@
-/* hash.c: SHA-256 through OpenSSL's EVP interface; FNV-1a 64 (Fowler, Noll, Vo; offset basis
+/* hash.c: SHA-256 and git's blob names through OpenSSL's EVP interface; FNV-1a 64 (Fowler, Noll, Vo; offset basis
  * 14695981039346656037, prime 1099511628211).
  *
  * SHA-256 names contents: model files, cases, settings, cached calls. Failing to allocate or to
@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct slm_sha256 {
@@ -45,19 +47,25 @@ void slm_sha256_update_part(slm_sha256 *hash, const char *text)
     if (text != NULL) slm_sha256_update(hash, text, (size_t)len);
 }
 
-void slm_sha256_finish(slm_sha256 *hash, char hex[SLM_SHA256_HEX_BYTES])
+/* Writes `count` digest bytes as 2 * count hex digits and a NUL, and frees the context. */
+static void finish_hex(EVP_MD_CTX *context, unsigned int count, char *hex)
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char digest[SLM_SHA256_BYTES];
+    unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len = 0;
-    int done = EVP_DigestFinal_ex(hash->context, digest, &len);
-    SLM_ASSERT(done == 1 && len == SLM_SHA256_BYTES);
-    for (size_t i = 0; i < SLM_SHA256_BYTES; i++) {
+    int done = EVP_DigestFinal_ex(context, digest, &len);
+    SLM_ASSERT(done == 1 && len == count);
+    for (size_t i = 0; i < len; i++) {
         hex[2 * i] = digits[digest[i] >> 4];
         hex[2 * i + 1] = digits[digest[i] & 15];
     }
-    hex[SLM_SHA256_HEX_BYTES - 1] = '\0';
-    EVP_MD_CTX_free(hash->context);
+    hex[2 * (size_t)len] = '\0';
+    EVP_MD_CTX_free(context);
+}
+
+void slm_sha256_finish(slm_sha256 *hash, char hex[SLM_SHA256_HEX_BYTES])
+{
+    finish_hex(hash->context, SLM_SHA256_BYTES, hex);
     free(hash);
 }
 
@@ -68,19 +76,15 @@ void slm_sha256_hex(const void *bytes, size_t len, char hex[SLM_SHA256_HEX_BYTES
     slm_sha256_finish(hash, hex);
 }
 
-slm_status slm_sha256_file(const char *path, char hex[SLM_SHA256_HEX_BYTES], slm_error *err)
+/* Feeds a whole file to the digest. `total`: how many bytes it must have, or -1. */
+static slm_status update_from(EVP_MD_CTX *context, int fd, const char *path, off_t total,
+                              slm_error *err)
 {
     enum { PIECE_BYTES = 1 << 20 };
-    char discarded[SLM_SHA256_HEX_BYTES];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return slm_error_set(err, errno == ENOENT ? SLM_ERR_NOT_FOUND : SLM_ERR_IO,
-                             "cannot open %s: %s", path, strerror(errno));
-    }
+    off_t all = 0;
+    slm_status status = SLM_OK;
     unsigned char *piece = malloc(PIECE_BYTES);
     if (piece == NULL) slm_out_of_memory(PIECE_BYTES);
-    slm_sha256 *hash = slm_sha256_new();
-    slm_status status = SLM_OK;
     for (;;) {
         ssize_t got = read(fd, piece, PIECE_BYTES);
         if (got == 0) break;
@@ -89,10 +93,60 @@ slm_status slm_sha256_file(const char *path, char hex[SLM_SHA256_HEX_BYTES], slm
             status = slm_error_set(err, SLM_ERR_IO, "cannot read %s: %s", path, strerror(errno));
             break;
         }
-        slm_sha256_update(hash, piece, (size_t)got);
+        int done = EVP_DigestUpdate(context, piece, (size_t)got);
+        SLM_ASSERT(done == 1);
+        all += got;
     }
-    slm_sha256_finish(hash, status == SLM_OK ? hex : discarded);
     free(piece);
+    if (status == SLM_OK && total >= 0 && all != total) {
+        status = slm_error_set(err, SLM_ERR_IO, "%s changed while it was read", path);
+    }
+    return status;
+}
+
+static slm_status open_to_hash(const char *path, int *fd, slm_error *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd >= 0) return SLM_OK;
+    return slm_error_set(err, errno == ENOENT ? SLM_ERR_NOT_FOUND : SLM_ERR_IO,
+                         "cannot open %s: %s", path, strerror(errno));
+}
+
+slm_status slm_sha256_file(const char *path, char hex[SLM_SHA256_HEX_BYTES], slm_error *err)
+{
+    char discarded[SLM_SHA256_HEX_BYTES];
+    int fd;
+    SLM_TRY(open_to_hash(path, &fd, err));
+    slm_sha256 *hash = slm_sha256_new();
+    slm_status status = update_from(hash->context, fd, path, -1, err);
+    slm_sha256_finish(hash, status == SLM_OK ? hex : discarded);
+    close(fd);
+    return status;
+}
+
+slm_status slm_git_blob_file(const char *path, char hex[SLM_GIT_BLOB_HEX_BYTES], slm_error *err)
+{
+    enum { SHA1_BYTES = 20 };
+    char discarded[SLM_GIT_BLOB_HEX_BYTES];
+    int fd;
+    struct stat info;
+    SLM_TRY(open_to_hash(path, &fd, err));
+    if (fstat(fd, &info) != 0) {
+        slm_status status =
+            slm_error_set(err, SLM_ERR_IO, "cannot read %s: %s", path, strerror(errno));
+        close(fd);
+        return status;
+    }
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (context == NULL || EVP_DigestInit_ex(context, EVP_sha1(), NULL) != 1) {
+        slm_out_of_memory(SHA1_BYTES);
+    }
+    char head[32];
+    int len = snprintf(head, sizeof head, "blob %jd", (intmax_t)info.st_size);
+    int done = EVP_DigestUpdate(context, head, (size_t)len + 1); /* with its NUL */
+    SLM_ASSERT(done == 1);
+    slm_status status = update_from(context, fd, path, info.st_size, err);
+    finish_hex(context, SHA1_BYTES, status == SLM_OK ? hex : discarded);
     close(fd);
     return status;
 }

@@ -21,6 +21,11 @@ void slm_sha256_finish(slm_sha256 *hash, char hex[SLM_SHA256_HEX_BYTES]);
 void slm_sha256_hex(const void *bytes, size_t len, char hex[SLM_SHA256_HEX_BYTES]);
 slm_status slm_sha256_file(const char *path, char hex[SLM_SHA256_HEX_BYTES], slm_error *err);
 
+/* A file's name in git: the SHA-1 of "blob <bytes>", a NUL and its content, in lower-case hex. A hub
+ * tells it for files that it keeps in git itself. It finds damage, not malice. */
+enum { SLM_GIT_BLOB_HEX_BYTES = 41 };
+slm_status slm_git_blob_file(const char *path, char hex[SLM_GIT_BLOB_HEX_BYTES], slm_error *err);
+
 /* FNV-1a, 64 bit. Not for content addresses. */
 uint64_t slm_hash_bytes(const void *bytes, size_t len);
 

@@ -260,6 +260,22 @@ static void set_method(transfer *t, const slm_http_request *request)
     curl_easy_setopt(t->easy, CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
 }
 
+/* Whether the request would show a key to a proxy: plain http, which a proxy reads, to this machine,
+ * to which it has no need to go. */
+static bool must_go_directly(const slm_http_request *request)
+{
+    static const char *const local[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    bool has_key = false;
+    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++)
+        has_key = has_key || strncasecmp(request->headers[i], "Authorization:", 14) == 0;
+    for (size_t i = 0; has_key && i < sizeof local / sizeof *local; i++) {
+        size_t len = strlen(local[i]);
+        if (strncasecmp(request->url, local[i], len) != 0) continue;
+        if (strchr(":/?#", request->url[len]) != NULL) return true;
+    }
+    return false;
+}
+
 static void set_options(slm_http *http, transfer *t, const slm_http_request *request)
 {
     CURL *easy = t->easy;
@@ -269,6 +285,7 @@ static void set_options(slm_http *http, transfer *t, const slm_http_request *req
     curl_easy_setopt(easy, CURLOPT_USERAGENT, http->user_agent);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, http->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->timeout_ms);
+    if (must_go_directly(request)) curl_easy_setopt(easy, CURLOPT_PROXY, "");
     if (http->ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
     if (request->stall_timeout_ms > 0) {
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);

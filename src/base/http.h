@@ -4,7 +4,8 @@
  * only to the same scheme-or-better, and never carry an Authorization header to another host (curl's
  * rule). A request with a body, or with a header that may hold a key under another name, follows
  * none: its 3xx reply comes back as it is, so that nothing goes to a host that was not named.
- * Proxies come from the environment variables that curl honours. */
+ * Proxies come from the environment variables that curl honours, except that an Authorization header
+ * for plain http on this machine goes there directly: a proxy could read it. */
 #ifndef SLM_BASE_HTTP_H
 #define SLM_BASE_HTTP_H
 
