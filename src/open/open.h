@@ -43,15 +43,15 @@ const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat);
 /* ---- slm pull: a SOURCE becomes a file or folder that slm_open_chat takes ---------------------- */
 
 typedef struct slm_pull_options {
-    const char *cache;              /* folder below which models are kept */
-    const char *folder;             /* put the files here instead; NULL: below cache */
-    const char *endpoint;           /* address of the hub, for hf: sources; NULL: they are refused */
-    const char *token;              /* goes to the endpoint's host alone; NULL: none */
-    const char *ca_file;            /* NULL: the system's */
-    const char *python;             /* runs pip; NULL: "python3" */
-    char *const *environment;       /* of pip; NULL: an empty one */
-    const char *sha256;             /* of the one model file, 64 hex digits; NULL: not known */
-    const char *const *include;     /* which files instead of those that slm needs: globs */
+    const char *cache;          /* folder below which models are kept */
+    const char *folder;         /* put the files here instead; NULL: below cache */
+    const char *endpoint;       /* address of the hub, for hf: sources; NULL: they are refused */
+    const char *token;          /* goes to the endpoint's host alone; NULL: none */
+    const char *ca_file;        /* NULL: the system's */
+    const char *python;         /* runs pip; NULL: "python3" */
+    char *const *environment;   /* of pip; NULL: an empty one */
+    const char *sha256;         /* of the one model file, 64 hex digits; NULL: not known */
+    const char *const *include; /* which files instead of those that slm needs: globs */
     size_t include_count;
     uint64_t max_bytes; /* fetch no more than this; 0: no limit */
     bool offline;       /* ask no host: answer from what is there */
