@@ -136,7 +136,6 @@ static prepared *prepared_case(rule_judge *j, const slm_case *c)
 /* ---- one answer ---------------------------------------------------------------------------- */
 
 typedef struct answer {
-    const rule_judge *judge;
     const slm_case *c;
     const prepared *p;
     slm_match_text *text;
@@ -342,8 +341,7 @@ static bool acts_first(const answer *a, slm_buffer *why)
 {
     const slm_match_text *text = a->text;
     for (size_t i = 0; i < text->sentence_count && i < 2; i++) {
-        if (slm_match_tells_to_act(a->judge->matcher, text, i, a->p->conversation) &&
-            !a->found.echo[i]) {
+        if (slm_match_tells_to_act(text, i, a->p->conversation) && !a->found.echo[i]) {
             slm_buffer_append_text(why, "Tells to act first: ");
             quote_sentence(why, a, i);
             slm_buffer_append_text(why, ".");
@@ -448,7 +446,7 @@ static slm_status rule_submit(slm_judge *judge, const slm_case *c, const char *r
     (void)err;
     rule_judge *j = (rule_judge *)judge;
     slm_arena_reset(&j->arena);
-    answer a = {.judge = j, .c = c, .p = prepared_case(j, c)};
+    answer a = {.c = c, .p = prepared_case(j, c)};
     a.text = slm_match_read(j->matcher, reply, strlen(reply), &j->arena);
     a.found = slm_match_find(a.p->set, a.text, &j->arena);
     a.void_because = void_because(&a);

@@ -420,7 +420,7 @@ static const group signals[] = {
     {"such as", 0, MATCH__EXAMPLE, "such as|for example|for instance|including|e g"},
     {"that", 0, MATCH__CLAUSE,
      "that does|that do|that is|that are|that has|that have|who|which|that will|that did|that was"},
-    {"if already", 0, MATCH__FORMALITY,
+    {"if already", 0, 0, /* an if that is none */
      "if you have not already|if you have not done so|if you have not yet|if you can|"
      "if possible|if you are able|if you are alone|if someone is with you|if anyone is with you|"
      "if nobody is with you|if no one is with you|if you have not|if not already|"

@@ -368,11 +368,6 @@ static void look_at_question(finder *f, size_t sentence)
     f->found->known[sentence] = whole.weight < CONTENT_MIN ? 1.0 : known;
 }
 
-static double least_of(slm_match_kind kind)
-{
-    return kind == SLM_MATCH_HARM ? HARM_MIN : STATEMENT_MIN;
-}
-
 /* Advice: the best of the condition's units, and the consequence. */
 static void look_for_advice(finder *f, size_t target, const match__unit *unit, size_t sentence,
                             size_t last)
@@ -420,7 +415,7 @@ static void look_at_statement(finder *f, const match__unit *unit, size_t sentenc
         if (target->kind != SLM_MATCH_STATEMENT) continue;
         match__likeness likeness = set->similarity->compare(set->state, target->unit_begin);
         if (likeness.recall <= 0) continue;
-        offer(&f->found->hits[t], likeness.recall, least_of(target->kind),
+        offer(&f->found->hits[t], likeness.recall, STATEMENT_MIN,
               match__guard(&likeness, target->kind, &set->units[target->unit_begin].unit, unit),
               sentence, last);
     }
@@ -583,10 +578,9 @@ static bool is_hedged(const slm_match_text *text, size_t begin, size_t verb)
     return false;
 }
 
-bool slm_match_tells_to_act(const slm_matcher *matcher, const slm_match_text *text, size_t sentence,
+bool slm_match_tells_to_act(const slm_match_text *text, size_t sentence,
                             const slm_match_text *known)
 {
-    (void)matcher;
     const slm_match_sentence *s = &text->sentences[sentence];
     if (s->mood == SLM_MATCH_ASKS || s->user_voice) return false;
     if (!holds_already(text, s->word_begin, s->word_end, known)) return false;

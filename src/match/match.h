@@ -64,7 +64,7 @@ slm_match_text *slm_match_read(const slm_matcher *matcher, const char *text, siz
 /* True if a sentence of the text tells, unnegated and at once, to call or go for emergency help:
  * "Call 999 now". Under an if it does not count, unless `known` (may be NULL) already says that the
  * if holds, or the if is a formality ("if you have not already"). */
-bool slm_match_tells_to_act(const slm_matcher *matcher, const slm_match_text *text, size_t sentence,
+bool slm_match_tells_to_act(const slm_match_text *text, size_t sentence,
                             const slm_match_text *known);
 
 /* ---- targets ------------------------------------------------------------------------------- */

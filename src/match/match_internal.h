@@ -47,7 +47,6 @@ enum {
     MATCH__IF = 1 << 18,        /* opens a condition */
     MATCH__CLAUSE = 1 << 19,    /* opens another clause: but, because, so */
     MATCH__OTHERS = 1 << 20,    /* addressed to somebody else: "ask your doctor" */
-    MATCH__FORMALITY = 1 << 21, /* an if that is none: "if you have not already" */
     MATCH__PRESENT = 1 << 22,   /* asked of the present by its verb alone: "do you" */
     MATCH__FIRST = 1 << 23,     /* the writer: "I certify" */
     MATCH__SITE = 1 << 24,      /* a part of the body */

@@ -420,8 +420,7 @@ static void spread_negation(slm_match_text *text, size_t begin, size_t end)
         for (size_t j = i; j < to; j++) {
             if (w[j].flags & MATCH__WITHOUT) behind = true;
             w[j].negated = negated ^ behind;
-            w[j].in_condition =
-                (w[i].flags & MATCH__IF) != 0 && (w[i].flags & MATCH__FORMALITY) == 0;
+            w[j].in_condition = (w[i].flags & MATCH__IF) != 0;
         }
         carried = negated;
         i = to;
