@@ -159,6 +159,7 @@ static void test_read_file(void **state)
     assert_true(gguf_write(&w, path));
     assert_int_equal(slm_tensors_open(path, &file, &err), SLM_OK);
     assert_string_equal(slm_tensors_path(file), path);
+    assert_null(slm_tensors_folder(file));
     check_metadata(file);
     check_tensors(file);
     assert_int_equal(slm_sha256_file(path, hex, &err), SLM_OK);
@@ -346,6 +347,35 @@ static void test_hostile_metadata(void **state)
     gguf_writer_free(&w);
 }
 
+/* What the file could hold by its size, but no model's names and metadata take. */
+static void test_hostile_memory(void **state)
+{
+    (void)state;
+    gguf_writer w = {0};
+    for (int i = 0; i < 500000 * 13 / 8; i++)
+        gguf__u64(&w.entries, 0);
+    w.entry_count = 500000;
+    refuse(&w, SLM_ERR_LIMIT, "metadata count needs more memory", "40 MiB");
+    w.entry_count = 0;
+    w.tensor_count = 160000;
+    refuse(&w, SLM_ERR_FORMAT, "name of tensor 0", "is empty");
+    gguf_writer_free(&w);
+
+    for (int i = 0; i < 400000 * 4; i++)
+        gguf__u64(&w.infos, 0);
+    w.tensor_count = 400000;
+    refuse(&w, SLM_ERR_LIMIT, "tensor count needs more memory", "40 MiB");
+    gguf_writer_free(&w);
+
+    gguf__entry(&w, "words", 9);
+    gguf__u32(&w.entries, 8);
+    gguf__u64(&w.entries, 5400000);
+    for (int i = 0; i < 5400000; i++)
+        gguf__u64(&w.entries, 0);
+    refuse(&w, SLM_ERR_LIMIT, "metadata 'words' needs more memory", "40 MiB");
+    gguf_writer_free(&w);
+}
+
 static void test_hostile_arrays(void **state)
 {
     (void)state;
@@ -477,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_head),
         cmocka_unit_test(test_hostile_metadata),
+        cmocka_unit_test(test_hostile_memory),
         cmocka_unit_test(test_hostile_arrays),
         cmocka_unit_test(test_hostile_alignment),
         cmocka_unit_test(test_hostile_tensors),

@@ -367,7 +367,7 @@ static void test_hostile_json(void **state)
         {"", "begins with 8 bytes", "has 8 bytes"},
         {"  ", "at byte 10", "expected an object"},
         {"[]", "at byte 8", "expected an object"},
-        {"{", "at byte 9", "expected a key"},
+        {"{ ", "at byte 10", "expected a key"},
         {"{\"a\"", "at byte 12", "expected ':'"},
         {"{\"a\":", "at byte 13", "expected a value"},
         {"{\"a\":}", "at byte 13", "expected a value"},
