@@ -361,9 +361,9 @@ static void test_hostile_memory(void **state)
     refuse(&w, SLM_ERR_FORMAT, "name of tensor 0", "is empty");
     gguf_writer_free(&w);
 
-    for (int i = 0; i < 400000 * 4; i++)
+    for (int i = 0; i < 450000 * 4; i++)
         gguf__u64(&w.infos, 0);
-    w.tensor_count = 400000;
+    w.tensor_count = 450000;
     refuse(&w, SLM_ERR_LIMIT, "tensor count needs more memory", "40 MiB");
     gguf_writer_free(&w);
 
