@@ -6,7 +6,7 @@
  * and refuses the rest by name, so that no expression is run with another meaning:
  *
  *  - \s is Unicode's White_Space (Z*, U+0009-000D, U+0085). PCRE2's own also takes U+180E.
- *  - \w is letters, marks, decimal digits and connecting punctuation; \h a hexadecimal digit.
+ *  - \w is what Oniguruma's table has (WORD below); \h is a hexadecimal digit.
  *  - [a[bc]] is [abc]; {,n} is {0,n}; ^ and $ stand at every line's ends; \p{Han} is the script.
  *
  * An expression is matched by the JIT, and by the interpreter where there is no JIT or its stack is
@@ -16,8 +16,11 @@
 #include "text/text_internal.h"
 
 #define SPACE "\\p{Z}\\x09-\\x0d\\x{85}" /* inside a class */
-#define WORD  "\\p{L}\\p{M}\\p{Nd}\\p{Pc}"
-#define HEX   "0-9A-Fa-f"
+/* Alphabetic characters, circled letters among them; marks; digits, and Latin-1's small ones; "_". */
+#define WORD                                                                                       \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"                        \
+    "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+#define HEX "0-9A-Fa-f"
 
 enum { MAX_PATTERN = 1 << 14, MAX_STEPS = 20000000, MAX_NESTED = 8 };
 
