@@ -15,7 +15,8 @@
 
 static const char METHOD[] = "slm-match 1";
 
-/* Chosen on the labelled pairs and answers in tests/unit/match and tests/unit/judge. */
+/* Chosen on the labelled pairs and answers in tests/unit/match and tests/unit/judge (not the fresh
+ * ones); HARM_MIN also with an eye on the ideal replies of data/ask-first/seed.jsonl. */
 static const double QUESTION_MIN = 0.60;
 static const double QUESTION_RECALL_MIN = 0.52; /* however precise: it must ask a good part of it */
 static const double STATEMENT_MIN = 0.60;

@@ -1,6 +1,9 @@
-/* The rule judge on the cases that this project ships: every ideal reply passes, independent good
- * replies nearly all do, and one case's reply does not pass for another. Thresholds were not chosen
- * on these cases. Runs from the repository's root. */
+/* The rule judge on the cases that this project ships: every ideal reply passes, good replies by
+ * another hand nearly all do, and one case's reply does not pass for another. The ideal replies were
+ * in sight when the judge was mended (what counts as harm, and its threshold, among it); of the other
+ * replies 51 of 52 criteria passed when first run, before medicines were known by their kind. So this
+ * holds what was reached; it does not measure the judge on cases that it has not seen. Runs from the
+ * repository's root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
