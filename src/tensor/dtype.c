@@ -211,11 +211,15 @@ static void dequantise_q6_k(const uint8_t *in, size_t blocks, float *out)
     for (size_t b = 0; b < blocks; b++, in += 210) {
         const int8_t *scales = (const int8_t *)(in + 192);
         float d = slm_f16_to_f32(load_u16(in + 208));
-        for (int i = 0; i < SUPER; i++) {
-            int half = i / 128, k = i / 32 % 4, at = i % 32;
-            int low = in[half * 64 + k % 2 * 32 + at] >> (k / 2 * 4) & 15;
-            int high = in[128 + half * 32 + at] >> (k * 2) & 3;
-            *out++ = d * (float)scales[i / 16] * (float)((low | high << 4) - 32);
+        for (int quarter = 0; quarter < 8; quarter++, out += 32) {
+            int half = quarter / 4, k = quarter % 4;
+            const uint8_t *low = in + half * 64 + k % 2 * 32, *high = in + 128 + half * 32;
+            float first = d * (float)scales[quarter * 2],
+                  second = d * (float)scales[quarter * 2 + 1];
+            for (int i = 0; i < 32; i++) {
+                int q = (low[i] >> (k / 2 * 4) & 15) | (high[i] >> (k * 2) & 3) << 4;
+                out[i] = (i < 16 ? first : second) * (float)(q - 32);
+            }
         }
     }
 }

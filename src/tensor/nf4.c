@@ -43,21 +43,29 @@ static float scale_of(const slm_nf4 *nf4, uint64_t block)
     return scale + nf4->offset;
 }
 
+/* What the 16 codes mean in one block. */
+static void make_table(const slm_nf4 *nf4, uint64_t block, float table[16])
+{
+    float scale = scale_of(nf4, block);
+    for (int q = 0; q < 16; q++) {
+        float value = nf4->map[q] * scale;
+        if (nf4->rounded == SLM_BF16) value = slm_bf16_to_f32(slm_bf16_from_f32(value));
+        if (nf4->rounded == SLM_F16) value = slm_f16_to_f32(slm_f16_from_f32(value));
+        table[q] = value;
+    }
+}
+
 void slm_tensor__read_nf4(const slm_tensor *tensor, size_t first, size_t items, float *out)
 {
     const slm_nf4 *nf4 = tensor->nf4;
     const uint8_t *in = tensor->data;
     size_t end = first + items;
     while (first < end) {
-        uint64_t block = first / nf4->block;
-        size_t stop = (size_t)((block + 1) * nf4->block);
-        float scale = scale_of(nf4, block);
-        for (; first < end && first < stop; first++) {
-            float value = nf4->map[in[first / 2] >> (first % 2 ? 0 : 4) & 15] * scale;
-            if (nf4->rounded == SLM_BF16) value = slm_bf16_to_f32(slm_bf16_from_f32(value));
-            if (nf4->rounded == SLM_F16) value = slm_f16_to_f32(slm_f16_from_f32(value));
-            *out++ = value;
-        }
+        uint64_t block = first / nf4->block, stop = (block + 1) * nf4->block;
+        float table[16];
+        make_table(nf4, block, table);
+        for (; first < end && first < stop; first++)
+            *out++ = table[in[first / 2] >> (first % 2 ? 0 : 4) & 15];
     }
 }
 
