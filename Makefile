@@ -143,7 +143,7 @@ layers:
 
 # -O1: the sanitizers' own advice.
 asan:
-	@$(MAKE) --no-print-directory SAN=address,undefined BUILD=build/asan CFLAGS="-O1 -g" unit
+	@$(MAKE) --no-print-directory SAN=address,undefined BUILD=build/asan CFLAGS="-O1 -g" test
 
 tsan:
 	@$(MAKE) --no-print-directory SAN=thread BUILD=build/tsan CFLAGS="-O1 -g" MODULES="$(THREADED)" unit
