@@ -147,6 +147,10 @@ static slm_status look(pull *p, slm_pull_file *file, bool known, bool *here)
     const char *path = path_of(p, file);
     *here = false;
     if (stat(path, &info) != 0) return SLM_OK;
+    if (p->kind == PULL_PATH && pull__is_source(p, file, &info)) {
+        *here = true;
+        return SLM_OK;
+    }
     bool right = !file->sized || (uint64_t)info.st_size == file->bytes;
     if (right && file->checked_ns == modified_ns(&info) && !p->options->check) {
         *here = true;

@@ -177,14 +177,30 @@ static int64_t read_open_file(void *context, void *bytes, size_t room, slm_error
     }
 }
 
+static void source_path(const pull *p, const slm_pull_file *file, slm_buffer *out)
+{
+    if (p->single) {
+        slm_buffer_append_text(out, p->address);
+    } else {
+        slm_file_join(out, p->address, file->name);
+    }
+}
+
+bool pull__is_source(const pull *p, const slm_pull_file *file, const struct stat *there)
+{
+    slm_buffer from = {0};
+    struct stat info;
+    source_path(p, file, &from);
+    bool same =
+        stat(from.data, &info) == 0 && info.st_dev == there->st_dev && info.st_ino == there->st_ino;
+    slm_buffer_free(&from);
+    return same;
+}
+
 slm_status pull__local_copy(pull *p, const slm_pull_file *file, const char *path)
 {
     slm_buffer from = {0};
-    if (p->single) {
-        slm_buffer_append_text(&from, p->address);
-    } else {
-        slm_file_join(&from, p->address, file->name);
-    }
+    source_path(p, file, &from);
     open_file source = {.fd = open(from.data, O_RDONLY | O_CLOEXEC), .path = from.data};
     slm_status status = SLM_OK;
     if (source.fd < 0) {

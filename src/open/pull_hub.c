@@ -91,13 +91,18 @@ slm_status pull__hub_refused(pull *p, const char *what, long status, const char 
     }
 }
 
+typedef struct list_body {
+    slm_buffer text;
+    bool too_long;
+} list_body;
+
 /* Collects a body up to MAX_LIST_BYTES. */
 static bool on_list(void *context, const void *bytes, size_t len)
 {
-    slm_buffer *body = context;
-    if (len > MAX_LIST_BYTES - body->len) return false;
-    slm_buffer_append(body, bytes, len);
-    return true;
+    list_body *body = context;
+    body->too_long = len > MAX_LIST_BYTES - body->text.len;
+    if (!body->too_long) slm_buffer_append(&body->text, bytes, len);
+    return !body->too_long;
 }
 
 static slm_status add_sibling(pull *p, const json_t *item, const slm_json_place *place,
@@ -160,7 +165,8 @@ static slm_status read_list(pull *p, const slm_buffer *body)
 
 slm_status pull__hub_list(pull *p)
 {
-    slm_buffer url = {0}, body = {0}, retry = {0};
+    slm_buffer url = {0}, retry = {0};
+    list_body body = {0};
     slm_http_reply *reply = NULL;
     slm_buffer_printf(&url, "%s/api/models/%s/%s/revision/", p->endpoint, p->owner, p->name);
     pull__append_escaped(&url, p->out->revision, false);
@@ -173,18 +179,24 @@ slm_status pull__hub_list(pull *p)
                                 .on_body = on_list,
                                 .context = &body};
     slm_status status = slm_http_perform(p->http, &request, &reply, p->err);
-    if (status == SLM_OK && (reply->status < 200 || reply->status > 299)) {
+    if (status != SLM_OK && body.too_long) {
+        status =
+            slm_error_set(p->err, SLM_ERR_FORMAT,
+                          "%s sends a list of files of more than %zu MiB; is it the address of "
+                          "a hub?",
+                          p->endpoint, MAX_LIST_BYTES >> 20);
+    } else if (status == SLM_OK && (reply->status < 200 || reply->status > 299)) {
         const char *what =
             slm_arena_printf(&p->out->arena, "%s/%s at %s", p->owner, p->name, p->out->revision);
         bool told = slm_http_reply_header(reply, "Retry-After", &retry) && retry.len > 0 &&
                     strspn(retry.data, "0123456789") == retry.len;
         status = pull__hub_refused(p, what, reply->status, told ? retry.data : NULL);
     } else if (status == SLM_OK) {
-        status = read_list(p, &body);
+        status = read_list(p, &body.text);
     }
     slm_http_reply_free(reply);
     slm_buffer_free(&url);
-    slm_buffer_free(&body);
+    slm_buffer_free(&body.text);
     slm_buffer_free(&retry);
     return status;
 }

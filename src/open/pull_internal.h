@@ -2,6 +2,8 @@
 #ifndef SLM_OPEN_PULL_INTERNAL_H
 #define SLM_OPEN_PULL_INTERNAL_H
 
+#include <sys/stat.h>
+
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/http.h"
@@ -87,6 +89,8 @@ void pull__wheel_discard(pull *p);
 /* pull_copy.c */
 
 slm_status pull__local_list(pull *p);
+/* Whether `there` is the source's own file: the folder to copy to is the folder to copy from. */
+bool pull__is_source(const pull *p, const slm_pull_file *file, const struct stat *there);
 slm_status pull__local_copy(pull *p, const slm_pull_file *file, const char *path);
 
 /* Bytes from `read` until it gives 0 (below 0: the error is set), to PATH.part, and that renamed to

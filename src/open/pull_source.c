@@ -222,6 +222,12 @@ static slm_status parse_url(pull *p, const char *source)
     p->single = true;
     p->address = slm_arena_strdup(arena, source);
     p->out->source = slm_arena_strndup(arena, source, (size_t)(host - source) + path_len);
+    if (host[path_len] != '\0') {
+        /* What follows may be secret, but is a part of what is asked for: its hash stands for it. */
+        char hex[SLM_SHA256_HEX_BYTES];
+        slm_sha256_hex(source, strlen(source), hex);
+        p->out->source = slm_arena_printf(arena, "%s?%.12s...", p->out->source, hex);
+    }
     const char *last = memrchr(host, '/', path_len);
     slm_buffer name = {0};
     for (const char *c = last != NULL ? last + 1 : host + path_len; c < host + path_len; c++) {

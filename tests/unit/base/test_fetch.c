@@ -370,6 +370,100 @@ static void empty_files_are_files(void **state)
     assert_false(slm_file_exists(part));
 }
 
+static slm_status fetch_with(const slm_fetch_options *options)
+{
+    err = (slm_error){0};
+    return slm_fetch_with(http, url, path, options, NULL, &err);
+}
+
+static void sizes_are_held_to(void **state)
+{
+    (void)state;
+    long status = -1;
+    slm_fetch_options options = {.bytes = SIZE - 1, .http_status = &status};
+    assert_int_equal(fetch_with(&options), SLM_ERR_FORMAT);
+    assert_holds(err.message, "200000 bytes, not the 199999");
+    assert_int_equal(status, 0);
+    assert_false(slm_file_exists(path));
+    assert_false(slm_file_exists(part));
+    /* A body that announces nothing and does not end. */
+    site->no_length = true;
+    assert_int_equal(fetch_with(&options), SLM_ERR_FORMAT);
+    assert_holds(err.message, "more than the 199999 bytes");
+    assert_false(slm_file_exists(part));
+    options.bytes = SIZE + 1;
+    assert_int_equal(fetch_with(&options), SLM_ERR_FORMAT);
+    assert_holds(err.message, "200000 bytes, not the 200001");
+    assert_false(slm_file_exists(path));
+    options = (slm_fetch_options){.max_bytes = SIZE - 1};
+    assert_int_equal(fetch_with(&options), SLM_ERR_FORMAT);
+    assert_holds(err.message, "that are allowed");
+    site->no_length = false;
+    assert_int_equal(fetch_with(&options), SLM_ERR_LIMIT);
+    assert_holds(err.message, "more than the 199999 that are allowed");
+    options = (slm_fetch_options){.bytes = SIZE, .max_bytes = 1, .http_status = &status};
+    assert_int_equal(fetch_with(&options), SLM_OK);
+    assert_int_equal(status, 200);
+    assert_fetched();
+    /* A file of another size is not the one wanted. */
+    put_text(path, "short");
+    assert_int_equal(fetch_with(&options), SLM_OK);
+    assert_fetched();
+}
+
+static void the_git_hash_is_a_hash(void **state)
+{
+    char oid[SLM_GIT_BLOB_HEX_BYTES];
+    char *copy = in_folder(&arena, state, "copy");
+    put_file(copy, site->content, SIZE);
+    assert_int_equal(slm_git_blob_file(copy, oid, &err), SLM_OK);
+    assert_int_equal(remove(copy), 0);
+    slm_fetch_options options = {.git_oid = oid};
+    site->break_after = 70000;
+    site->etag = NULL;
+    assert_int_equal(fetch_with(&options), SLM_ERR_NETWORK);
+    site->break_after = 0;
+    assert_int_equal(fetch_with(&options), SLM_OK);
+    assert_fetched();
+    assert_holds(server->last, "Range: bytes=70000-\r\n");
+    oid[0] = oid[0] == '0' ? '1' : '0';
+    assert_int_equal(fetch_with(&options), SLM_ERR_FORMAT);
+    assert_holds(err.message, "git hash");
+    assert_holds(err.message, oid);
+}
+
+static void note_bytes(void *context, uint64_t bytes)
+{
+    *(uint64_t *)context = bytes;
+}
+
+static void headers_go_along_and_progress_comes_back(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {"Authorization: Bearer key", "Accept: */*", NULL};
+    uint64_t last = 0;
+    long status = -1;
+    slm_fetch_options options = {.sha256 = right_hash,
+                                 .headers = headers,
+                                 .on_progress = note_bytes,
+                                 .context = &last,
+                                 .http_status = &status};
+    site->break_after = 70000;
+    assert_int_equal(fetch_with(&options), SLM_ERR_NETWORK);
+    assert_int_equal(last, 70000);
+    site->break_after = 0;
+    assert_int_equal(fetch_with(&options), SLM_OK);
+    assert_int_equal(last, SIZE);
+    assert_int_equal(status, 206);
+    assert_fetched();
+    assert_holds(server->last, "Authorization: Bearer key\r\n");
+    assert_holds(server->last, "If-Range: \"v1\"\r\n");
+    assert_int_equal(remove(path), 0);
+    site->status = "401 Unauthorized";
+    assert_int_equal(fetch_with(&options), SLM_ERR_NETWORK);
+    assert_int_equal(status, 401);
+}
+
 #define FETCH_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -394,6 +488,9 @@ int main(void)
         FETCH_TEST(two_at_a_time_are_refused),
         FETCH_TEST(offline_leaves_nothing),
         FETCH_TEST(empty_files_are_files),
+        FETCH_TEST(sizes_are_held_to),
+        FETCH_TEST(the_git_hash_is_a_hash),
+        FETCH_TEST(headers_go_along_and_progress_comes_back),
     };
     return cmocka_run_group_tests_name("base/fetch", tests, NULL, NULL);
 }

@@ -79,6 +79,25 @@ static void files(void **state)
     slm_arena_free(&arena);
 }
 
+/* As `git hash-object` names the same contents. */
+static void git_blobs(void **state)
+{
+    slm_arena arena = {0};
+    slm_error err = {0};
+    char hex[SLM_GIT_BLOB_HEX_BYTES];
+    char *path = in_folder(&arena, state, "blob");
+    put_text(path, "");
+    assert_int_equal(slm_git_blob_file(path, hex, &err), SLM_OK);
+    assert_string_equal(hex, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+    put_text(path, "hello\n");
+    assert_int_equal(slm_git_blob_file(path, hex, &err), SLM_OK);
+    assert_string_equal(hex, "ce013625030ba8dba906f756967f9e9ca394464a");
+    char *missing = in_folder(&arena, state, "missing");
+    assert_int_equal(slm_git_blob_file(missing, hex, &err), SLM_ERR_NOT_FOUND);
+    assert_holds(err.message, missing);
+    slm_arena_free(&arena);
+}
+
 static void fnv(void **state)
 {
     (void)state;
@@ -94,6 +113,7 @@ int main(void)
         cmocka_unit_test(pieces_are_as_the_whole),
         cmocka_unit_test(parts_do_not_run_together),
         cmocka_unit_test_setup_teardown(files, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(git_blobs, make_folder, remove_folder),
         cmocka_unit_test(fnv),
     };
     return cmocka_run_group_tests_name("base/hash", tests, NULL, NULL);

@@ -444,6 +444,28 @@ static void proxies_are_used(void **state)
     slm_http_reply_free(reply);
 }
 
+static void keys_for_this_machine_pass_no_proxy(void **state)
+{
+    (void)state;
+    start(echo);
+    static const char *const key[] = {"Authorization: Bearer key", NULL};
+    tiny_server *proxy = tiny_start(echo, NULL);
+    setenv("http_proxy", tiny_url(&arena, proxy, ""), 1);
+    slm_http_request request = {.url = tiny_url(&arena, server, "/"), .headers = key};
+    slm_http_reply *reply = perform(&request);
+    assert_holds(slm_buffer_text(&reply->body), "GET / HTTP/1.1\r\n");
+    slm_http_reply_free(reply);
+    assert_int_equal(atomic_load(&proxy->requests), 0);
+    /* Without a key it is the user's wish that counts. */
+    request.headers = NULL;
+    reply = perform(&request);
+    assert_holds(slm_buffer_text(&reply->body), "GET http://127.0.0.1:");
+    slm_http_reply_free(reply);
+    assert_int_equal(atomic_load(&proxy->requests), 1);
+    unsetenv("http_proxy");
+    tiny_stop(proxy);
+}
+
 static void offline_asks_nobody(void **state)
 {
     (void)state;
@@ -519,6 +541,7 @@ int main(void)
         HTTP_TEST(redirects_stay_http),
         HTTP_TEST(ranges_are_asked_for),
         HTTP_TEST(proxies_are_used),
+        HTTP_TEST(keys_for_this_machine_pass_no_proxy),
         HTTP_TEST(offline_asks_nobody),
         HTTP_TEST(wrong_requests_are_refused),
         HTTP_TEST(urls_are_shown_without_secrets),
