@@ -188,8 +188,7 @@ slm_status slm_device_alloc(slm_device *device, size_t bytes, slm_mem *out, slm_
     if (bytes > SIZE_MAX / 2) goto failed;
     if (bytes >= LARGE_BYTES) {
         size_t length = slm_kernel__round_up(bytes, HUGE_PAGE_BYTES) + 2 * HUGE_PAGE_BYTES;
-        char *base = mmap(NULL, length, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (base == MAP_FAILED) goto failed;
         uintptr_t start = (uintptr_t)base + HEADER_BYTES;
         at = base + (slm_kernel__round_up(start, HUGE_PAGE_BYTES) - (uintptr_t)base);

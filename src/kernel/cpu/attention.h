@@ -26,7 +26,7 @@ enum {
     SPANS = STRIP * LANES, /* keys or dimensions in a strip: 64 or 32 */
 };
 
-/* What to bring to the cache meanwhile: a part at each step of a loop. */
+/* What to bring to the L2 cache meanwhile: a part at each step of a loop. */
 typedef struct ahead {
     const char *at; /* NULL: nothing */
     size_t part;    /* bytes of one step, a multiple of 64 */
@@ -36,7 +36,7 @@ INLINE void fetch(ahead *next)
 {
     if (next->at == NULL) return;
     for (size_t i = 0; i < next->part; i += 64)
-        _mm_prefetch(next->at + i, _MM_HINT_T0);
+        _mm_prefetch(next->at + i, _MM_HINT_T1);
     next->at += next->part;
 }
 
@@ -131,17 +131,18 @@ typedef struct query_state {
 
 /* Take in the first `count` keys of one block. */
 INLINE void block_of_keys(const int queries, const bool wide, const slm_cpu__attention *job,
-                          const float *const *q, const char *k, const char *v, const char *next_k,
+                          const float *const *q, const char *k, const char *v, const char *next,
                           size_t count, query_state *state, float *const *total)
 {
     const size_t dim = (size_t)job->shape->head_dim, width = slm_kernel__kv_width(job->shape);
     float score[TOGETHER][TOKENS], keep[TOGETHER];
     const size_t area = TOKENS * width * (wide ? sizeof(float) : sizeof(uint16_t));
     const ahead nothing = {NULL, 0};
-    const ahead values = {v, slm_kernel__round_up(area / (dim / 2), 64)};
-    const ahead keys = {next_k, area / (TOKENS / 2)};
+    /* the next block: its keys while this one's are read, then its values, which follow them */
+    const ahead keys = {next, slm_kernel__round_up(area / (dim / 2), 64)};
+    const ahead values = {next == NULL ? NULL : next + area, area / (TOKENS / 2)};
     for (size_t first = 0; first < count; first += SPANS)
-        score_strip(queries, wide, q, k, dim, first, score, first == 0 ? values : nothing);
+        score_strip(queries, wide, q, k, dim, first, score, first == 0 ? keys : nothing);
     const vec scale = v_set1(job->scale);
     for (int c = 0; c < queries; c++) {
         for (size_t j = count; j < TOKENS; j++)
@@ -170,35 +171,34 @@ INLINE void block_of_keys(const int queries, const bool wide, const slm_cpu__att
     size_t first = 0;
     for (; first + SPANS <= width; first += SPANS)
         value_strip(queries, STRIP, wide, weight, keep, v, width, count, first, total,
-                    first == 0 ? keys : nothing);
+                    first == 0 ? values : nothing);
     for (; first < width; first += LANES)
         value_strip(queries, 1, wide, weight, keep, v, width, count, first, total, nothing);
 }
 
 INLINE void block_of_queries(const bool wide, size_t queries, const slm_cpu__attention *job,
-                             const float *const *q, const char *k, const char *v,
-                             const char *next_k, size_t count, query_state *state,
-                             float *const *total)
+                             const float *const *q, const char *k, const char *v, const char *next,
+                             size_t count, query_state *state, float *const *total)
 {
     switch (queries) {
     case 1:
-        block_of_keys(1, wide, job, q, k, v, next_k, count, state, total);
+        block_of_keys(1, wide, job, q, k, v, next, count, state, total);
         break;
     case 2:
-        block_of_keys(2, wide, job, q, k, v, next_k, count, state, total);
+        block_of_keys(2, wide, job, q, k, v, next, count, state, total);
         break;
     case 3:
-        block_of_keys(LANES / 4 < 3 ? 2 : 3, wide, job, q, k, v, next_k, count, state, total);
+        block_of_keys(LANES / 4 < 3 ? 2 : 3, wide, job, q, k, v, next, count, state, total);
         break;
     default:
-        block_of_keys(TOGETHER, wide, job, q, k, v, next_k, count, state, total);
+        block_of_keys(TOGETHER, wide, job, q, k, v, next, count, state, total);
         break;
     }
 }
 
-/* One row's queries of one kv head. */
+/* One row's queries of one kv head. after: the first page of what is done next, or NULL. */
 static void attend(const slm_cpu__attention *job, const slm_kv_span *span, size_t r, size_t kv_head,
-                   float *scratch)
+                   const int32_t *after, float *scratch)
 {
     const slm_kv_shape *shape = job->shape;
     const size_t dim = (size_t)shape->head_dim, width = slm_kernel__kv_width(shape);
@@ -214,10 +214,9 @@ static void attend(const slm_cpu__attention *job, const slm_kv_span *span, size_
     for (size_t begin = 0; begin < keys; begin += TOKENS) {
         const char *page = job->cache + (size_t)span->pages[begin / TOKENS] * page_bytes;
         const size_t count = least(TOKENS, keys - begin);
+        const int32_t *next_page = begin + TOKENS < keys ? &span->pages[begin / TOKENS + 1] : after;
         const char *next =
-            begin + TOKENS >= keys
-                ? NULL
-                : job->cache + k_offset + (size_t)span->pages[begin / TOKENS + 1] * page_bytes;
+            next_page == NULL ? NULL : job->cache + k_offset + (size_t)*next_page * page_bytes;
         for (size_t c = 0; c < group; c += TOGETHER) {
             const size_t queries = least(TOGETHER, group - c);
             const float *q[TOGETHER];
@@ -250,9 +249,15 @@ static void attention(const slm_cpu__attention *job, size_t begin, size_t end, f
         size_t kv_head = u / job->rows, row = u % job->rows, before = 0;
         for (size_t s = 0; s < job->span_count && u < end; s++) {
             const slm_kv_span *span = &job->spans[s];
-            for (; row < before + (size_t)span->rows && u < end; row++, u++)
-                attend(job, span, row - before, kv_head, scratch);
-            before += (size_t)span->rows;
+            const size_t rows = (size_t)span->rows;
+            for (; row < before + rows && u < end; row++, u++) {
+                const bool more = row + 1 < before + rows;
+                const int32_t *after = more                                          ? span->pages
+                                       : s + 1 < job->span_count && span[1].rows > 0 ? span[1].pages
+                                                                                     : NULL;
+                attend(job, span, row - before, kv_head, after, scratch);
+            }
+            before += rows;
         }
     }
 }
