@@ -22,6 +22,8 @@ struct slm_forward {
     slm_mem hidden;     /* act [rows, feed_forward] */
     slm_mem wanted;     /* f32 [logits, d] */
     slm_mem logits;     /* f32 [logits, vocabulary] */
+    slm_mem low;        /* f32 [rows, adapter rank]: A x */
+    slm_mem low_act;    /* act, scaled */
     int32_t *positions; /* [rows] */
 };
 
@@ -78,6 +80,11 @@ slm_status slm_forward_new(slm_model *model, size_t max_rows, size_t max_logits,
     for (int i = 0; i < SCRATCH_BUFFERS; i++)
         SLM_TRY_OUT(
             slm_device_alloc(model->device, items[i] * sizeof(float), scratch_buffers(f, i), err));
+    if (model->adapter_rank > 0) {
+        size_t bytes = max_rows * (size_t)model->adapter_rank * sizeof(float);
+        SLM_TRY_OUT(slm_device_alloc(model->device, bytes, &f->low, err));
+        SLM_TRY_OUT(slm_device_alloc(model->device, bytes, &f->low_act, err));
+    }
     f->positions = malloc(max_rows * sizeof *f->positions);
     if (!f->positions) slm_out_of_memory(max_rows * sizeof *f->positions);
     *out = f;
@@ -92,6 +99,8 @@ void slm_forward_free(slm_forward *f)
     if (!f) return;
     for (int i = 0; i < SCRATCH_BUFFERS; i++)
         slm_device_free(f->model->device, *scratch_buffers(f, i));
+    slm_device_free(f->model->device, f->low);
+    slm_device_free(f->model->device, f->low_act);
     free(f->positions);
     free(f);
 }
@@ -104,31 +113,57 @@ typedef struct batch {
     size_t span_count;
 } batch;
 
+/* y = W x + bias + scale B A x (added to y if `add`). */
+static void apply(slm_forward *f, const model__matrix *matrix, slm_mem y, slm_mem x, size_t rows,
+                  bool add)
+{
+    const slm_model *m = f->model;
+    const slm_kernels *kernels = slm_device_table(m->device);
+    const slm_mem none = {NULL};
+    kernels->linear(m->device, y, x, matrix->weight, matrix->bias, rows, add);
+    if (!matrix->a) return;
+    kernels->linear(m->device, f->low, x, matrix->a, none, rows, false);
+    kernels->convert(m->device, f->low_act, m->dtype, f->low, matrix->scale,
+                     rows * slm_weight_rows(matrix->a));
+    kernels->linear(m->device, y, f->low_act, matrix->b, none, rows, true);
+}
+
+/* Norm each head's vector (Qwen3), then rotate it by its position. */
+static void place_heads(slm_forward *f, slm_mem x, slm_mem norm, size_t rows, size_t heads)
+{
+    const slm_model *m = f->model;
+    const slm_model_config *c = &m->config;
+    const slm_kernels *kernels = slm_device_table(m->device);
+    size_t head_dim = (size_t)c->head_dim;
+    if (norm.at)
+        kernels->rms_norm(m->device, x, SLM_F32, x, norm, rows * heads, head_dim,
+                          (float)c->norm_eps);
+    kernels->rope(m->device, x, f->positions, m->frequencies, rows, heads, head_dim,
+                  c->rope_interleaved, 1);
+}
+
 static void attend(slm_forward *f, const batch *b, int index)
 {
     const slm_model *m = f->model;
     const slm_model_config *c = &m->config;
     const slm_kernels *kernels = slm_device_table(m->device);
     const model__layer *layer = &m->layers[index];
+    const model__matrix *matrices = layer->matrices;
     slm_device *dev = m->device;
-    size_t d = (size_t)c->embedding, head_dim = (size_t)c->head_dim;
     size_t heads = (size_t)c->heads, kv_heads = (size_t)c->kv_heads;
-    const slm_mem none = {NULL};
     float scale = 1.0f / sqrtf((float)c->head_dim);
 
-    kernels->rms_norm(dev, f->normed, m->dtype, f->x, layer->attention_norm, b->rows, d,
-                      (float)c->norm_eps);
-    kernels->linear(dev, f->q, f->normed, layer->q, none, b->rows, false);
-    kernels->linear(dev, f->k, f->normed, layer->k, none, b->rows, false);
-    kernels->linear(dev, f->v, f->normed, layer->v, none, b->rows, false);
-    kernels->rope(dev, f->q, f->positions, m->frequencies, b->rows, heads, head_dim,
-                  c->rope_interleaved, 1);
-    kernels->rope(dev, f->k, f->positions, m->frequencies, b->rows, kv_heads, head_dim,
-                  c->rope_interleaved, 1);
+    kernels->rms_norm(dev, f->normed, m->dtype, f->x, layer->norms[MODEL_ATTENTION_NORM], b->rows,
+                      (size_t)c->embedding, (float)c->norm_eps);
+    apply(f, &matrices[MODEL_Q], f->q, f->normed, b->rows, false);
+    apply(f, &matrices[MODEL_K], f->k, f->normed, b->rows, false);
+    apply(f, &matrices[MODEL_V], f->v, f->normed, b->rows, false);
+    place_heads(f, f->q, layer->norms[MODEL_Q_NORM], b->rows, heads);
+    place_heads(f, f->k, layer->norms[MODEL_K_NORM], b->rows, kv_heads);
     kernels->kv_write(dev, b->cache, &m->kv, index, f->k, f->v, b->spans, b->span_count);
     kernels->attention(dev, f->attended, m->dtype, f->q, b->cache, &m->kv, index, heads, scale,
                        b->spans, b->span_count);
-    kernels->linear(dev, f->x, f->attended, layer->output, none, b->rows, true);
+    apply(f, &matrices[MODEL_OUTPUT], f->x, f->attended, b->rows, true);
 }
 
 static void feed_forward(slm_forward *f, size_t rows, int index)
@@ -137,14 +172,13 @@ static void feed_forward(slm_forward *f, size_t rows, int index)
     const slm_model_config *c = &m->config;
     const slm_kernels *kernels = slm_device_table(m->device);
     const model__layer *layer = &m->layers[index];
-    const slm_mem none = {NULL};
 
-    kernels->rms_norm(m->device, f->normed, m->dtype, f->x, layer->feed_norm, rows,
+    kernels->rms_norm(m->device, f->normed, m->dtype, f->x, layer->norms[MODEL_FEED_NORM], rows,
                       (size_t)c->embedding, (float)c->norm_eps);
-    kernels->linear(m->device, f->gate, f->normed, layer->gate, none, rows, false);
-    kernels->linear(m->device, f->up, f->normed, layer->up, none, rows, false);
+    apply(f, &layer->matrices[MODEL_GATE], f->gate, f->normed, rows, false);
+    apply(f, &layer->matrices[MODEL_UP], f->up, f->normed, rows, false);
     kernels->swiglu(m->device, f->hidden, m->dtype, f->gate, f->up, rows * (size_t)c->feed_forward);
-    kernels->linear(m->device, f->x, f->hidden, layer->down, none, rows, true);
+    apply(f, &layer->matrices[MODEL_DOWN], f->x, f->hidden, rows, true);
 }
 
 void slm_forward_run(slm_forward *f, slm_mem cache, const int32_t *ids, size_t rows,

@@ -1,7 +1,9 @@
-/* model.h: a decoder-only transformer from its file: configuration, weights, forward.
+/* model.h: a decoder-only transformer from its file: configuration, weights, adapter, forward.
  *
- * One description covers the Llama family (Touvron et al. 2023): pre-norm with RMSNorm, rotary
- * positions, grouped-query attention, SwiGLU, tied or own head. A forward takes a batch of spans of
+ * One description covers Llama 2 and 3 (Touvron et al. 2023, Grattafiori et al. 2024), Qwen2 and
+ * Qwen2.5 (biases on q, k, v) and Qwen3 (a norm on each head's q and k): pre-norm with RMSNorm,
+ * rotary positions, grouped-query attention, SwiGLU, tied or own head. The description is read from
+ * GGUF metadata or from a Hugging Face folder's config.json. A forward takes a batch of spans of
  * sequences, each with its own page table, and gives logits for the rows asked for. */
 #ifndef SLM_MODEL_H
 #define SLM_MODEL_H
@@ -13,8 +15,16 @@
 #include "kernel/kernel.h"
 #include "tensor/tensor.h"
 
+/* How rotary frequencies are changed for contexts longer than those of pre-training. */
+typedef enum slm_rope_scaling {
+    SLM_ROPE_PLAIN,
+    SLM_ROPE_LINEAR, /* every frequency divided by factor (Chen et al. 2023) */
+    SLM_ROPE_LLAMA3, /* low frequencies divided, high ones kept, smooth between (Llama 3.1) */
+    SLM_ROPE_TABLE,  /* divided by a table in the file (GGUF's rope_freqs.weight) */
+} slm_rope_scaling;
+
 typedef struct slm_model_config {
-    char architecture[32]; /* "llama" */
+    char architecture[32]; /* "llama", "qwen2", "qwen3" */
     int layers, heads, kv_heads, head_dim;
     int embedding; /* d: width of the residual stream */
     int feed_forward;
@@ -22,8 +32,14 @@ typedef struct slm_model_config {
     int context; /* positions the model was trained for */
     double rope_base;
     double norm_eps;
+    slm_rope_scaling rope_scaling;
+    double rope_factor, rope_low, rope_high; /* LINEAR: factor; LLAMA3: all three */
+    int rope_original;                       /* LLAMA3: context of pre-training */
     bool rope_interleaved; /* pairs (2i, 2i+1), as llama.cpp stores Llama's q and k */
     bool tied_head;        /* logits use the embedding's weights */
+    bool qkv_bias;         /* biases on q, k and v */
+    bool output_bias;      /* and on the attention's output */
+    bool qk_norm;          /* RMSNorm over each head's q and k before rotation */
 } slm_model_config;
 
 typedef struct slm_model slm_model;
@@ -36,6 +52,17 @@ typedef struct slm_model_options {
  * file and the tensor or key. */
 slm_status slm_model_load(slm_device *device, slm_tensors *file, const slm_model_options *options,
                           slm_model **out, slm_error *err);
+/* Put a LoRA adapter (Hu et al. 2022) beside the weights: a folder in PEFT's layout,
+ * adapter_config.json and adapter_model.safetensors. y = W x + scale B A x, with scale alpha / r (or
+ * alpha / sqrt(r) where the file says rslora). Nothing is merged. One adapter a model; call it
+ * before slm_forward_new. What PEFT can do and this does not is refused by name. */
+slm_status slm_model_load_adapter(slm_model *model, const char *folder, slm_error *err);
+/* Rank of the adapter, 0 without one; and how many matrices it changes. */
+int slm_model_adapter_rank(const slm_model *model);
+int slm_model_adapter_matrices(const slm_model *model);
+/* SHA-256 over the adapter's two files: its identity. */
+slm_status slm_model_adapter_sha256(const char *folder, char hex[65], slm_error *err);
+
 /* Configuration alone, for slm info. */
 slm_status slm_model_config_read(const slm_tensors *file, slm_model_config *out, slm_error *err);
 void slm_model_free(slm_model *model);

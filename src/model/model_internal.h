@@ -4,14 +4,64 @@
 
 #include "model/model.h"
 
-/* One layer's weights, in the order the forward uses them. */
+/* ---- roles and their names in files (names.c) ---------------------------------------------- */
+
+/* The matrices of a layer, each [rows, columns] with an optional bias [rows]. */
+typedef enum model__role {
+    MODEL_Q,
+    MODEL_K,
+    MODEL_V,
+    MODEL_OUTPUT,
+    MODEL_GATE,
+    MODEL_UP,
+    MODEL_DOWN,
+    MODEL_MATRICES,
+} model__role;
+
+/* The vectors of a layer. */
+typedef enum model__norm {
+    MODEL_ATTENTION_NORM,
+    MODEL_FEED_NORM,
+    MODEL_Q_NORM,
+    MODEL_K_NORM,
+    MODEL_NORMS,
+} model__norm;
+
+enum { MODEL_NAME_BYTES = 96 };
+
+/* How a kind of file names its tensors. */
+typedef struct model__names {
+    const char *embedding, *final_norm, *head;
+    const char *layer; /* "blk.": the layer's number and a dot follow */
+    const char *matrices[MODEL_MATRICES];
+    const char *norms[MODEL_NORMS];
+} model__names;
+const model__names *model__names_of(const slm_tensors *file);
+/* "blk.3.attn_q" + suffix into out. */
+void model__layer_name(char out[MODEL_NAME_BYTES], const model__names *names, int layer,
+                       const char *part, const char *suffix);
+/* rows and columns of a matrix under a configuration. */
+void model__matrix_shape(const slm_model_config *config, model__role role, int *rows, int *columns);
+
+/* ---- configuration ------------------------------------------------------------------------- */
+
+slm_status model__config_from_gguf(const slm_tensors *file, slm_model_config *out, slm_error *err);
+slm_status model__config_from_folder(const slm_tensors *file, slm_model_config *out,
+                                     slm_error *err);
+
+/* ---- the model ----------------------------------------------------------------------------- */
+
+/* W, its bias, and the adapter's A [rank, columns] and B [rows, rank] beside it. */
+typedef struct model__matrix {
+    slm_weight *weight;
+    slm_mem bias; /* [rows] f32, or {NULL} */
+    slm_weight *a, *b;
+    float scale;
+} model__matrix;
+
 typedef struct model__layer {
-    slm_mem attention_norm; /* [d] f32 */
-    slm_weight *q, *k, *v;  /* [heads*head_dim, d], [kv_heads*head_dim, d] twice */
-    slm_weight *output;     /* [d, heads*head_dim] */
-    slm_mem feed_norm;      /* [d] f32 */
-    slm_weight *gate, *up;  /* [feed_forward, d] */
-    slm_weight *down;       /* [d, feed_forward] */
+    model__matrix matrices[MODEL_MATRICES];
+    slm_mem norms[MODEL_NORMS]; /* f32; {NULL} where the model has none */
 } model__layer;
 
 struct slm_model {
@@ -23,8 +73,10 @@ struct slm_model {
     slm_weight *head;      /* the embedding itself when tied */
     slm_mem final_norm;    /* [d] f32 */
     model__layer *layers;
-    double *frequencies; /* [head_dim/2]: base^(-2i/head_dim) */
+    double *frequencies; /* [head_dim/2] */
     uint64_t weight_bytes;
+    int adapter_rank; /* the largest of its matrices; 0: no adapter */
+    int adapter_matrices;
 };
 
 #endif

@@ -14,7 +14,7 @@
 typedef struct loader {
     slm_model *model;
     slm_tensors *file;
-    size_t used; /* tensors taken so far */
+    bool *taken; /* [count of tensors] */
 } loader;
 
 static slm_status find(loader *l, const char *name, int dims, uint64_t rows, uint64_t columns,
@@ -35,12 +35,13 @@ static slm_status find(loader *l, const char *name, int dims, uint64_t rows, uin
                              path, name, (unsigned long long)tensor->shape[0],
                              (unsigned long long)(tensor->dims > 1 ? tensor->shape[1] : 1),
                              (unsigned long long)rows, (unsigned long long)columns);
-    l->used++;
+    for (size_t i = 0; i < slm_tensors_count(l->file); i++)
+        if (slm_tensors_at(l->file, i) == tensor) l->taken[i] = true;
     *out = tensor;
     return SLM_OK;
 }
 
-/* A matrix "name.weight" [rows, columns]. */
+/* The matrix `name` [rows, columns]. */
 static slm_status matrix(loader *l, const char *name, int rows, int columns, slm_weight **out,
                          slm_error *err)
 {
@@ -54,7 +55,7 @@ static slm_status matrix(loader *l, const char *name, int rows, int columns, slm
     return SLM_OK;
 }
 
-/* A vector "name.weight" [items], always kept as f32. */
+/* The vector `name` [items], always kept as f32. */
 static slm_status vector(loader *l, const char *name, int items, slm_mem *out, slm_error *err)
 {
     const slm_tensor *tensor = NULL;
@@ -78,61 +79,41 @@ static slm_status vector(loader *l, const char *name, int items, slm_mem *out, s
 static slm_status load_layer(loader *l, int index, slm_error *err)
 {
     const slm_model_config *c = &l->model->config;
+    const model__names *names = model__names_of(l->file);
     model__layer *layer = &l->model->layers[index];
-    int d = c->embedding, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
-    struct {
-        const char *name;
+    const int sizes[MODEL_NORMS] = {c->embedding, c->embedding, c->head_dim, c->head_dim};
+    char name[MODEL_NAME_BYTES];
+    for (model__role role = 0; role < MODEL_MATRICES; role++) {
         int rows, columns;
-        slm_weight **weight;
-    } matrices[] = {{"attn_q", q, d, &layer->q},
-                    {"attn_k", kv, d, &layer->k},
-                    {"attn_v", kv, d, &layer->v},
-                    {"attn_output", d, q, &layer->output},
-                    {"ffn_gate", c->feed_forward, d, &layer->gate},
-                    {"ffn_up", c->feed_forward, d, &layer->up},
-                    {"ffn_down", d, c->feed_forward, &layer->down}};
-    char name[64];
-    for (size_t i = 0; i < sizeof matrices / sizeof matrices[0]; i++) {
-        snprintf(name, sizeof name, "blk.%d.%s.weight", index, matrices[i].name);
-        SLM_TRY(matrix(l, name, matrices[i].rows, matrices[i].columns, matrices[i].weight, err));
+        model__matrix_shape(c, role, &rows, &columns);
+        model__layer_name(name, names, index, names->matrices[role], ".weight");
+        SLM_TRY(matrix(l, name, rows, columns, &layer->matrices[role].weight, err));
+        bool bias = role <= MODEL_V ? c->qkv_bias : role == MODEL_OUTPUT && c->output_bias;
+        if (!bias) continue;
+        model__layer_name(name, names, index, names->matrices[role], ".bias");
+        SLM_TRY(vector(l, name, rows, &layer->matrices[role].bias, err));
     }
-    snprintf(name, sizeof name, "blk.%d.attn_norm.weight", index);
-    SLM_TRY(vector(l, name, d, &layer->attention_norm, err));
-    snprintf(name, sizeof name, "blk.%d.ffn_norm.weight", index);
-    return vector(l, name, d, &layer->feed_norm, err);
+    for (model__norm norm = 0; norm < (c->qk_norm ? MODEL_NORMS : MODEL_Q_NORM); norm++) {
+        model__layer_name(name, names, index, names->norms[norm], ".weight");
+        SLM_TRY(vector(l, name, sizes[norm], &layer->norms[norm], err));
+    }
+    return SLM_OK;
 }
 
-/* True if load_weights takes a tensor of this name. */
-static bool is_known(const slm_model_config *c, const char *name)
-{
-    static const char *const parts[] = {"attn_q",      "attn_k",    "attn_v",
-                                        "attn_output", "ffn_gate",  "ffn_up",
-                                        "ffn_down",    "attn_norm", "ffn_norm"};
-    int layer = 0, end = 0;
-    if (strcmp(name, "token_embd.weight") == 0 || strcmp(name, "output_norm.weight") == 0 ||
-        strcmp(name, "output.weight") == 0)
-        return true;
-    if (sscanf(name, "blk.%d.%n", &layer, &end) != 1 || end == 0) return false;
-    if (layer < 0 || layer >= c->layers) return false;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        size_t len = strlen(parts[i]);
-        if (strncmp(name + end, parts[i], len) == 0 && strcmp(name + end + len, ".weight") == 0)
-            return true;
-    }
-    return false;
-}
-
+/* A tensor that was not taken: what it is called, for the error. Tensors that hold no weights of the
+ * forward by agreement are let pass: rotary tables that old checkpoints saved, and the head's copy
+ * of a tied embedding. */
 static slm_status refuse_unused(const loader *l, slm_error *err)
 {
-    size_t count = slm_tensors_count(l->file);
-    if (l->used == count) return SLM_OK;
-    for (size_t i = 0; i < count; i++) {
+    const model__names *names = model__names_of(l->file);
+    for (size_t i = 0; i < slm_tensors_count(l->file); i++) {
         const char *name = slm_tensors_at(l->file, i)->name;
-        if (!is_known(&l->model->config, name))
-            return slm_error_set(err, SLM_ERR_UNSUPPORTED,
-                                 "%s: tensor %s is not part of a %s model as this version computes "
-                                 "it; leaving it out would give wrong answers",
-                                 slm_tensors_path(l->file), name, l->model->config.architecture);
+        bool tied_copy = l->model->config.tied_head && strcmp(name, names->head) == 0;
+        if (l->taken[i] || tied_copy || strstr(name, "rotary_emb.inv_freq")) continue;
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "%s: tensor %s is not part of a %s model as this version computes it; "
+                             "leaving it out would give wrong answers",
+                             slm_tensors_path(l->file), name, l->model->config.architecture);
     }
     return SLM_OK;
 }
@@ -141,15 +122,17 @@ static slm_status load_weights(loader *l, slm_error *err)
 {
     slm_model *m = l->model;
     const slm_model_config *c = &m->config;
-    SLM_TRY(matrix(l, "token_embd.weight", c->vocabulary, c->embedding, &m->embedding, err));
+    const model__names *names = model__names_of(l->file);
+    SLM_TRY(matrix(l, names->embedding, c->vocabulary, c->embedding, &m->embedding, err));
     m->head = m->embedding;
-    if (!c->tied_head)
-        SLM_TRY(matrix(l, "output.weight", c->vocabulary, c->embedding, &m->head, err));
-    SLM_TRY(vector(l, "output_norm.weight", c->embedding, &m->final_norm, err));
+    if (!c->tied_head) SLM_TRY(matrix(l, names->head, c->vocabulary, c->embedding, &m->head, err));
+    SLM_TRY(vector(l, names->final_norm, c->embedding, &m->final_norm, err));
     for (int i = 0; i < c->layers; i++)
         SLM_TRY(load_layer(l, i, err));
-    return refuse_unused(l, err);
+    return SLM_OK;
 }
+
+/* ---- rotary frequencies -------------------------------------------------------------------- */
 
 static double power(double x, int n)
 {
@@ -163,11 +146,8 @@ static double power(double x, int n)
  * 1/base. The root comes from Newton's method on x^n base = 1, which from x = 1 falls monotonically
  * (the function is convex), so it ends when rounding stops the fall. Plain products only: the same
  * bits on every machine, which a library's pow does not promise. */
-static double *make_frequencies(double base, int dim)
+static void plain_frequencies(double base, int half, double *out)
 {
-    int half = dim / 2;
-    double *frequencies = malloc((size_t)half * sizeof *frequencies);
-    if (!frequencies) slm_out_of_memory((size_t)half * sizeof *frequencies);
     double root = 1.0;
     for (int i = 0; i < 1000; i++) {
         double below = power(root, half - 1) * base;
@@ -176,9 +156,57 @@ static double *make_frequencies(double base, int dim)
         root = next;
     }
     for (int i = 0; i < half; i++)
-        frequencies[i] = power(root, i);
-    return frequencies;
+        out[i] = power(root, i);
 }
+
+/* Llama 3.1's scaling (as in its reference code): wavelengths beyond original/low are stretched by
+ * factor, those below original/high are kept, those between are mixed linearly in original/length. */
+static double llama3_frequency(const slm_model_config *c, double frequency)
+{
+    const double two_pi = 6.283185307179586;
+    double turns = (double)c->rope_original * frequency / two_pi; /* original / wavelength */
+    if (turns > c->rope_high) return frequency;
+    if (turns < c->rope_low) return frequency / c->rope_factor;
+    double smooth = (turns - c->rope_low) / (c->rope_high - c->rope_low);
+    return (1.0 - smooth) * frequency / c->rope_factor + smooth * frequency;
+}
+
+static slm_status scale_by_table(loader *l, int half, double *frequencies, slm_error *err)
+{
+    const slm_tensor *table = NULL;
+    SLM_TRY(find(l, "rope_freqs.weight", 1, (uint64_t)half, 1, &table, err));
+    if (table->dtype != SLM_F32)
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED, "%s: rope_freqs.weight is %s, not F32",
+                             slm_tensors_path(l->file), slm_dtype_name(table->dtype));
+    for (int i = 0; i < half; i++) {
+        float factor;
+        slm_tensor_read(table, (size_t)i, 1, &factor);
+        if (!(factor > 0.0f))
+            return slm_error_set(err, SLM_ERR_FORMAT, "%s: rope_freqs.weight[%d] is %g",
+                                 slm_tensors_path(l->file), i, (double)factor);
+        frequencies[i] /= (double)factor;
+    }
+    return SLM_OK;
+}
+
+static slm_status make_frequencies(loader *l, slm_error *err)
+{
+    const slm_model_config *c = &l->model->config;
+    int half = c->head_dim / 2;
+    double *frequencies = malloc((size_t)half * sizeof *frequencies);
+    if (!frequencies) slm_out_of_memory((size_t)half * sizeof *frequencies);
+    l->model->frequencies = frequencies;
+    plain_frequencies(c->rope_base, half, frequencies);
+    if (c->rope_scaling == SLM_ROPE_TABLE) return scale_by_table(l, half, frequencies, err);
+    for (int i = 0; i < half; i++) {
+        if (c->rope_scaling == SLM_ROPE_LINEAR) frequencies[i] /= c->rope_factor;
+        if (c->rope_scaling == SLM_ROPE_LLAMA3)
+            frequencies[i] = llama3_frequency(c, frequencies[i]);
+    }
+    return SLM_OK;
+}
+
+/* ---- the model ----------------------------------------------------------------------------- */
 
 slm_status slm_model_load(slm_device *device, slm_tensors *file, const slm_model_options *options,
                           slm_model **out, slm_error *err)
@@ -197,11 +225,15 @@ slm_status slm_model_load(slm_device *device, slm_tensors *file, const slm_model
                            .dtype = m->dtype};
     m->layers = calloc((size_t)m->config.layers, sizeof *m->layers);
     if (!m->layers) slm_out_of_memory((size_t)m->config.layers * sizeof *m->layers);
-    m->frequencies = make_frequencies(m->config.rope_base, m->config.head_dim);
+    l.taken = calloc(slm_tensors_count(file) + 1, sizeof *l.taken);
+    if (!l.taken) slm_out_of_memory(slm_tensors_count(file));
+    SLM_TRY_OUT(make_frequencies(&l, err));
     SLM_TRY_OUT(load_weights(&l, err));
+    SLM_TRY_OUT(refuse_unused(&l, err));
     *out = m;
     m = NULL;
 out:
+    free(l.taken);
     slm_model_free(m);
     return status;
 }
@@ -211,12 +243,14 @@ void slm_model_free(slm_model *m)
     if (!m) return;
     for (int i = 0; m->layers && i < m->config.layers; i++) {
         model__layer *layer = &m->layers[i];
-        slm_weight *weights[] = {layer->q,    layer->k,  layer->v,   layer->output,
-                                 layer->gate, layer->up, layer->down};
-        for (size_t w = 0; w < sizeof weights / sizeof weights[0]; w++)
-            slm_weight_free(weights[w]);
-        slm_device_free(m->device, layer->attention_norm);
-        slm_device_free(m->device, layer->feed_norm);
+        for (model__role role = 0; role < MODEL_MATRICES; role++) {
+            slm_weight_free(layer->matrices[role].weight);
+            slm_weight_free(layer->matrices[role].a);
+            slm_weight_free(layer->matrices[role].b);
+            slm_device_free(m->device, layer->matrices[role].bias);
+        }
+        for (model__norm norm = 0; norm < MODEL_NORMS; norm++)
+            slm_device_free(m->device, layer->norms[norm]);
     }
     if (m->head != m->embedding) slm_weight_free(m->head);
     slm_weight_free(m->embedding);

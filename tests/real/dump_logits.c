@@ -2,7 +2,7 @@
  *
  *   dump_logits MODEL f32|bf16 KERNELS IDS OUT
  *
- * IDS has one sequence a line, ids separated by spaces. OUT gets the rows as float32, one sequence
+ * MODEL is a GGUF file or a safetensors folder, with +DIR behind it for a LoRA adapter. IDS has one sequence a line, ids separated by spaces. OUT gets the rows as float32, one sequence
  * after the other: [sum of lengths, vocabulary]. KERNELS "" takes the best path there is. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,20 +35,21 @@ int main(int argc, char **argv)
     slm_device *device = NULL;
     slm_tensors *file = NULL;
     slm_model *model = NULL;
-    slm_tokenizer *tokenizer = NULL;
     slm_engine *engine = NULL;
     if (argc != 6) {
         fprintf(stderr, "usage: dump_logits MODEL f32|bf16 KERNELS IDS OUT\n");
         return 2;
     }
+    char *adapter = strchr(argv[1], '+');
+    if (adapter) *adapter++ = 0;
     const slm_device_options device_options = {.kernels = argv[3][0] ? argv[3] : NULL};
     const slm_model_options options = {.dtype = strcmp(argv[2], "f32") == 0 ? SLM_F32 : SLM_BF16};
     const slm_engine_options engine_options = slm_engine_options_default();
     if (slm_device_open(&device_options, &device, &err) != SLM_OK ||
         slm_tensors_open(argv[1], &file, &err) != SLM_OK ||
         slm_model_load(device, file, &options, &model, &err) != SLM_OK ||
-        slm_tokenizer_from_gguf(file, &tokenizer, &err) != SLM_OK ||
-        slm_engine_new(model, tokenizer, &engine_options, &engine, &err) != SLM_OK)
+        (adapter && slm_model_load_adapter(model, adapter, &err) != SLM_OK) ||
+        slm_engine_new(model, NULL, &engine_options, &engine, &err) != SLM_OK)
         fail(&err);
     size_t vocabulary = (size_t)slm_model_get_config(model)->vocabulary;
     FILE *in = fopen(argv[4], "r"), *out = fopen(argv[5], "wb");
@@ -75,7 +76,6 @@ int main(int argc, char **argv)
     fclose(in);
     int status = fclose(out) != 0;
     slm_engine_free(engine);
-    slm_tokenizer_free(tokenizer);
     slm_model_free(model);
     slm_tensors_close(file);
     slm_device_close(device);
