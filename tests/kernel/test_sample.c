@@ -168,6 +168,37 @@ static void draws_equal_brute_force(void **state)
     slm_device_close(device);
 }
 
+/* Every k: the end of the prefix falls on every place of the quickselect. */
+static void top_k_and_top_p_end_where_they_should(void **state)
+{
+    OPEN_OR_SKIP(device, state, 2);
+    enum { VOCAB = 1000, M = 5 };
+    slm_random random = slm_random_new(7, 3);
+    token *t = test_alloc(VOCAB, sizeof *t);
+    for (uint32_t k = 1; k < 600; k++) {
+        float *logits = test_normal(&random, M * VOCAB, 1.0f);
+        slm_sample_options options = plain;
+        options.temperature = 4;
+        if (k < 300)
+            options.top_k = (int32_t)k;
+        else
+            options.top_p = (float)(k - 299) / 301.0f;
+        slm_sample_row rows[M];
+        for (uint32_t i = 0; i < M; i++)
+            rows[i] = (slm_sample_row){.options = &options, .key = {8, k, i}};
+        run_sample(device, logits, VOCAB, rows, M);
+        for (size_t i = 0; i < M; i++) {
+            const int32_t want = brute_draw(logits + i * VOCAB, VOCAB, &rows[i], t);
+            if (want != -2 && rows[i].id != want)
+                fail_msg("k %d, p %g: drew %d, not %d", options.top_k, (double)options.top_p,
+                         rows[i].id, want);
+        }
+        free(logits);
+    }
+    free(t);
+    slm_device_close(device);
+}
+
 /* ---- statistics ---------------------------------------------------------------------------- */
 
 /* Chi-square of 20000 draws over 40 ids; seeds are fixed, so this cannot fail by chance. */
@@ -409,6 +440,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_PATHS(draws_equal_brute_force),
+        TEST_PATHS(top_k_and_top_p_end_where_they_should),
         TEST_PATHS(draws_follow_the_distribution),
         TEST_PATHS(log_prob_is_the_samplers),
         TEST_PATHS(greedy_ties_go_to_the_smaller_id),
