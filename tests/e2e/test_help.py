@@ -7,8 +7,8 @@ import subprocess
 
 from harness import SLM, Suite, run
 
-COMMANDS = ['info', 'tokenize', 'chat', 'eval', 'eval import', 'eval export', 'report', 'help',
-            'version', 'man', 'completion']
+COMMANDS = ['pull', 'info', 'tokenize', 'chat', 'eval', 'eval import', 'eval export', 'report',
+            'help', 'version', 'man', 'completion']
 
 
 def complete(script, *words):
