@@ -137,8 +137,8 @@ static slm_status read_flag(loader *l, const text_slice *part, const char *key, 
     text_scan scan;
     if (part->begin == NULL || (part->len == 4 && memcmp(part->begin, "null", 4) == 0))
         return SLM_OK;
-    *out = part->len >= 4 && memcmp(part->begin, "true", 4) == 0;
-    if (*out || (part->len >= 5 && memcmp(part->begin, "false", 5) == 0)) return SLM_OK;
+    *out = part->len == 4 && memcmp(part->begin, "true", 4) == 0;
+    if (*out || (part->len == 5 && memcmp(part->begin, "false", 5) == 0)) return SLM_OK;
     scan = scan_of(l, part);
     return slm_text__scan_error(&scan, l->err, "model.%s: expected a boolean", key);
 }

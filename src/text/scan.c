@@ -189,7 +189,7 @@ slm_status slm_text__scan_skip(text_scan *s, text_slice *out, slm_error *err)
             if (depth == 0) break;
             continue;
         }
-        if (depth == 0 && (c == ',' || c == ']' || c == '}')) break;
+        if (depth == 0 && memchr(",]} \n\t\r", c, 7) != NULL) break;
         s->at++;
         if (c == '{' || c == '[') depth++;
         if ((c == '}' || c == ']') && --depth == 0) break;

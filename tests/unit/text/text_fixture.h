@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "base/json.h"
+#include "base/utf8.h"
 #include "gguf_writer.h"
 #include "tensor/tensor_internal.h"
 #include "text/text_internal.h"
