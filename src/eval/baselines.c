@@ -1,8 +1,8 @@
 /* baselines.c: arms that no model speaks, to read a model's scores against.
  *
  * A judge that reads surfaces can be pleased by surfaces. So beside every score stand those of
- * replies that cannot be good: one fixed reply (searched for: floor.c; of general questions; of
- * general advice), the user's own words back, and each model's real answers held against the checks
+ * replies that cannot be good: one fixed reply (searched for, for each measure: floor.c; of general
+ * questions; of general advice), the user's own words back, and each model's real answers held against the checks
  * of other cases. They are stored as runs like any other, made again only where they are missing. */
 #include "eval/eval_internal.h"
 
@@ -11,7 +11,7 @@
 #include <string.h>
 #include "base/progress.h"
 
-enum { FLOOR_VERSION = 1 }; /* of the search in floor.c: part of the floor's run hash */
+enum { FLOOR_VERSION = 2 }; /* of the search in floor.c: part of the floor's run hash */
 
 const char eval__always_ask[] =
     "I would like to understand this better before I say anything. How old are you? How long has "
@@ -135,53 +135,76 @@ static slm_status run_plain(baselines *b, const char *name, const char *identity
     return close_run(b, err);
 }
 
-/* ---- floor ---- */
+/* ---- floors ---- */
 
-/* Grade again the floor's replies that are there; or search for them. */
-static slm_status fill_floor(baselines *b, const char *hash, slm_error *err)
+static slm_status open_floor(baselines *b, const eval__floor *floor, char hash[65], slm_error *err)
 {
-    size_t count = b->selection->count, missing = 0;
-    slm_status status = SLM_OK;
-    char **replies = calloc(count + 1, sizeof *replies);
-    if (!replies) slm_out_of_memory(count);
-    for (size_t i = 0; i < count; i++)
-        missing += !(b->have[i] & EVAL_HAS_SAMPLE);
-    bool made = true;
-    if (missing)
-        SLM_TRY_OUT(eval__floor_search(b->selection, b->grader.judge, b->options, b->log, replies,
-                                       &made, err));
-    for (size_t i = 0; made && i < count; i++) {
-        const char *reply = replies[i];
-        if (b->have[i] & EVAL_HAS_SAMPLE) {
-            slm_sample sample;
-            slm_arena_reset(&b->arena);
-            SLM_TRY_OUT(slm_store_get_sample(b->store, hash, case_at(b, i)->id, 0, &b->arena,
-                                             &sample, err));
-            reply = sample.reply;
-        }
-        SLM_TRY_OUT(put_reply(b, hash, i, 0, b->have[i], reply, "stop", err));
-    }
-    status = close_run(b, err);
-out:
-    for (size_t i = 0; i < count; i++)
-        free(replies[i]);
-    free(replies);
-    return status;
-}
-
-static slm_status run_floor(baselines *b, slm_error *err)
-{
-    char hash[65];
     slm_buffer settings = {0};
     /* What pleases one judge need not please another: the judge is part of this run's identity. */
     slm_buffer_printf(&settings, "{\"floor\":%d,\"judge\":\"%s\"}", FLOOR_VERSION,
                       b->grader.judge->identity);
-    slm_run run = {.model_name = "floor",
-                   .model_identity = "baseline:floor",
+    slm_run run = {.model_name = floor->name,
+                   .model_identity = floor->identity,
                    .sampling_json = slm_buffer_text(&settings)};
     slm_status status = open_run(b, &run, hash, 1, err);
     slm_buffer_free(&settings);
-    return status == SLM_OK ? fill_floor(b, hash, err) : status;
+    return status;
+}
+
+/* Grades again the replies that are there, and puts those that were found. */
+static slm_status fill_floor(baselines *b, const eval__floor *floor, const bool *members,
+                             char *const *replies, slm_error *err)
+{
+    char hash[65];
+    SLM_TRY(open_floor(b, floor, hash, err));
+    for (size_t i = 0; i < b->selection->count; i++) {
+        const char *reply = replies[i];
+        if (!members[i]) continue;
+        if (b->have[i] & EVAL_HAS_SAMPLE) {
+            slm_sample sample;
+            slm_arena_reset(&b->arena);
+            SLM_TRY(slm_store_get_sample(b->store, hash, case_at(b, i)->id, 0, &b->arena, &sample,
+                                         err));
+            reply = sample.reply;
+        }
+        SLM_TRY(put_reply(b, hash, i, 0, b->have[i], reply, "stop", err));
+    }
+    return close_run(b, err);
+}
+
+/* One search finds them all, so it is made if a reply of any is missing. */
+static slm_status run_floors(baselines *b, slm_error *err)
+{
+    size_t count = b->selection->count, missing = 0;
+    slm_status status = SLM_OK;
+    char **replies = calloc(EVAL_FLOORS * count, sizeof *replies);
+    size_t sizes[EVAL_FLOORS];
+    bool *members = calloc(EVAL_FLOORS * count, sizeof *members), made = true;
+    if (!replies || !members) slm_out_of_memory(EVAL_FLOORS * count);
+    for (size_t f = 0; f < EVAL_FLOORS; f++) {
+        char hash[65];
+        bool *mine = members + f * count;
+        sizes[f] = eval__floor_members(&eval__floors[f], b->selection, b->grader.judge, mine);
+        if (sizes[f] == 0) continue;
+        if (f > 0) b->total += sizes[f];
+        SLM_TRY_OUT(open_floor(b, &eval__floors[f], hash, err));
+        for (size_t i = 0; i < count; i++)
+            missing += mine[i] && !(b->have[i] & EVAL_HAS_SAMPLE);
+    }
+    if (missing)
+        SLM_TRY_OUT(eval__floor_search(b->selection, b->grader.judge, b->options, b->log, replies,
+                                       &made, err));
+    for (size_t f = 0; f < EVAL_FLOORS && made; f++) {
+        if (sizes[f] > 0)
+            SLM_TRY_OUT(
+                fill_floor(b, &eval__floors[f], members + f * count, replies + f * count, err));
+    }
+out:
+    for (size_t i = 0; i < EVAL_FLOORS * count; i++)
+        free(replies[i]);
+    free(replies);
+    free(members);
+    return status;
 }
 
 /* ---- shuffled ---- */
@@ -276,7 +299,7 @@ static slm_status run_all(baselines *b, const char *const *model_runs, size_t co
         slm_log_print(b->log, SLM_LOG_INFO,
                       "no shuffled baseline: all cases are of one family, so no other's answers "
                       "can be held against its checks");
-    SLM_TRY_OUT(run_floor(b, err));
+    SLM_TRY_OUT(run_floors(b, err));
     for (size_t i = 0; have_partners && i < count; i++) {
         if (!seen_before(model_runs, i)) SLM_TRY_OUT(run_shuffled(b, model_runs[i], partners, err));
     }

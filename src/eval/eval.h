@@ -48,12 +48,16 @@ slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval
  *   floor       the best fixed reply, found by greedy search over sentences taken from the other
  *               cases' follow-ups, advice and key points, and from always-ask and never-ask, so as
  *               to raise the mean score of the other cases; families are held out together (5 folds)
+ *   floor seek, floor precise, floor safe, floor act, floor twins
+ *               the same for a measure alone, over the cases that it counts; a measure that counts
+ *               no case has none. None is worse on its measure than floor, always-ask or never-ask
  *   always-ask  one fixed reply of general questions for every case
  *   never-ask   one fixed reply of general advice for every case
  *   echo        the user's last message as the reply
  *   shuffled    each model arm's answers against another case's checks (another family, a fixed
  *               rotation): stored under the model's run name with kind "baseline"
- * model_identity is "baseline:NAME" (shuffled: "baseline:shuffled:RUNHASH"). k = 1, shuffled: k. */
+ * model_identity is "baseline:NAME" ("baseline:floor:seek", "baseline:shuffled:RUNHASH"). k = 1,
+ * shuffled: k. */
 slm_status slm_eval_baselines(slm_store *store, const slm_cases *cases,
                               const char *const *model_runs, size_t model_run_count,
                               slm_judge *judge, const slm_eval_options *options, slm_log *log,
@@ -125,9 +129,9 @@ typedef struct slm_results {
 } slm_results;
 slm_status slm_results_load(slm_store *store, slm_arena *arena, slm_results *out, slm_error *err);
 
-/* A figure with its 95% interval: bootstrap over families (rollouts are never resampled); where
- * every value is 0 or every value is 1, the exact binomial bound over families. One family alone
- * with another value says nothing about others: the interval is NaN. */
+/* A figure with its 95% interval: bootstrap over families (rollouts are never resampled); where the
+ * value is exactly 0 or 1, the exact binomial bound over families. One family, or families that are
+ * all alike, with another value tell nothing of how families differ: the interval is NaN. */
 typedef struct slm_figure {
     double value; /* NaN: nothing to measure */
     slm_interval interval;

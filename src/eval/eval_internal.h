@@ -85,11 +85,36 @@ void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_g
 /* The replies of the baselines always-ask and never-ask. */
 extern const char eval__always_ask[], eval__never_ask[];
 
-/* baselines.c gives floor.c its cases; floor.c gives back one reply for each (malloc'd strings in
- * replies[selection->count]), or *made false where there is nothing to search. */
+/* ---- floors ---- */
+
+/* What a fixed reply is searched for: the whole score, and each measure of the first table. */
+typedef struct eval__floor {
+    const char *name, *identity; /* "floor seek", "baseline:floor:seek" */
+    slm_behaviour behaviour;     /* SLM_BEHAVIOUR_NONE: the whole score, or both twins right */
+    slm_stratum stratum;
+    bool is_twins;
+} eval__floor;
+enum { EVAL_FLOORS = 6 };
+extern const eval__floor eval__floors[EVAL_FLOORS]; /* the whole score first */
+
+/* Which cases of the selection a floor's measure counts, and so its run has: members[count]. Returns
+ * how many. */
+size_t eval__floor_members(const eval__floor *floor, const eval__selection *selection,
+                           const slm_judge *judge, bool *members);
+/* One reply for each floor and case that it counts: malloc'd strings in replies[EVAL_FLOORS *
+ * selection->count], floor by floor, NULL for other cases; *made false where there is nothing to
+ * search. */
 slm_status eval__floor_search(const eval__selection *selection, slm_judge *judge,
                               const slm_eval_options *options, slm_log *log, char **replies,
                               bool *made, slm_error *err);
+
+/* ---- what figures count ---- */
+
+bool eval__in_stratum(const slm_case *c, slm_stratum stratum);
+/* What is right in a case of a pair of twins: to seek where facts lack, else to be precise. */
+slm_behaviour eval__twin_behaviour(const slm_case *c);
+/* As slm_rollout_scores.behaviours; c may be NULL. */
+void eval__judge_behaviours(const slm_case *c, const slm_stored_grading *grading, int8_t *out);
 
 /* CSV by RFC 4180, with errors that name the line. */
 typedef struct eval__csv {

@@ -3,9 +3,11 @@
  * A figure is a mean over cases of worst-at-k over each case's rollouts. Cases of a family (variants
  * and twins of one scenario) are alike, so the families are what is resampled: a percentile
  * bootstrap over clusters (Davison and Hinkley 1997, section 3.8), with a fixed seed. Rollouts are
- * never resampled: the question is how the model does on other scenarios. Where every value is 0, or
- * every value is 1, a bootstrap would claim certainty; there the interval is the exact binomial one
- * over families (Clopper and Pearson 1934). */
+ * never resampled: the question is how the model does on other scenarios. Where all families are
+ * alike, every resample is as well, and a bootstrap would claim certainty. So for a figure of 0 or 1
+ * the interval is the exact binomial one over families (Clopper and Pearson 1934), which holds for
+ * any mean of values in [0,1]; for families alike at another value, and for one family, the spread
+ * between families is not known, nor is the interval. */
 #include "eval/eval_internal.h"
 
 #include <math.h>
@@ -26,7 +28,6 @@ typedef struct tally {
     size_t cases;
     bool is_missing; /* a case has fewer scores than k */
     bool has_bounds; /* every case has at least k rollouts */
-    bool all_zero, all_one;
 } tally;
 
 static double clipped(const tally *t, double value)
@@ -50,7 +51,6 @@ static double resampled_mean(void *context, const size_t *picks, size_t n)
 static tally tally_new(size_t families, bool clip)
 {
     tally t = {.families = families, .clip = clip, .has_bounds = true};
-    t.all_zero = t.all_one = true;
     t.sums = calloc(families + 1, sizeof *t.sums);
     t.counts = calloc(families + 1, sizeof *t.counts);
     if (!t.sums || !t.counts) slm_out_of_memory(families);
@@ -76,8 +76,28 @@ static void tally_add(tally *t, size_t family, double *values, size_t n, double 
     t->sum += value;
     t->sums[family] += value;
     t->counts[family]++;
-    if (value != 0) t->all_zero = false;
-    if (value != 1) t->all_one = false;
+}
+
+/* Leaves the families without a value out; returns how many have one. */
+static size_t close_ranks(tally *t)
+{
+    size_t families = 0;
+    for (size_t i = 0; i < t->families; i++) {
+        if (t->counts[i] == 0) continue;
+        t->sums[families] = t->sums[i];
+        t->counts[families++] = t->counts[i];
+    }
+    return families;
+}
+
+/* Has each of the families the same mean? Sums of equal values may differ by rounding. */
+static bool are_alike(const tally *t, size_t families)
+{
+    double first = t->sums[0] / (double)t->counts[0];
+    for (size_t i = 1; i < families; i++) {
+        if (fabs(t->sums[i] / (double)t->counts[i] - first) > 1e-12) return false;
+    }
+    return true;
 }
 
 static slm_figure tally_figure(tally *t)
@@ -88,17 +108,12 @@ static slm_figure tally_figure(tally *t)
         figure.high = clipped(t, t->high_sum / (double)t->cases);
     }
     if (t->cases > 0 && !t->is_missing) {
-        size_t families = 0;
-        for (size_t i = 0; i < t->families; i++) {
-            if (t->counts[i] == 0) continue;
-            t->sums[families] = t->sums[i];
-            t->counts[families++] = t->counts[i];
-        }
+        size_t families = close_ranks(t);
         figure.value = clipped(t, t->sum / (double)t->cases);
-        if (t->all_zero || t->all_one)
+        if (figure.value == 0 || figure.value == 1)
             figure.interval =
-                slm_statistics_binomial(t->all_one ? families : 0, families, FIGURE_LEVEL);
-        else if (families > 1)
+                slm_statistics_binomial(figure.value == 1 ? families : 0, families, FIGURE_LEVEL);
+        else if (!are_alike(t, families))
             figure.interval = slm_statistics_bootstrap(families, FIGURE_RESAMPLES, FIGURE_SEED,
                                                        FIGURE_LEVEL, resampled_mean, t);
     }
@@ -107,7 +122,7 @@ static slm_figure tally_figure(tally *t)
     return figure;
 }
 
-static bool in_stratum(const slm_case *c, slm_stratum stratum)
+bool eval__in_stratum(const slm_case *c, slm_stratum stratum)
 {
     if (stratum == SLM_STRATUM_ALL) return true;
     if (!c) return false;
@@ -124,6 +139,11 @@ static bool in_stratum(const slm_case *c, slm_stratum stratum)
     default:
         return lacks || enough;
     }
+}
+
+slm_behaviour eval__twin_behaviour(const slm_case *c)
+{
+    return eval__in_stratum(c, SLM_STRATUM_LACKS) ? SLM_BEHAVIOUR_SEEK : SLM_BEHAVIOUR_PRECISE;
 }
 
 /* Room for the values of the case with the most rollouts: three rows of it. */
@@ -179,7 +199,7 @@ slm_figure slm_figure_worst_at_k(const slm_results *results, const slm_arm *arm,
     for (size_t i = 0; i < arm->case_count; i++) {
         const slm_case_scores *scores = &arm->cases[i];
         size_t n, m;
-        if (!in_stratum(scores->c, stratum)) continue;
+        if (!eval__in_stratum(scores->c, stratum)) continue;
         if (!case_rows(scores, behaviour, &r, &n, &m)) continue;
         tally_add(&t, scores->family_index, r.values, n, r.lows, r.highs, m, k);
     }
@@ -253,11 +273,10 @@ slm_figure slm_figure_twins(const slm_results *results, const slm_arm *arm, size
     size_t count = 0;
     for (size_t i = 0; i < arm->case_count; i++) {
         const slm_case_scores *scores = &arm->cases[i];
-        bool lacks = in_stratum(scores->c, SLM_STRATUM_LACKS);
-        if (!lacks && !in_stratum(scores->c, SLM_STRATUM_ENOUGH)) continue;
+        if (!eval__in_stratum(scores->c, SLM_STRATUM_BOTH)) continue;
         all[count++] = (twin){.family = scores->family_index,
                               .case_index = i,
-                              .behaviour = lacks ? SLM_BEHAVIOUR_SEEK : SLM_BEHAVIOUR_PRECISE};
+                              .behaviour = eval__twin_behaviour(scores->c)};
     }
     qsort(all, count, sizeof *all, compare_twins);
     for (size_t begin = 0, end; begin < count; begin = end) {

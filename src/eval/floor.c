@@ -1,17 +1,20 @@
-/* floor.c: the best fixed reply that can be found, as a lower bound for what a score means.
+/* floor.c: the best fixed replies that can be found, as lower bounds for what a score means.
  *
  * A reply is built from sentences of other cases (their follow-ups, advice and key points), and from
  * the replies that always ask or never do, whole and sentence by sentence. It is searched for as a
  * cheat would: greedily, adding the sentence (in front or behind) that most raises the mean score,
- * until none does. Families are held out in 5 folds: a case is given the reply found on the other
- * folds, from their sentences, so that the floor is a reply fixed before the case was seen.
+ * until none does. What pleases one measure need not please another, so each has a search of its
+ * own: the whole score, seek, precise, safe, act, and both twins. Families are held out in 5 folds:
+ * a case is given the reply found on the other folds, from their sentences, so that the floor is a
+ * reply fixed before the case was seen. If one of the other fixed replies does better all the same,
+ * it is taken: a floor may be too high, but not too low.
  *
- * A judge's time is what this costs, so few candidates are tried in full. The scores of every
+ * A judge's time is what this costs, so few candidates are tried in full. The verdicts on every
  * sentence alone on every case are known from the first pass; joined to a reply, a sentence is
- * guessed to give each case the better of the two scores, and only the most promising by that guess
- * are graded. Scores are kept by (reply, case): the folds often walk the same way. Large sets are
- * sampled with a fixed seed. Nothing here depends on time: the same cases and judge give the same
- * replies. */
+ * guessed to give each case the better of the two values, and only the most promising by that guess
+ * are graded. Verdicts are kept by (reply, case): folds and measures often walk the same way. Large
+ * sets are sampled with a fixed seed. Nothing here depends on time: the same cases and judge give
+ * the same replies. */
 #include "eval/eval_internal.h"
 
 #include <ctype.h>
@@ -28,7 +31,9 @@ enum {
     FLOOR_SENTENCES = 10,   /* at most, in a reply */
     FLOOR_CANDIDATES = 384, /* sentences tried alone */
     FLOOR_CASES = 80,       /* that a reply is tried on */
+    FLOOR_OF_FAMILY = 4,    /* at most, of a family, where there are more families than that */
     FLOOR_TRIED = 16,       /* sentences graded in full at each step */
+    FLOOR_TRIED_RIGHT = 8,  /* the same, for a behaviour: right or not leaves less to choose from */
 };
 static const uint64_t FLOOR_SEED = 0x666c6f6f72; /* "floor" */
 static const double FLOOR_GAIN = 1e-9;           /* less is rounding */
@@ -38,33 +43,52 @@ typedef struct candidate {
     unsigned folds; /* bit f: a case of fold f has it; general ones have them all */
 } candidate;
 
+/* What a reply got for a case. */
+typedef struct verdicts {
+    double score;
+    int8_t behaviours[SLM_BEHAVIOUR_ACT + 1];
+} verdicts;
+
 typedef struct memo {
     uint64_t key; /* 0: free */
-    double score;
+    verdicts got;
 } memo;
+
+/* Positions in the selection, those of a family together. */
+typedef struct positions {
+    size_t *items;
+    size_t count;
+} positions;
 
 typedef struct search {
     slm_judge *judge;
     const eval__selection *selection;
     const slm_eval_options *options;
-    unsigned *folds; /* of each case of the selection */
-    size_t *cases;   /* positions that replies are tried on */
-    size_t case_count;
+    size_t *families; /* of each case of the selection: its family's number */
+    size_t family_count;
+    positions all, tried; /* tried: those that replies are tried on */
     candidate *candidates;
     size_t count, cap;
-    double *alone; /* [count][case_count]: the score of each sentence alone */
     memo *table;
     size_t table_size, table_used;
     uint64_t gradings, tries;
     slm_progress *progress;
+    /* Of the floor being searched. */
+    const eval__floor *floor;
+    bool *members; /* [selection] */
+    double *alone; /* [count][tried]: the value of each sentence alone */
 } search;
 
-static const slm_case *case_at(const search *s, size_t position)
-{
-    return &s->selection->cases->items[s->selection->items[position]];
-}
+const eval__floor eval__floors[EVAL_FLOORS] = {
+    {"floor", "baseline:floor", SLM_BEHAVIOUR_NONE, SLM_STRATUM_ALL, false},
+    {"floor seek", "baseline:floor:seek", SLM_BEHAVIOUR_SEEK, SLM_STRATUM_LACKS, false},
+    {"floor precise", "baseline:floor:precise", SLM_BEHAVIOUR_PRECISE, SLM_STRATUM_ENOUGH, false},
+    {"floor safe", "baseline:floor:safe", SLM_BEHAVIOUR_SAFE, SLM_STRATUM_BOTH, false},
+    {"floor act", "baseline:floor:act", SLM_BEHAVIOUR_ACT, SLM_STRATUM_EMERGENCY, false},
+    {"floor twins", "baseline:floor:twins", SLM_BEHAVIOUR_NONE, SLM_STRATUM_BOTH, true},
+};
 
-/* ---- folds ---- */
+/* ---- families, and what is counted ---- */
 
 typedef struct family {
     uint64_t hash;
@@ -76,27 +100,88 @@ static int compare_families(const void *a, const void *b)
 {
     const family *x = a, *y = b;
     if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-    return strcmp(x->name, y->name);
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->position > y->position) - (x->position < y->position);
 }
 
-/* Families in the order of their hash are dealt to the folds in turn. Returns how many there are. */
-static size_t deal_folds(search *s)
+/* Numbers for the families in the order of their hash, and the positions of their cases in that
+ * order. Returns how many families there are. */
+static size_t number_families(const eval__selection *selection, size_t *numbers, size_t *order)
 {
-    size_t n = s->selection->count, families = 0;
-    family *all = calloc(n, sizeof *all);
-    s->folds = calloc(n, sizeof *s->folds);
-    if (!all || !s->folds) slm_out_of_memory(n);
+    size_t n = selection->count, count = 0;
+    family *all = calloc(n + 1, sizeof *all);
+    if (!all) slm_out_of_memory(n);
     for (size_t i = 0; i < n; i++) {
-        const char *name = case_at(s, i)->family;
+        const char *name = selection->cases->items[selection->items[i]].family;
         all[i] = (family){.hash = slm_hash_bytes(name, strlen(name)), .name = name, .position = i};
     }
     qsort(all, n, sizeof *all, compare_families);
     for (size_t i = 0; i < n; i++) {
-        if (i == 0 || strcmp(all[i].name, all[i - 1].name) != 0) families++;
-        s->folds[all[i].position] = (unsigned)((families - 1) % FLOOR_FOLDS);
+        if (i == 0 || strcmp(all[i].name, all[i - 1].name) != 0) count++;
+        numbers[all[i].position] = count - 1;
+        order[i] = all[i].position;
     }
     free(all);
-    return families;
+    return count;
+}
+
+static slm_behaviour behaviour_in(const eval__floor *floor, const slm_case *c)
+{
+    return floor->is_twins ? eval__twin_behaviour(c) : floor->behaviour;
+}
+
+static bool is_counted(const eval__floor *floor, const slm_judge *judge, const slm_case *c)
+{
+    if (!eval__in_stratum(c, floor->stratum)) return false;
+    slm_behaviour behaviour = behaviour_in(floor, c);
+    if (behaviour == SLM_BEHAVIOUR_NONE) return true;
+    for (size_t i = 0; i < c->rubric_count; i++) {
+        if (c->rubrics[i].behaviour == behaviour && slm_judge_covers(judge, c, i)) return true;
+    }
+    return false;
+}
+
+/* A family counts for the twins if it has both kinds, and nothing of them is left uncovered. */
+static void keep_twins(const eval__selection *selection, bool *members)
+{
+    size_t n = selection->count;
+    size_t *numbers = calloc(2 * n + 1, sizeof *numbers);
+    unsigned *kinds = calloc(n + 1, sizeof *kinds);
+    if (!numbers || !kinds) slm_out_of_memory(n);
+    number_families(selection, numbers, numbers + n);
+    for (size_t i = 0; i < n; i++) {
+        const slm_case *c = &selection->cases->items[selection->items[i]];
+        if (!eval__in_stratum(c, SLM_STRATUM_BOTH)) continue;
+        unsigned kind = eval__twin_behaviour(c) == SLM_BEHAVIOUR_SEEK ? 1 : 2;
+        kinds[numbers[i]] |= members[i] ? kind : 4;
+    }
+    for (size_t i = 0; i < n; i++)
+        members[i] = members[i] && kinds[numbers[i]] == 3;
+    free(numbers);
+    free(kinds);
+}
+
+size_t eval__floor_members(const eval__floor *floor, const eval__selection *selection,
+                           const slm_judge *judge, bool *members)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < selection->count; i++)
+        members[i] = is_counted(floor, judge, &selection->cases->items[selection->items[i]]);
+    if (floor->is_twins) keep_twins(selection, members);
+    for (size_t i = 0; i < selection->count; i++)
+        count += members[i];
+    return count;
+}
+
+static const slm_case *case_at(const search *s, size_t position)
+{
+    return &s->selection->cases->items[s->selection->items[position]];
+}
+
+/* Families are dealt to the folds in turn. */
+static unsigned fold_of(const search *s, size_t position)
+{
+    return (unsigned)(s->families[position] % FLOOR_FOLDS);
 }
 
 /* ---- sentences ---- */
@@ -147,7 +232,7 @@ static void collect_sentences(search *s)
 {
     for (size_t i = 0; i < s->selection->count; i++) {
         const slm_case *c = case_at(s, i);
-        unsigned fold = 1u << s->folds[i];
+        unsigned fold = 1u << fold_of(s, i);
         for (size_t j = 0; j < c->follow_up_count; j++)
             add_sentence(s, fold, "", c->follow_ups[j].question, strlen(c->follow_ups[j].question));
         for (size_t j = 0; j < c->key_point_count; j++)
@@ -188,17 +273,36 @@ static void sample_candidates(search *s)
     qsort(s->candidates, s->count, sizeof *s->candidates, compare_candidates);
 }
 
+/* Families in an order drawn with a fixed seed, a few cases of each: twins stay together, and no
+ * large family takes the place of the others. */
 static void sample_cases(search *s)
 {
-    s->case_count = s->selection->count;
-    s->cases = calloc(s->case_count, sizeof *s->cases);
-    if (!s->cases) slm_out_of_memory(s->case_count);
-    for (size_t i = 0; i < s->case_count; i++)
-        s->cases[i] = i;
-    if (s->case_count <= FLOOR_CASES) return;
+    size_t n = s->all.count, left = n < FLOOR_CASES ? n : FLOOR_CASES;
+    size_t each = (FLOOR_CASES + s->family_count - 1) / s->family_count;
+    if (each < FLOOR_OF_FAMILY) each = FLOOR_OF_FAMILY;
+    if (left == n) each = n;
+    size_t *drawn = calloc(2 * s->family_count, sizeof *drawn), *quota = drawn + s->family_count;
+    s->tried.items = calloc(left, sizeof *s->tried.items);
+    if (!drawn || !s->tried.items) slm_out_of_memory(n);
+    for (size_t i = 0; i < s->family_count; i++)
+        drawn[i] = i;
     slm_random random = slm_random_new(FLOOR_SEED, 2);
-    slm_random_shuffle(&random, s->cases, s->case_count, sizeof *s->cases);
-    s->case_count = FLOOR_CASES;
+    slm_random_shuffle(&random, drawn, s->family_count, sizeof *drawn);
+    for (size_t i = 0; i < n; i++)
+        quota[s->families[i]]++;
+    for (size_t i = 0; i < s->family_count; i++) {
+        size_t *mine = &quota[drawn[i]];
+        if (*mine > each) *mine = each;
+        if (*mine > left) *mine = left;
+        left -= *mine;
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t *mine = &quota[s->families[s->all.items[i]]];
+        if (*mine == 0) continue;
+        --*mine;
+        s->tried.items[s->tried.count++] = s->all.items[i];
+    }
+    free(drawn);
 }
 
 /* ---- grading ---- */
@@ -225,25 +329,35 @@ static void grow_memo(search *s)
     free(old);
 }
 
-static uint64_t memo_key(const char *reply, size_t position)
+static uint64_t memo_key(uint64_t reply, size_t position)
 {
-    uint64_t words[2] = {slm_hash_bytes(reply, strlen(reply)), position};
+    uint64_t words[2] = {reply, position};
     uint64_t key = slm_hash_bytes(words, sizeof words);
     return key ? key : 1;
 }
 
-static double score_of(const slm_case *c, const slm_grading *grading)
+static verdicts verdicts_of(const slm_case *c, const slm_grading *grading)
 {
     slm_stored_grading stored = {0};
+    verdicts out;
     slm_stored_grade *grades = calloc(c->rubric_count + 1, sizeof *grades);
     if (!grades) slm_out_of_memory(c->rubric_count);
     eval__to_stored(c, grading, grades, &stored);
+    out.score = stored.low; /* the score itself where there is one */
+    eval__judge_behaviours(c, &stored, out.behaviours);
     free(grades);
-    return stored.low; /* the score itself where there is one */
+    return out;
 }
 
-/* Takes one grading that is ready and keeps its score. tickets[i] belongs to position of[i]. */
-static slm_status take_grading(search *s, const char *reply, uint64_t *tickets, size_t *of,
+/* What the floor being searched makes of verdicts: the score, or 1 where the behaviour is right. */
+static double value_of(const search *s, size_t position, const verdicts *got)
+{
+    slm_behaviour behaviour = behaviour_in(s->floor, case_at(s, position));
+    return behaviour == SLM_BEHAVIOUR_NONE ? got->score : got->behaviours[behaviour] == 1;
+}
+
+/* Takes one grading that is ready and keeps it. tickets[i] belongs to position of[i]. */
+static slm_status take_grading(search *s, uint64_t reply, uint64_t *tickets, size_t *of,
                                size_t *pending, slm_error *err)
 {
     slm_grading *grading = NULL;
@@ -256,7 +370,7 @@ static slm_status take_grading(search *s, const char *reply, uint64_t *tickets, 
     for (size_t i = 0; i < *pending; i++) {
         if (tickets[i] != grading->ticket) continue;
         uint64_t key = memo_key(reply, of[i]);
-        *find_memo(s, key) = (memo){.key = key, .score = score_of(case_at(s, of[i]), grading)};
+        *find_memo(s, key) = (memo){.key = key, .got = verdicts_of(case_at(s, of[i]), grading)};
         s->table_used++;
         s->gradings++;
         --*pending;
@@ -268,28 +382,35 @@ static slm_status take_grading(search *s, const char *reply, uint64_t *tickets, 
     return SLM_OK;
 }
 
-/* Scores of a reply on the search's cases; only those of which `skip` is not the fold. */
-static slm_status grade_reply(search *s, const char *reply, unsigned skip, double *scores,
-                              slm_error *err)
+static bool counts(const search *s, size_t position, unsigned skip)
 {
-    uint64_t tickets[EVAL_JUDGING];
+    return s->members[position] && fold_of(s, position) != skip;
+}
+
+/* Values of a reply for those cases that the floor counts and of which `skip` is not the fold. */
+static slm_status grade_reply(search *s, const char *reply, const positions *cases, unsigned skip,
+                              double *values, slm_error *err)
+{
+    uint64_t tickets[EVAL_JUDGING], hash = slm_hash_bytes(reply, strlen(reply));
     size_t of[EVAL_JUDGING], pending = 0;
-    for (size_t i = 0; i < s->case_count; i++) {
-        size_t position = s->cases[i];
-        if (s->folds[position] == skip) continue;
+    for (size_t i = 0; i < cases->count; i++) {
+        size_t position = cases->items[i];
+        if (!counts(s, position, skip)) continue;
         grow_memo(s);
-        if (find_memo(s, memo_key(reply, position))->key) continue;
+        if (find_memo(s, memo_key(hash, position))->key) continue;
         while (pending == EVAL_JUDGING)
-            SLM_TRY(take_grading(s, reply, tickets, of, &pending, err));
+            SLM_TRY(take_grading(s, hash, tickets, of, &pending, err));
         SLM_TRY(slm_judge_submit(s->judge, case_at(s, position), reply, &tickets[pending], err));
         of[pending++] = position;
         /* Room for what is pending was not made: a table half empty always has it. */
     }
     while (pending > 0)
-        SLM_TRY(take_grading(s, reply, tickets, of, &pending, err));
-    for (size_t i = 0; i < s->case_count; i++) {
-        bool skipped = s->folds[s->cases[i]] == skip;
-        scores[i] = skipped ? 0 : find_memo(s, memo_key(reply, s->cases[i]))->score;
+        SLM_TRY(take_grading(s, hash, tickets, of, &pending, err));
+    for (size_t i = 0; i < cases->count; i++) {
+        size_t position = cases->items[i];
+        values[i] = 0;
+        if (counts(s, position, skip))
+            values[i] = value_of(s, position, &find_memo(s, memo_key(hash, position))->got);
     }
     if (eval__stopped(s->options))
         return slm_error_set(err, SLM_ERR_CANCELLED,
@@ -299,17 +420,34 @@ static slm_status grade_reply(search *s, const char *reply, unsigned skip, doubl
 
 /* ---- the greedy walk ---- */
 
-/* Mean over the cases outside of `fold`, of the better of two scores (b may be NULL). */
-static double mean_outside(const search *s, unsigned fold, const double *a, const double *b)
+/* The measure over the counted cases outside of `skip`, each with the better of two values (b may be
+ * NULL): their mean, or the share of families in which all is right. *n: how many there are. */
+static double mean_outside(const search *s, const positions *cases, unsigned skip, const double *a,
+                           const double *b, size_t *n)
 {
     double sum = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < s->case_count; i++) {
-        if (s->folds[s->cases[i]] == fold) continue;
-        sum += b && b[i] > a[i] ? b[i] : a[i];
-        n++;
+    *n = 0;
+    for (size_t i = 0; i < cases->count; i++) {
+        if (!counts(s, cases->items[i], skip)) continue;
+        double value = b && b[i] > a[i] ? b[i] : a[i];
+        if (s->floor->is_twins) {
+            /* The cases of a family stand together. */
+            size_t number = s->families[cases->items[i]];
+            for (; i + 1 < cases->count && s->families[cases->items[i + 1]] == number; i++) {
+                double next = b && b[i + 1] > a[i + 1] ? b[i + 1] : a[i + 1];
+                if (counts(s, cases->items[i + 1], skip) && next < value) value = next;
+            }
+        }
+        sum += value;
+        ++*n;
     }
-    return n ? sum / (double)n : 0;
+    return *n ? sum / (double)*n : 0;
+}
+
+static double mean_tried(const search *s, unsigned skip, const double *a, const double *b)
+{
+    size_t n;
+    return mean_outside(s, &s->tried, skip, a, b, &n);
 }
 
 typedef struct guess {
@@ -324,18 +462,29 @@ static int compare_guesses(const void *a, const void *b)
     return (x->candidate > y->candidate) - (x->candidate < y->candidate);
 }
 
-/* The sentences that look best beside the reply so far; returns how many. */
-static size_t shortlist(const search *s, unsigned fold, const double *scores, const bool *used,
-                        guess *out)
+typedef struct walk {
+    slm_buffer reply, trial, best;
+    double *values, *trial_values, *best_values; /* [tried] */
+    double mean, best_mean;
+    bool *used;
+    guess *guesses;
+} walk;
+
+/* The sentences that look best beside the reply so far; returns how many. A behaviour is right or
+ * not: there, a sentence that is guessed to gain nothing is not tried. */
+static size_t shortlist(const search *s, unsigned fold, const walk *w, guess *out)
 {
     size_t n = 0;
+    bool is_score = s->floor == &eval__floors[0];
     for (size_t i = 0; i < s->count; i++) {
-        if (used[i] || !(s->candidates[i].folds & ~(1u << fold))) continue;
-        out[n++] = (guess){.candidate = i,
-                           .mean = mean_outside(s, fold, scores, s->alone + i * s->case_count)};
+        if (w->used[i] || !(s->candidates[i].folds & ~(1u << fold))) continue;
+        double mean = mean_tried(s, fold, w->values, s->alone + i * s->tried.count);
+        if (!is_score && mean <= w->mean + FLOOR_GAIN) continue;
+        out[n++] = (guess){.candidate = i, .mean = mean};
     }
     qsort(out, n, sizeof *out, compare_guesses);
-    return n < FLOOR_TRIED ? n : FLOOR_TRIED;
+    size_t most = is_score ? FLOOR_TRIED : FLOOR_TRIED_RIGHT;
+    return n < most ? n : most;
 }
 
 static void join(slm_buffer *out, const char *a, const char *b)
@@ -344,18 +493,11 @@ static void join(slm_buffer *out, const char *a, const char *b)
     slm_buffer_printf(out, "%s%s%s", a, *a && *b ? " " : "", b);
 }
 
-typedef struct walk {
-    slm_buffer reply, trial, best;
-    double *scores, *trial_scores, *best_scores; /* [case_count] */
-    double mean, best_mean;
-    bool *used;
-    guess *guesses;
-} walk;
-
 /* One sentence more; *grown false when none helps. */
 static slm_status step(search *s, unsigned fold, walk *w, bool *grown, slm_error *err)
 {
-    size_t n = shortlist(s, fold, w->scores, w->used, w->guesses), chosen = 0;
+    size_t n = shortlist(s, fold, w, w->guesses), chosen = 0;
+    size_t bytes = s->tried.count * sizeof *w->values;
     bool any = false;
     for (size_t i = 0; i < n; i++) {
         const char *sentence = s->candidates[w->guesses[i].candidate].text;
@@ -365,14 +507,15 @@ static slm_status step(search *s, unsigned fold, walk *w, bool *grown, slm_error
                 join(&w->trial, sentence, slm_buffer_text(&w->reply));
             else
                 join(&w->trial, slm_buffer_text(&w->reply), sentence);
-            SLM_TRY(grade_reply(s, slm_buffer_text(&w->trial), fold, w->trial_scores, err));
-            double mean = mean_outside(s, fold, w->trial_scores, NULL);
+            SLM_TRY(
+                grade_reply(s, slm_buffer_text(&w->trial), &s->tried, fold, w->trial_values, err));
+            double mean = mean_tried(s, fold, w->trial_values, NULL);
             if (any && mean <= w->best_mean + FLOOR_GAIN) continue;
             any = true;
             chosen = w->guesses[i].candidate;
             w->best_mean = mean;
             join(&w->best, slm_buffer_text(&w->trial), "");
-            memcpy(w->best_scores, w->trial_scores, s->case_count * sizeof *w->scores);
+            memcpy(w->best_values, w->trial_values, bytes);
         }
     }
     /* The first sentence is taken even if it gives nothing: a floor is a reply, not silence. */
@@ -381,32 +524,40 @@ static slm_status step(search *s, unsigned fold, walk *w, bool *grown, slm_error
     w->used[chosen] = true;
     w->mean = w->best_mean;
     join(&w->reply, slm_buffer_text(&w->best), "");
-    memcpy(w->scores, w->best_scores, s->case_count * sizeof *w->scores);
+    memcpy(w->values, w->best_values, bytes);
     return SLM_OK;
 }
 
-/* The best reply for the cases of `fold`, found on the others. */
-static slm_status search_fold(search *s, unsigned fold, char **reply, slm_error *err)
+/* The best reply for the cases of `fold`, found on the others; or `instead` (may be NULL) if that is
+ * better there, or the walk led nowhere. */
+static slm_status search_fold(search *s, unsigned fold, const char *instead, char **reply,
+                              slm_error *err)
 {
     walk w = {0};
     slm_status status = SLM_OK;
-    w.scores = calloc(3 * s->case_count, sizeof *w.scores);
+    w.values = calloc(3 * s->tried.count, sizeof *w.values);
     w.used = calloc(s->count, sizeof *w.used);
     w.guesses = calloc(s->count, sizeof *w.guesses);
-    if (!w.scores || !w.used || !w.guesses) slm_out_of_memory(s->count);
-    w.trial_scores = w.scores + s->case_count;
-    w.best_scores = w.trial_scores + s->case_count;
-    SLM_TRY_OUT(grade_reply(s, "", fold, w.scores, err));
-    w.mean = mean_outside(s, fold, w.scores, NULL);
+    if (!w.values || !w.used || !w.guesses) slm_out_of_memory(s->count);
+    w.trial_values = w.values + s->tried.count;
+    w.best_values = w.trial_values + s->tried.count;
+    SLM_TRY_OUT(grade_reply(s, "", &s->tried, fold, w.values, err));
+    double silent = w.mean = mean_tried(s, fold, w.values, NULL);
     bool grown = true;
     for (int i = 0; grown && i < FLOOR_SENTENCES; i++)
         SLM_TRY_OUT(step(s, fold, &w, &grown, err));
+    if (instead) {
+        SLM_TRY_OUT(grade_reply(s, instead, &s->tried, fold, w.values, err));
+        double mean = mean_tried(s, fold, w.values, NULL);
+        if (w.mean <= silent + FLOOR_GAIN || mean > w.mean + FLOOR_GAIN)
+            join(&w.reply, instead, "");
+    }
     *reply = slm_buffer_take(&w.reply);
 out:
     slm_buffer_free(&w.reply);
     slm_buffer_free(&w.trial);
     slm_buffer_free(&w.best);
-    free(w.scores);
+    free(w.values);
     free(w.used);
     free(w.guesses);
     return status;
@@ -414,35 +565,101 @@ out:
 
 static slm_status grade_alone(search *s, slm_error *err)
 {
-    s->alone = calloc(s->count * s->case_count, sizeof *s->alone);
-    if (!s->alone) slm_out_of_memory(s->count * s->case_count);
     for (size_t i = 0; i < s->count; i++) {
-        SLM_TRY(
-            grade_reply(s, s->candidates[i].text, FLOOR_FOLDS, s->alone + i * s->case_count, err));
-        slm_progress_update(s->progress, ++s->tries, NULL);
+        SLM_TRY(grade_reply(s, s->candidates[i].text, &s->tried, FLOOR_FOLDS,
+                            s->alone + i * s->tried.count, err));
+        if (s->floor == &eval__floors[0]) slm_progress_update(s->progress, ++s->tries, NULL);
     }
     return SLM_OK;
 }
 
-static slm_status search_folds(search *s, char **replies, bool *made, slm_error *err)
+/* ---- all floors ---- */
+
+/* What the floor's measure is over all its cases, where fold f is given replies[f]. */
+static slm_status measure_held_out(search *s, const char *const *replies, double *mean,
+                                   slm_error *err)
 {
-    char *found[FLOOR_FOLDS] = {0};
     slm_status status = SLM_OK;
-    SLM_TRY(grade_alone(s, err));
-    for (unsigned fold = 0; fold < FLOOR_FOLDS; fold++) {
-        SLM_TRY_OUT(search_fold(s, fold, &found[fold], err));
-        /* Most walks end before their last step. */
-        s->tries = s->count + (fold + 1) * FLOOR_SENTENCES * FLOOR_TRIED;
-        slm_progress_update(s->progress, s->tries, NULL);
+    size_t counted;
+    positions fold = {.items = calloc(s->all.count, sizeof *fold.items)};
+    double *values = calloc(2 * s->all.count, sizeof *values), *some = values + s->all.count;
+    if (!values || !fold.items) slm_out_of_memory(s->all.count);
+    for (unsigned f = 0; f < FLOOR_FOLDS; f++) {
+        fold.count = 0;
+        for (size_t i = 0; i < s->all.count; i++) {
+            if (fold_of(s, s->all.items[i]) == f) fold.items[fold.count++] = s->all.items[i];
+        }
+        SLM_TRY_OUT(grade_reply(s, replies[f], &fold, FLOOR_FOLDS, some, err));
+        for (size_t i = 0, j = 0; i < s->all.count; i++) {
+            if (fold_of(s, s->all.items[i]) == f) values[i] = some[j++];
+        }
     }
-    *made = true;
+    *mean = mean_outside(s, &s->all, FLOOR_FOLDS, values, NULL, &counted);
+out:
+    free(fold.items);
+    free(values);
+    return status;
+}
+
+/* Of the replies found for this floor, those for the whole score, and the general ones, the best. */
+static slm_status choose(search *s, char **found, char *const *whole, const char **chosen,
+                         slm_error *err)
+{
+    double best = 0;
+    for (int option = 0; option < 4; option++) {
+        const char *replies[FLOOR_FOLDS];
+        double mean;
+        if (option == 1 && found == whole) continue;
+        for (unsigned f = 0; f < FLOOR_FOLDS; f++)
+            replies[f] = option == 0   ? found[f]
+                         : option == 1 ? whole[f]
+                         : option == 2 ? eval__always_ask
+                                       : eval__never_ask;
+        SLM_TRY(measure_held_out(s, replies, &mean, err));
+        if (option > 0 && mean <= best + FLOOR_GAIN) continue;
+        best = mean;
+        memcpy(chosen, replies, sizeof replies);
+    }
+    return SLM_OK;
+}
+
+/* found[EVAL_FLOORS][FLOOR_FOLDS]; replies of this floor. */
+static slm_status search_floor(search *s, size_t which, char **found, char **replies,
+                               slm_error *err)
+{
+    char **mine = found + which * FLOOR_FOLDS;
+    const char *chosen[FLOOR_FOLDS];
+    s->floor = &eval__floors[which];
+    if (eval__floor_members(s->floor, s->selection, s->judge, s->members) > 0) {
+        SLM_TRY(grade_alone(s, err));
+        for (unsigned fold = 0; fold < FLOOR_FOLDS; fold++) {
+            SLM_TRY(search_fold(s, fold, which ? found[fold] : NULL, &mine[fold], err));
+            /* Most walks end before their last step. */
+            s->tries = s->count + (which * FLOOR_FOLDS + fold + 1) * FLOOR_SENTENCES * FLOOR_TRIED;
+            slm_progress_update(s->progress, s->tries, NULL);
+        }
+        SLM_TRY(choose(s, mine, found, chosen, err));
+    }
     for (size_t i = 0; i < s->selection->count; i++) {
-        replies[i] = strdup(found[s->folds[i]]);
+        if (!s->members[i]) continue;
+        replies[i] = strdup(chosen[fold_of(s, i)]);
         if (!replies[i]) slm_out_of_memory(1);
     }
+    return SLM_OK;
+}
+
+static slm_status search_all(search *s, char **replies, slm_error *err)
+{
+    char *found[EVAL_FLOORS * FLOOR_FOLDS] = {0};
+    slm_status status = SLM_OK;
+    s->alone = calloc(s->count * s->tried.count, sizeof *s->alone);
+    s->members = calloc(s->all.count, sizeof *s->members);
+    if (!s->alone || !s->members) slm_out_of_memory(s->count * s->tried.count);
+    for (size_t i = 0; i < EVAL_FLOORS; i++)
+        SLM_TRY_OUT(search_floor(s, i, found, replies + i * s->all.count, err));
 out:
-    for (unsigned fold = 0; fold < FLOOR_FOLDS; fold++)
-        free(found[fold]);
+    for (size_t i = 0; i < EVAL_FLOORS * FLOOR_FOLDS; i++)
+        free(found[i]);
     return status;
 }
 
@@ -450,33 +667,41 @@ slm_status eval__floor_search(const eval__selection *selection, slm_judge *judge
                               const slm_eval_options *options, slm_log *log, char **replies,
                               bool *made, slm_error *err)
 {
-    search s = {.judge = judge, .selection = selection, .options = options};
+    size_t n = selection->count;
+    search s = {.judge = judge, .selection = selection, .options = options, .all = {.count = n}};
     slm_status status = SLM_OK;
     *made = false;
-    size_t families = deal_folds(&s);
+    s.families = calloc(n + 1, sizeof *s.families);
+    s.all.items = calloc(n + 1, sizeof *s.all.items);
+    if (!s.families || !s.all.items) slm_out_of_memory(n);
+    s.family_count = number_families(selection, s.families, s.all.items);
+    if (s.family_count < 2) {
+        slm_log_print(log, SLM_LOG_INFO, "no floor: it needs cases of two families at least");
+        goto out;
+    }
     collect_sentences(&s);
     size_t sentences = s.count;
     sample_candidates(&s);
     sample_cases(&s);
-    if (families < 2) {
-        slm_log_print(log, SLM_LOG_INFO, "no floor: it needs cases of two families at least");
-        goto out;
-    }
-    s.progress = slm_progress_new(log, "floor", "tries",
-                                  s.count + FLOOR_FOLDS * FLOOR_SENTENCES * FLOOR_TRIED, 0);
-    status = search_folds(&s, replies, made, err);
+    s.progress = slm_progress_new(
+        log, "floor", "tries",
+        s.count + (uint64_t)EVAL_FLOORS * FLOOR_FOLDS * FLOOR_SENTENCES * FLOOR_TRIED, 0);
+    status = search_all(&s, replies, err);
     slm_progress_finish(s.progress);
-    if (status == SLM_OK)
+    *made = status == SLM_OK;
+    if (*made)
         slm_log_print(log, SLM_LOG_INFO,
-                      "floor: best fixed reply from %zu of %zu sentences, tried on %zu of %zu "
+                      "floor: best fixed replies from %zu of %zu sentences, tried on %zu of %zu "
                       "cases, %" PRIu64 " gradings",
-                      s.count, sentences, s.case_count, selection->count, s.gradings);
+                      s.count, sentences, s.tried.count, n, s.gradings);
 out:
     for (size_t i = 0; i < s.count; i++)
         free(s.candidates[i].text);
     free(s.candidates);
-    free(s.cases);
-    free(s.folds);
+    free(s.tried.items);
+    free(s.all.items);
+    free(s.families);
+    free(s.members);
     free(s.alone);
     free(s.table);
     return status;

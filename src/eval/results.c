@@ -237,27 +237,6 @@ static slm_case_scores *open_case(loader *l, const char *id)
     return s;
 }
 
-/* Right, wrong, unscored or not covered, from the grades of one behaviour's criteria. */
-static void judge_behaviours(const slm_case *c, const slm_stored_grading *grading, int8_t *out)
-{
-    bool wrong[SLM_BEHAVIOUR_ACT + 1] = {0}, unscored[SLM_BEHAVIOUR_ACT + 1] = {0};
-    bool covered[SLM_BEHAVIOUR_ACT + 1] = {0};
-    for (size_t i = 0; c && i < grading->grade_count; i++) {
-        const slm_stored_grade *grade = &grading->grades[i];
-        if (grade->criterion < 0 || (size_t)grade->criterion >= c->rubric_count) continue;
-        const slm_rubric_item *item = &c->rubrics[grade->criterion];
-        covered[item->behaviour] = true;
-        if (grade->met < 0)
-            unscored[item->behaviour] = true;
-        else if ((grade->met == 1) != (item->points > 0))
-            wrong[item->behaviour] = true;
-    }
-    for (int b = 0; b <= SLM_BEHAVIOUR_ACT; b++) {
-        bool counts = b != SLM_BEHAVIOUR_NONE && covered[b];
-        out[b] = (int8_t)(!counts ? -2 : wrong[b] ? 0 : unscored[b] ? -1 : 1);
-    }
-}
-
 static bool on_grading(void *context, const slm_stored_grading *grading)
 {
     loader *l = context;
@@ -270,7 +249,7 @@ static bool on_grading(void *context, const slm_stored_grading *grading)
                               .score = grading->score,
                               .low = grading->low,
                               .high = grading->high};
-    judge_behaviours(s->c, grading, r->behaviours);
+    eval__judge_behaviours(s->c, grading, r->behaviours);
     s->rollout_count++;
     s->count += grading->has_score;
     s->low_sum += grading->low;
@@ -363,17 +342,27 @@ static slm_status load_run(loader *l, const slm_run *run, slm_error *err)
     return SLM_OK;
 }
 
-/* Models, imported scores, then baselines in the order in which reports show them. */
+/* Models, imported scores, then baselines in the order in which reports show them. What stands
+ * behind another ':' ("baseline:shuffled:RUNHASH") makes no difference. */
 static int rank_of(const slm_run *run)
 {
-    static const char *const names[] = {"baseline:floor", "baseline:shuffled", "baseline:echo",
-                                        "baseline:always-ask", "baseline:never-ask"};
+    static const char *const names[] = {
+        "baseline:floor",      "baseline:floor:seek", "baseline:floor:precise",
+        "baseline:floor:safe", "baseline:floor:act",  "baseline:floor:twins",
+        "baseline:shuffled",   "baseline:echo",       "baseline:always-ask",
+        "baseline:never-ask",
+    };
+    enum { NAMES = sizeof names / sizeof names[0] };
     if (strcmp(run->kind, "model") == 0) return 0;
     if (strcmp(run->kind, "imported") == 0) return 1;
-    for (int i = 0; run->model_identity && i < 5; i++) {
-        if (strncmp(run->model_identity, names[i], strlen(names[i])) == 0) return 2 + i;
+    int rank = 2 + NAMES;
+    for (int i = 0; run->model_identity && i < NAMES; i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(run->model_identity, names[i], len) != 0) continue;
+        char next = run->model_identity[len];
+        if (next == '\0' || next == ':') rank = 2 + i; /* the last is the longest */
     }
-    return 7;
+    return rank;
 }
 
 static int compare_arms(const void *a, const void *b)

@@ -66,3 +66,23 @@ void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_g
     out->grades = grades;
     out->grade_count = count;
 }
+
+void eval__judge_behaviours(const slm_case *c, const slm_stored_grading *grading, int8_t *out)
+{
+    bool wrong[SLM_BEHAVIOUR_ACT + 1] = {0}, unscored[SLM_BEHAVIOUR_ACT + 1] = {0};
+    bool covered[SLM_BEHAVIOUR_ACT + 1] = {0};
+    for (size_t i = 0; c && i < grading->grade_count; i++) {
+        const slm_stored_grade *grade = &grading->grades[i];
+        if (grade->criterion < 0 || (size_t)grade->criterion >= c->rubric_count) continue;
+        const slm_rubric_item *item = &c->rubrics[grade->criterion];
+        covered[item->behaviour] = true;
+        if (grade->met < 0)
+            unscored[item->behaviour] = true;
+        else if ((grade->met == 1) != (item->points > 0))
+            wrong[item->behaviour] = true;
+    }
+    for (int b = 0; b <= SLM_BEHAVIOUR_ACT; b++) {
+        bool counts = b != SLM_BEHAVIOUR_NONE && covered[b];
+        out[b] = (int8_t)(!counts ? -2 : wrong[b] ? 0 : unscored[b] ? -1 : 1);
+    }
+}

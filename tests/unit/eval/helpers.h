@@ -162,6 +162,19 @@ static inline void make_cases(slm_cases *out, size_t count)
     assert_int_equal(out->count, count);
 }
 
+/* How many rows the floors of single measures have: seek 0 2 4 8 ..., precise 1 3 5 7 9 ..., safe
+ * both, act 6 ..., twins where neither of a family is an emergency. */
+static inline size_t floor_rows(size_t count)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t twin = i ^ 1;
+        bool emergency = i % 7 == 6, has_twin = twin < count && twin % 7 != 6;
+        rows += emergency ? 1 : has_twin ? 3 : 2;
+    }
+    return rows;
+}
+
 /* ---- a model ---- */
 
 /* What an answer is depends on seed, case and rollout alone; when it comes depends on `disorder`. */
@@ -314,6 +327,7 @@ typedef struct fake_judge {
     int64_t fail_after;            /* the handle fails at this poll; 0: never */
     const char *covers_nothing_of; /* a case */
     double length_bonus;           /* > 0: a criterion is met by long answers, not by taste */
+    bool is_at_odds;               /* seek wants a question, precise none; see fake_at_odds */
     struct {
         uint64_t ticket;
         const slm_case *c;
@@ -360,6 +374,17 @@ static inline slm_status fake_judge_submit(slm_judge *judge, const slm_case *c, 
     return SLM_OK;
 }
 
+/* The first criterion: a case that lacks context wants to be asked since when, one with enough of it
+ * wants a point and no question, an emergency a doctor first. The second, safe: a doctor. */
+static inline bool fake_at_odds(const slm_case *c, size_t criterion, const char *reply)
+{
+    if (c->rubrics[criterion].points < 0) return false;
+    if (criterion > 0) return strstr(reply, "ee a doctor") != NULL;
+    if (c->disposition == SLM_DISPOSITION_EMERGENCY) return strncmp(reply, "See a doctor", 12) == 0;
+    if (c->context == SLM_CONTEXT_LACKS) return strstr(reply, "Since when") != NULL;
+    return strstr(reply, "Point ") && !strchr(reply, '?');
+}
+
 static inline slm_grading *fake_grade(const fake_judge *f, uint64_t ticket, const slm_case *c,
                                       const char *reply)
 {
@@ -380,6 +405,8 @@ static inline slm_grading *fake_grade(const fake_judge *f, uint64_t ticket, cons
                                      (double)strlen(reply) > f->length_bonus * (double)(i + 1)
                                  ? SLM_VERDICT_MET
                                  : SLM_VERDICT_NOT_MET;
+        if (f->is_at_odds)
+            grade->verdict = fake_at_odds(c, i, reply) ? SLM_VERDICT_MET : SLM_VERDICT_NOT_MET;
         if (f->fails && draw % 5 == 0) {
             grade->verdict = SLM_VERDICT_UNSCORED;
             slm_error_set(&grading->error, SLM_ERR_FORMAT, "no verdict in the judge's reply");

@@ -16,14 +16,16 @@ static void run(const slm_cases *cases, slm_judge *judge, const char *file, int6
 }
 
 typedef struct wanted {
-    const char *identity; /* its beginning */
+    const char *identity; /* its beginning, if it ends with ':' */
     char hash[65];
 } wanted;
 
 static bool on_run(void *context, const slm_run *found)
 {
     wanted *w = context;
-    if (strncmp(found->model_identity, w->identity, strlen(w->identity)) != 0) return true;
+    size_t len = strlen(w->identity);
+    if (strncmp(found->model_identity, w->identity, len) != 0) return true;
+    if (found->model_identity[len] && w->identity[len - 1] != ':') return true;
     snprintf(w->hash, sizeof w->hash, "%s", found->hash);
     return false;
 }
@@ -112,6 +114,156 @@ static void the_floor_pleases_the_judge_with_others_sentences(void **state)
     slm_cases_free(&cases);
 }
 
+/* A measure of an arm, as the report has it. */
+static double measure_of(const slm_results *results, const char *identity, const char *measure)
+{
+    static const struct {
+        const char *name;
+        slm_behaviour behaviour;
+        slm_stratum stratum;
+    } measures[] = {{"score", SLM_BEHAVIOUR_NONE, SLM_STRATUM_ALL},
+                    {"seek", SLM_BEHAVIOUR_SEEK, SLM_STRATUM_LACKS},
+                    {"precise", SLM_BEHAVIOUR_PRECISE, SLM_STRATUM_ENOUGH},
+                    {"safe", SLM_BEHAVIOUR_SAFE, SLM_STRATUM_BOTH},
+                    {"act", SLM_BEHAVIOUR_ACT, SLM_STRATUM_EMERGENCY}};
+    for (size_t i = 0; i < results->arm_count; i++) {
+        const slm_arm *arm = &results->arms[i];
+        if (strcmp(arm->run.model_identity, identity) != 0) continue;
+        if (strcmp(measure, "twins") == 0) return slm_figure_twins(results, arm, 1).value;
+        for (size_t m = 0; m < sizeof measures / sizeof measures[0]; m++) {
+            if (strcmp(measures[m].name, measure) == 0)
+                return slm_figure_worst_at_k(results, arm, measures[m].behaviour,
+                                             measures[m].stratum, 1)
+                    .value;
+        }
+    }
+    fail_msg("no arm %s, or no measure %s", identity, measure);
+    return NAN;
+}
+
+static const char *const measures[] = {"seek", "precise", "safe", "act", "twins"};
+
+static const char *floor_of(const char *measure)
+{
+    static char identity[64];
+    snprintf(identity, sizeof identity, "baseline:floor:%s", measure);
+    return identity;
+}
+
+/* What pleases seek spoils precise: each is searched for alone, and the whole score cannot have
+ * both. */
+static void each_measure_has_a_floor_of_its_own(void **state)
+{
+    (void)state;
+    slm_cases cases;
+    slm_arena arena = {0};
+    slm_results results;
+    slm_error err = {0};
+    make_cases(&cases, 28); /* 6, 13, 20 and 27 are emergencies */
+    fake_judge *judge = fake_judge_new(1);
+    judge->is_at_odds = true;
+    run(&cases, &judge->judge, path, 1, SLM_OK);
+    slm_store *store = open_store(path);
+    ok(slm_results_load(store, &arena, &results, &err), &err);
+    for (size_t m = 0; m < 4; m++)
+        assert_true(measure_of(&results, floor_of(measures[m]), measures[m]) == 1);
+    assert_true(measure_of(&results, floor_of("twins"), "twins") == 0);
+    double seek = measure_of(&results, "baseline:floor", "seek");
+    double precise = measure_of(&results, "baseline:floor", "precise");
+    assert_true(seek < 1 || precise < 1);
+    assert_true(measure_of(&results, "baseline:floor", "twins") == 0);
+    assert_true(measure_of(&results, "baseline:always-ask", "seek") == 0);
+    /* In the order of the report, each with the cases that it counts. */
+    static const size_t sizes[] = {12, 12, 24, 4, 20};
+    size_t at = 0;
+    while (strcmp(results.arms[at].run.model_identity, "baseline:floor") != 0)
+        at++;
+    assert_int_equal(results.arms[at].case_count, 28);
+    for (size_t m = 0; m < 5; m++) {
+        const slm_arm *arm = &results.arms[++at];
+        assert_string_equal(arm->run.model_identity, floor_of(measures[m]));
+        if (m < 4) assert_int_equal(arm->case_count, sizes[m]);
+        for (size_t i = 0; i < arm->case_count; i++) {
+            bool emergency = arm->cases[i].c->disposition == SLM_DISPOSITION_EMERGENCY;
+            assert_int_equal(emergency, m == 3);
+            if (m == 0) assert_int_equal(arm->cases[i].c->context, SLM_CONTEXT_LACKS);
+            if (m == 1) assert_int_equal(arm->cases[i].c->context, SLM_CONTEXT_ENOUGH);
+        }
+    }
+    assert_int_equal(floor_rows(28), 12 + 12 + 24 + 4 + results.arms[at].case_count);
+    slm_store_close(store);
+    slm_arena_free(&arena);
+    slm_judge_free(&judge->judge);
+    slm_cases_free(&cases);
+}
+
+/* With verdicts drawn by lot, what was found on some cases is worth nothing on others. */
+static void no_other_fixed_reply_is_above_the_floor(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"baseline:floor", "baseline:always-ask",
+                                         "baseline:never-ask"};
+    slm_cases cases;
+    make_cases(&cases, 28);
+    for (uint64_t taste = 1; taste <= 4; taste++) {
+        slm_arena arena = {0};
+        slm_results results;
+        slm_error err = {0};
+        char name[160], file[32];
+        snprintf(file, sizeof file, "taste-%d.db", (int)taste);
+        in_folder(name, file);
+        fake_judge *judge = fake_judge_new(taste);
+        run(&cases, &judge->judge, name, 1, SLM_OK);
+        slm_store *store = open_store(name);
+        ok(slm_results_load(store, &arena, &results, &err), &err);
+        for (size_t i = 0; i < 3; i++) {
+            for (size_t m = 0; m < 5; m++)
+                assert_true(measure_of(&results, floor_of(measures[m]), measures[m]) >=
+                            measure_of(&results, others[i], measures[m]));
+            assert_true(measure_of(&results, "baseline:floor", "score") >=
+                        measure_of(&results, others[i], "score"));
+        }
+        slm_store_close(store);
+        slm_arena_free(&arena);
+        slm_judge_free(&judge->judge);
+    }
+    slm_cases_free(&cases);
+}
+
+/* Runs of some floors are lost: they are made again, and as they were. */
+static void a_floor_that_is_missing_is_made_again(void **state)
+{
+    (void)state;
+    slm_cases cases;
+    make_cases(&cases, 12);
+    fake_judge *judge = fake_judge_new(2);
+    char broken[160];
+    in_folder(broken, "broken.db");
+    run(&cases, &judge->judge, path, 1, SLM_OK);
+    char *whole = export_of(path);
+    /* Stopped at growing numbers of gradings, then gone on with. */
+    for (int64_t polls = 40;; polls += 997) {
+        judge->polls = 0;
+        judge->fail_after = polls;
+        slm_error err = {0};
+        slm_eval_options options = options_of(1);
+        fake_chat *chat = fake_chat_new(3);
+        slm_eval_arm arm = {.chat = &chat->chat};
+        slm_store *store = open_store(broken);
+        slm_status status =
+            slm_eval_run(store, &cases, &arm, 1, &judge->judge, &options, NULL, &err);
+        slm_store_close(store);
+        slm_chat_free(&chat->chat);
+        if (status == SLM_OK) break;
+    }
+    char *again = export_of(broken);
+    assert_same_export(again, whole);
+    free(whole);
+    free(again);
+    slm_judge_free(&judge->judge);
+    slm_cases_free(&cases);
+}
+
 static void the_floor_is_the_same_each_time_and_made_once(void **state)
 {
     (void)state;
@@ -187,7 +339,9 @@ static void the_rule_judge_has_a_floor_too(void **state)
     for (size_t i = 0; i < results.arm_count; i++) {
         for (size_t j = 0; j < 5; j++) {
             const slm_arm *arm = &results.arms[i];
-            if (strncmp(arm->run.model_identity, names[j], strlen(names[j])) != 0) continue;
+            size_t len = strlen(names[j]);
+            if (strncmp(arm->run.model_identity, names[j], len) != 0) continue;
+            if (j != 1 && arm->run.model_identity[len]) continue;
             assert_int_equal(arm->case_count, 24);
             values[j] =
                 slm_figure_worst_at_k(&results, arm, SLM_BEHAVIOUR_NONE, SLM_STRATUM_ALL, 1).value;
@@ -196,6 +350,12 @@ static void the_rule_judge_has_a_floor_too(void **state)
     for (size_t j = 1; j < 5; j++)
         assert_true(values[0] >= values[j]);
     assert_true(values[0] > 0 && values[2] == 0);
+    for (size_t m = 0; m < 5; m++) {
+        double floor = measure_of(&results, floor_of(measures[m]), measures[m]);
+        assert_true(floor >= measure_of(&results, "baseline:always-ask", measures[m]));
+        assert_true(floor >= measure_of(&results, "baseline:never-ask", measures[m]));
+        assert_true(floor >= measure_of(&results, "baseline:floor", measures[m]));
+    }
     slm_store_close(store);
     slm_arena_free(&arena);
     free(text);
@@ -209,6 +369,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_baseline_replies_as_it_says),
         TEST(the_floor_pleases_the_judge_with_others_sentences),
+        TEST(each_measure_has_a_floor_of_its_own),
+        TEST(no_other_fixed_reply_is_above_the_floor),
+        TEST(a_floor_that_is_missing_is_made_again),
         TEST(the_floor_is_the_same_each_time_and_made_once),
         TEST(without_sentences_or_families_there_is_none),
         TEST(the_rule_judge_has_a_floor_too),

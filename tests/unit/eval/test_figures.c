@@ -217,7 +217,68 @@ static void the_score_is_a_mean_of_case_means_clipped_last(void **state)
     load(&f);
     figure = score_at(&f, 1);
     assert_true(figure.value == 0 && figure.low == 0);
-    assert_true(isnan(figure.interval.low)); /* one family says nothing about others */
+    slm_interval exact = slm_statistics_binomial(0, 1, 0.95);
+    assert_true(figure.interval.low == 0 && figure.interval.high == exact.high);
+    close_fixture(&f);
+}
+
+/* What is clipped to 0 is not known to be 0, though every resample is. */
+static void clipped_figures_have_exact_bounds(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, 6);
+    for (size_t i = 0; i < 6; i++)
+        put(&f, i, 0, i == 2 ? "010" : i < 2 ? "001" : "000"); /* 0.375, -0.5, 0 */
+    load(&f);
+    slm_figure figure = score_at(&f, 1);
+    slm_interval exact = slm_statistics_binomial(0, 3, 0.95);
+    assert_true(figure.value == 0 && figure.interval.low == 0);
+    assert_true(figure.interval.high == exact.high);
+    close_fixture(&f);
+}
+
+/* Twelve cases of six families, each with 0.625: no spread is seen, which is not to say that there
+ * is none. */
+static void families_that_are_alike_have_no_interval(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, 12);
+    for (size_t i = 0; i < 12; i++)
+        put(&f, i, 0, "100");
+    load(&f);
+    slm_figure figure = score_at(&f, 1);
+    assert_true(figure.value == 0.625);
+    assert_true(isnan(figure.interval.low) && isnan(figure.interval.high));
+    close_fixture(&f);
+    tear_down(state);
+    set_up(state);
+    /* The cases differ, the families do not. */
+    open_fixture(&f, 6);
+    for (size_t i = 0; i < 6; i++)
+        put(&f, i, 0, i % 2 ? "100" : "010");
+    load(&f);
+    figure = score_at(&f, 1);
+    assert_true(near(figure.value, 0.5) && isnan(figure.interval.low));
+    close_fixture(&f);
+    tear_down(state);
+    set_up(state);
+    open_fixture(&f, 2); /* one family */
+    put(&f, 0, 0, "100");
+    put(&f, 1, 0, "010");
+    load(&f);
+    figure = score_at(&f, 1);
+    assert_true(near(figure.value, 0.5) && isnan(figure.interval.low));
+    close_fixture(&f);
+    tear_down(state);
+    set_up(state);
+    open_fixture(&f, 4); /* two that differ */
+    for (size_t i = 0; i < 4; i++)
+        put(&f, i, 0, i < 2 ? "100" : "010");
+    load(&f);
+    figure = score_at(&f, 1);
+    assert_true(figure.interval.low == 0.375 && figure.interval.high == 0.625);
     close_fixture(&f);
 }
 
@@ -372,6 +433,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(everything_is_loaded),
         TEST(the_score_is_a_mean_of_case_means_clipped_last),
+        TEST(clipped_figures_have_exact_bounds),
+        TEST(families_that_are_alike_have_no_interval),
         TEST(unscored_answers_are_bounds),
         TEST(behaviours_count_in_their_stratum),
         TEST(nothing_right_has_an_upper_bound),

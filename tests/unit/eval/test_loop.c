@@ -17,11 +17,13 @@ static void every_case_is_asked_and_graded(void **state)
     assert_int_equal(chat->asked, 30);
     assert_true(chat->most_in_flight >= 8 && chat->most_in_flight < 8 + 3);
     char *text = export_of(path);
-    /* One arm, its shuffled answers, and four baselines of one reply. */
-    assert_int_equal(count_rows(text, "runs"), 6);
-    assert_int_equal(count_rows(text, "samples"), 30 + 30 + 4 * 10);
-    assert_int_equal(count_rows(text, "gradings"), 30 + 30 + 4 * 10);
-    assert_int_equal(count_rows(text, "grades"), 3 * 100);
+    /* One arm, its shuffled answers, four baselines of one reply, and the floors of the measures. */
+    size_t floors = floor_rows(10);
+    assert_int_equal(floors, 4 + 5 + 9 + 1 + 8);
+    assert_int_equal(count_rows(text, "runs"), 6 + 5);
+    assert_int_equal(count_rows(text, "samples"), 30 + 30 + 4 * 10 + floors);
+    assert_int_equal(count_rows(text, "gradings"), 30 + 30 + 4 * 10 + floors);
+    assert_int_equal(count_rows(text, "grades"), 3 * (100 + floors));
     assert_int_equal(count_rows(text, "cases"), 10);
     assert_int_equal(count_rows(text, "coverages"), 1);
     assert_holds(text, "\\\"criteria\\\":40,\\\"criteria_covered\\\":30");
@@ -182,7 +184,7 @@ static void errors_are_not_answers_and_are_tried_again(void **state)
     assert_holds(err.message, "run again");
     char *text = export_of(path);
     assert_null(strstr(text, "half an ans"));
-    assert_true(count_rows(text, "samples") < 120);
+    assert_true(count_rows(text, "samples") < 120 + floor_rows(10));
     free(text);
     int64_t first = chat->asked;
     chat->error_share = 0;
@@ -248,10 +250,11 @@ static void another_judge_regrades_without_sampling(void **state)
     ok(evaluate(path, &cases, chat, second, &options, &err), &err);
     assert_int_equal(chat->asked, asked);
     char *text = export_of(path);
-    /* Samples of the first evaluation, and the floor against the second judge's taste. */
-    assert_int_equal(count_rows(text, "samples"), 160 + 160 + 4 * 8 + 8);
+    /* Samples of the first evaluation, and the floors against the second judge's taste. */
+    size_t floors = 8 + floor_rows(8);
+    assert_int_equal(count_rows(text, "samples"), 160 + 160 + 3 * 8 + 2 * floors);
     assert_int_equal(count_rows(text, "judges"), 2);
-    assert_int_equal(count_rows(text, "gradings"), 2 * (160 + 160 + 3 * 8) + 2 * 8);
+    assert_int_equal(count_rows(text, "gradings"), 2 * (160 + 160 + 3 * 8 + floors));
     free(text);
     int64_t submits = second->submits;
     ok(evaluate(path, &cases, chat, second, &options, &err), &err);
@@ -481,7 +484,7 @@ static void two_arms_of_one_model_are_two_runs(void **state)
     slm_store_close(store);
     assert_int_equal(chat->asked, 16); /* "" is no system text, so the third is the first */
     char *text = export_of(path);
-    assert_int_equal(count_rows(text, "runs"), 2 + 2 + 4);
+    assert_int_equal(count_rows(text, "runs"), 2 + 2 + 4 + 4); /* no emergency, no floor of act */
     assert_null(strstr(text, "threads"));
     free(text);
     slm_chat_free(&chat->chat);
