@@ -97,7 +97,8 @@ static void write_measure(const report__group *group, const report__row *row,
     put_figure(out, figure, group->judge);
 }
 
-/* Each measure at 1 and at the k of the tables. */
+/* Each measure at 1 and at the k of the tables. A fixed reply that was searched for a measure stands
+ * under its own name, and tells of that measure alone. */
 static void write_measures(const report__summary *summary, FILE *out)
 {
     fputs("model,measure,stratum,k,value,low,high,cases,judge\n", out);
@@ -107,8 +108,10 @@ static void write_measures(const report__summary *summary, FILE *out)
             const report__row *row = &group->rows[i];
             for (size_t m = 0; m < REPORT_MEASURES; m++) {
                 const report__measure *measure = &report__measures[m];
-                write_measure(group, row, measure, 1, &row->mean[m], out);
-                if (group->k > 1) write_measure(group, row, measure, group->k, &row->worst[m], out);
+                const report__row *named = row->own[m] ? row->own[m] : row;
+                write_measure(group, named, measure, 1, &row->mean[m], out);
+                if (group->k > 1)
+                    write_measure(group, named, measure, group->k, &row->worst[m], out);
             }
             write_measure(group, row, NULL, 1, &row->score, out);
             if (group->k > 1) write_measure(group, row, NULL, group->k, &row->score_worst, out);

@@ -35,8 +35,17 @@ static void put_tenths(FILE *out, double share)
 static void put_range(FILE *out, const slm_figure *figure)
 {
     char range[REPORT_NUMBER_BYTES];
-    report__range(figure->interval.low, figure->interval.high, range);
-    if (!isnan(figure->value) && *range) fprintf(out, "<span class=\"ci\">%s</span>", range);
+    if (*report__interval(figure, range)) fprintf(out, "<span class=\"ci\">%s</span>", range);
+}
+
+/* Where answers are unscored: what the mean of all would be at worst and at best. */
+static void put_bounds(FILE *out, const report__row *row, const char *label)
+{
+    char bounds[REPORT_NUMBER_BYTES];
+    if (!row->arm->unscored || !*report__bounds(&row->score, bounds)) return;
+    fprintf(out, "<span class=\"w\">%s", label);
+    report__escape(out, bounds, 0);
+    fputs("</span>", out);
 }
 
 static void put_name(FILE *out, const char *name)
@@ -131,6 +140,7 @@ static void put_glance(FILE *out, const report__group *group)
         put_percent(out, row->score.value);
         fputs(isnan(row->score.value) ? "</span> mean score " : "%</span> mean score ", out);
         put_range(out, &row->score);
+        put_bounds(out, row, " of what is scored; of all ");
         if (group->k > 1 && !isnan(row->score_worst.value)) {
             fputs("<br><span class=\"big\">", out);
             put_percent(out, row->score_worst.value);
@@ -161,7 +171,7 @@ static void put_measure_cell(FILE *out, const report__group *group, const report
     put_percent(out, mean->value);
     fputs(above == 0 ? "<abbr title=\"not above the floor\">°</abbr></span>" : "</span>", out);
     put_range(out, mean);
-    if (row->arm->unscored && !isnan(mean->low)) {
+    if (row->has_unscored && !isnan(mean->low)) {
         char range[REPORT_NUMBER_BYTES];
         fprintf(out, "<span class=\"w\">if unscored %s</span>",
                 report__range(mean->low, mean->high, range));
@@ -180,8 +190,9 @@ static void put_meanings(FILE *out, const report__group *group)
 {
     if (group->model_count < group->count) {
         fputs("<p class=\"note\">One fixed reply must not pass: a figure says something only where "
-              "it stands above the grey rows. <b>floor</b> is the best single reply, found on "
-              "other cases; <b>shuffled</b> the same answers against other cases’ checks; "
+              "it stands above the grey rows. <b>floor</b> is the best single reply for each "
+              "column, found on other cases; <b>shuffled</b> the same answers against other cases’ "
+              "checks; "
               "<b>echo</b> the question repeated; <b>always-ask</b> and <b>never-ask</b> one "
               "general reply each. ° marks what does not stand above the floor.</p>\n",
               out);
@@ -246,9 +257,6 @@ static void put_score_table(FILE *out, const report__group *group)
           "<th scope=\"col\">mean score</th>",
           out);
     if (group->k > 1) fprintf(out, "<th scope=\"col\">worst of %zu</th>", group->k);
-    if (group->has_unscored) {
-        fputs("<th scope=\"col\">unscored taken as<small>none met – all met</small></th>", out);
-    }
     fputs("</tr></thead>\n<tbody>\n", out);
     for (size_t i = 0; i < group->count; i++) {
         const report__row *row = &group->rows[i];
@@ -257,6 +265,7 @@ static void put_score_table(FILE *out, const report__group *group)
         put_tenths(out, row->score.value);
         fputs("</span>", out);
         put_range(out, &row->score);
+        put_bounds(out, row, "of all ");
         fputs("</span></td>", out);
         if (group->k > 1) {
             char label[REPORT_NUMBER_BYTES + 16];
@@ -265,17 +274,6 @@ static void put_score_table(FILE *out, const report__group *group)
             put_tenths(out, row->score_worst.value);
             fputs("</span>", out);
             put_range(out, &row->score_worst);
-            fputs("</span></td>", out);
-        }
-        if (group->has_unscored) {
-            bool told = row->arm->unscored && !isnan(row->score.low);
-            fprintf(out, "<td%s data-l=\"none met – all met\"><span>",
-                    told ? "" : " class=\"none\"");
-            if (told) {
-                put_tenths(out, row->score.low);
-                fputs(" – ", out);
-                put_tenths(out, row->score.high);
-            }
             fputs("</span></td>", out);
         }
         fputs("</tr>\n", out);
@@ -318,8 +316,14 @@ static void put_scores(FILE *out, const report__group *group, size_t g)
             g);
     report__escape_line(out, group->title, 90);
     fputs(". A user meets one answer, not the mean: the score of the worst of k answers tells how "
-          "far it may fall.</p>\n",
+          "far it may fall.",
           out);
+    if (group->has_unscored) {
+        fputs(" The mean covers scored answers only; in brackets stands the mean of all, with what "
+              "is unscored held against the answer, and counted for it.",
+              out);
+    }
+    fputs("</p>\n", out);
     if (group->model_count && report__longest_curve(group) > 1) {
         char wide_id[REPORT_NUMBER_BYTES], narrow_id[REPORT_NUMBER_BYTES];
         snprintf(wide_id, sizeof wide_id, "g%zuw", g);
@@ -424,6 +428,27 @@ static void put_coverage(FILE *out, const char *json)
     json_decref(coverage);
 }
 
+static void put_run(FILE *out, const report__row *row)
+{
+    const slm_run *run = &row->arm->run;
+    char seed[REPORT_NUMBER_BYTES];
+    snprintf(seed, sizeof seed, "%lld", (long long)run->seed);
+    fputs("<details class=\"run\"><summary><span>", out);
+    put_name(out, row->name);
+    fputs("</span><span class=\"hash soft\">", out);
+    report__escape_line(out, run->hash, 13);
+    fputs("</span></summary><div class=\"in\"><dl class=\"means\">", out);
+    put_pair(out, "run", run->hash, true);
+    put_pair(out, "kind", run->kind, false);
+    put_pair(out, "model", run->model_identity, true);
+    put_pair(out, "system text",
+             run->system_text && *run->system_text ? run->system_text : "(none was sent)", false);
+    put_pair(out, "seed", seed, false);
+    put_json_pairs(out, "sampling", run->sampling_json);
+    put_json_pairs(out, "details", run->details_json);
+    fputs("</dl></div></details>\n", out);
+}
+
 static void put_runs(FILE *out, const report__summary *summary, const slm_report_options *options)
 {
     fputs("<h2 id=\"run\">What was run</h2>\n", out);
@@ -438,31 +463,18 @@ static void put_runs(FILE *out, const report__summary *summary, const slm_report
         fputs("</dl>\n", out);
         for (size_t i = 0; i < group->count; i++) {
             const report__row *row = &group->rows[i];
-            const slm_run *run = &row->arm->run;
-            char seed[REPORT_NUMBER_BYTES];
-            snprintf(seed, sizeof seed, "%lld", (long long)run->seed);
-            fputs("<details class=\"run\"><summary><span>", out);
-            put_name(out, row->name);
-            fputs("</span><span class=\"hash soft\">", out);
-            report__escape_line(out, run->hash, 13);
-            fputs("</span></summary><div class=\"in\"><dl class=\"means\">", out);
-            put_pair(out, "run", run->hash, true);
-            put_pair(out, "kind", run->kind, false);
-            put_pair(out, "model", run->model_identity, true);
-            put_pair(out, "system text",
-                     run->system_text && *run->system_text ? run->system_text : "(none was sent)",
-                     false);
-            put_pair(out, "seed", seed, false);
-            put_json_pairs(out, "sampling", run->sampling_json);
-            put_json_pairs(out, "details", run->details_json);
-            fputs("</dl></div></details>\n", out);
+            put_run(out, row);
+            for (size_t m = 0; m < REPORT_MEASURES; m++) {
+                if (row->own[m]) put_run(out, row->own[m]);
+            }
         }
     }
     if (options && options->version) {
         fputs("<p class=\"note\">Made by slm ", out);
         report__escape_line(out, options->version, 40);
-        fputs(". Intervals: 95%, bootstrap over families of cases, rollouts never resampled; where "
-              "all are 0 or all are 1, the exact binomial bound.</p>\n",
+        fputs(". Intervals: 95%, bootstrap over families of cases, rollouts never resampled; at "
+              "exactly 0 or 100, the exact binomial bound; -: families that are all alike tell "
+              "nothing of others.</p>\n",
               out);
     }
 }

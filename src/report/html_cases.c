@@ -526,25 +526,52 @@ out:
 
 /* ---- fixed replies ------------------------------------------------------------------------- */
 
+/* The different replies of a run, in the order in which they come, and how many cases get each. */
 typedef struct replies {
-    FILE *out;
     uint64_t seen[REPLIES_MAX];
+    size_t cases[REPLIES_MAX];
+    char *texts[REPLIES_MAX];
     size_t count;
 } replies;
 
-static bool put_reply(void *context, const slm_sample *sample)
+static bool note_reply(void *context, const slm_sample *sample)
 {
     replies *r = context;
     const char *reply = sample->reply ? sample->reply : "";
     uint64_t hash = slm_hash_bytes(reply, strlen(reply));
-    for (size_t i = 0; i < r->count; i++) {
-        if (r->seen[i] == hash) return true;
+    size_t i = 0;
+    while (i < r->count && r->seen[i] != hash)
+        i++;
+    if (i == REPLIES_MAX) return true;
+    if (i == r->count) {
+        r->texts[i] = strdup(reply);
+        if (!r->texts[i]) slm_out_of_memory(strlen(reply));
+        r->seen[r->count++] = hash;
     }
-    r->seen[r->count++] = hash;
-    fputs("<blockquote>", r->out);
-    put_text(r->out, reply);
-    fputs("</blockquote>\n", r->out);
-    return r->count < REPLIES_MAX;
+    r->cases[i]++;
+    return true;
+}
+
+/* measure < 0: the reply was not searched for a measure alone. */
+static slm_status put_replies(FILE *out, slm_store *store, const report__row *row, int measure,
+                              slm_error *err)
+{
+    replies r = {0};
+    slm_status status = slm_store_samples(store, row->arm->run.hash, note_reply, &r, err);
+    fputs("<h4>", out);
+    report__escape_line(out, row->name, 60);
+    if (measure >= 0) fprintf(out, " %s", report__measures[measure].where);
+    fputs("</h4>\n", out);
+    for (size_t i = 0; i < r.count; i++) {
+        fputs("<blockquote>", out);
+        if (r.count > 1)
+            fprintf(out, "<p class=\"soft\">to %zu case%s</p>", r.cases[i],
+                    report__plural(r.cases[i]));
+        put_text(out, r.texts[i]);
+        fputs("</blockquote>\n", out);
+        free(r.texts[i]);
+    }
+    return status;
 }
 
 slm_status report__html_fixed_replies(FILE *out, slm_store *store, const report__group *group,
@@ -559,11 +586,10 @@ slm_status report__html_fixed_replies(FILE *out, slm_store *store, const report_
                   out);
         }
         opened = true;
-        fputs("<h4>", out);
-        report__escape_line(out, row->name, 60);
-        fputs("</h4>\n", out);
-        replies r = {.out = out};
-        SLM_TRY(slm_store_samples(store, row->arm->run.hash, put_reply, &r, err));
+        SLM_TRY(put_replies(out, store, row, -1, err));
+        for (int m = 0; m < REPORT_MEASURES; m++) {
+            if (row->own[m]) SLM_TRY(put_replies(out, store, row->own[m], m, err));
+        }
     }
     if (opened) fputs("</details>\n", out);
     return SLM_OK;

@@ -1,6 +1,7 @@
 /* json.c: everything in the tables as one JSON object, written as it goes. A figure is
  * {"value", "low", "high", "cases"} with null for what cannot be measured; "bounds" are the value
- * with every unscored sample taken as worst and as best. */
+ * with every unscored sample taken as worst and as best. In the floor's row each measure has a run of
+ * its own: the fixed reply that was searched for it. */
 #include <math.h>
 #include <string.h>
 #include <jansson.h>
@@ -76,8 +77,13 @@ static void put_row(slm_buffer *out, const report__group *group, const report__r
                       arm->samples, arm->scored, arm->unscored, arm->refused, arm->empty,
                       arm->cut_off, (long long)arm->prompt_tokens, (long long)arm->reply_tokens);
     for (size_t m = 0; m < REPORT_MEASURES; m++) {
-        slm_buffer_printf(out, "%s{\"measure\":\"%s\",\"stratum\":\"%s\",\"mean\":", m ? "," : "",
+        slm_buffer_printf(out, "%s{\"measure\":\"%s\",\"stratum\":\"%s\",", m ? "," : "",
                           report__measures[m].name, report__measures[m].stratum);
+        if (row->own[m]) {
+            put_member(out, "model", row->own[m]->name);
+            put_run(out, &row->own[m]->arm->run);
+        }
+        slm_buffer_append_text(out, "\"mean\":");
         put_figure(out, &row->mean[m], 1);
         slm_buffer_append_text(out, ",\"worst\":");
         put_figure(out, &row->worst[m], group->k);

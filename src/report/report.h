@@ -30,10 +30,11 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
  *   worst-at-k   model,k,worst_at_k,low,high,cases,judge
  *   scores       model,case,rollout,score,judge
  *   measures     model,measure,stratum,k,value,low,high,cases,judge
- * low and high are the 95% interval. Numbers read back as the same double. SLM_ERR_INVALID for
+ * The floors of single measures ("floor seek") stand in `measures` alone, each with its measure; in
+ * the tables they are the row "floor". low and high are the 95% interval. Numbers read back as the same double. SLM_ERR_INVALID for
  * another `what`, naming these; SLM_ERR_IO if `out` fails. */
 slm_status slm_report_csv(const slm_results *results, const char *what, FILE *out, slm_error *err);
-/* Everything in the tables as one JSON object. */
+/* Everything in the tables as one JSON object. The row "floor" names the run of each measure. */
 void slm_report_json(const slm_results *results, const slm_report_options *options, FILE *out);
 /* One self-contained HTML file: no script, no network, readable on a telephone, in the dark and on
  * paper. Model answers are data: all text is escaped, long answers are cut with a note. Samples are

@@ -34,7 +34,12 @@ typedef struct report__row {
     const char *baseline; /* "floor", "shuffled", ...; NULL: a model or imported scores */
     bool is_fixed;        /* gives a case the same reply every time: its worst is its mean */
     size_t max_k;
-    const struct report__row *floor;   /* same judge, same cases; NULL: there is none */
+    const struct report__row *floor; /* same judge, same cases; NULL: there is none */
+    /* Of a floor: the fixed replies searched for each measure; the row shows their figures. NULL:
+     * there is none, and the figure is that of the reply for the whole score. */
+    const struct report__row *own[REPORT_MEASURES];
+    int floor_of;      /* the measure that a fixed reply was searched for; -1: none alone */
+    bool has_unscored; /* its arm, or one of `own` */
     slm_figure mean[REPORT_MEASURES];  /* k = 1 */
     slm_figure worst[REPORT_MEASURES]; /* at the group's k */
     slm_figure score, score_worst;     /* the whole score at 1 and at the group's k */
@@ -47,7 +52,7 @@ typedef struct report__group {
     const char *judge; /* "rule, 48 of 60 criteria" */
     const char *title; /* "judged by rule, 48 of 60 criteria" */
     const char *cases_sha256;
-    report__row *rows;
+    report__row *rows;         /* [count], and behind them the floors' `own` */
     size_t count, model_count; /* models and imported come first */
     size_t k;                  /* smallest N of the models; 0: nothing is scored */
     size_t cases;
@@ -65,7 +70,8 @@ typedef struct report__summary {
 enum { REPORT_NAMES = 0, REPORT_CURVES = 1, REPORT_BEHAVIOURS = 2, REPORT_ALL = 3 };
 void report__summarise(const slm_results *results, int what, report__summary *out);
 void report__summary_free(report__summary *summary);
-/* 1: the interval of a mean lies above the floor's mean, 0: it does not, -1: cannot be told. */
+/* 1: the interval of a mean lies above the floor's mean of the same measure, 0: it does not, -1:
+ * cannot be told. */
 int report__above_floor(const report__row *row, size_t measure);
 /* How many cases a column of the first table stands on, as far as any row tells. */
 size_t report__cases(const report__group *group, size_t measure);
@@ -84,6 +90,11 @@ const char *report__percent(double share, char out[REPORT_NUMBER_BYTES]);
 const char *report__percent_tenths(double share, char out[REPORT_NUMBER_BYTES]);
 /* "31–53"; "" where an end is NaN. */
 const char *report__range(double low, double high, char out[REPORT_NUMBER_BYTES]);
+/* The range of a figure's interval: "-" where the value is known and the interval is not, "" where
+ * neither is. */
+const char *report__interval(const slm_figure *figure, char out[REPORT_NUMBER_BYTES]);
+/* "[48.1, 71.2]": the bounds of a figure; "" where they are not known. */
+const char *report__bounds(const slm_figure *figure, char out[REPORT_NUMBER_BYTES]);
 /* "s" where n things are many: "1 case", "2 cases". */
 const char *report__plural(size_t n);
 /* "1,234,567". */

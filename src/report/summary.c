@@ -6,6 +6,9 @@
  * case one and the same reply need no k: whichever of their answers is taken, it is that one, so
  * their worst is their mean.
  *
+ * A floor is a reply searched for, one for each measure. They are runs of their own, but one row: in
+ * each column stands what the reply of that column reaches.
+ *
  * Nothing is computed here but through eval's figures. */
 #include <math.h>
 #include <stdlib.h>
@@ -49,10 +52,24 @@ static const char *baseline_of(slm_arena *arena, const slm_run *run)
     return len ? slm_arena_strndup(arena, name, len) : slm_arena_strdup(arena, "baseline");
 }
 
+/* "baseline:floor:seek" -> the measure seek; -1 for all else. */
+static int floor_of(const slm_run *run, const char *baseline)
+{
+    static const char start[] = "baseline:floor:";
+    if (!baseline || strncmp(or_empty(run->model_identity), start, sizeof start - 1) != 0)
+        return -1;
+    for (int m = 0; m < REPORT_MEASURES; m++) {
+        if (strcmp(run->model_identity + sizeof start - 1, report__measures[m].name) == 0) return m;
+    }
+    return -1;
+}
+
 static const char *plain_name(slm_arena *arena, const slm_run *run, const char *baseline)
 {
     const char *name = or_empty(run->model_name);
+    int measure = floor_of(run, baseline);
     if (!baseline) return *name ? name : "(no name)";
+    if (measure >= 0) return slm_arena_printf(arena, "floor %s", report__measures[measure].name);
     if (strcmp(baseline, "shuffled") != 0) return baseline;
     if (strncmp(name, "shuffled", 8) == 0) return name;
     return slm_arena_printf(arena, "shuffled %s", name);
@@ -67,6 +84,7 @@ static void make_names(report__summary *summary, const slm_results *results, rep
     for (size_t i = 0; i < n; i++) {
         rows[i].arm = &results->arms[i];
         rows[i].baseline = baseline_of(arena, &rows[i].arm->run);
+        rows[i].floor_of = floor_of(&rows[i].arm->run, rows[i].baseline);
         plain[i] = plain_name(arena, &rows[i].arm->run, rows[i].baseline);
     }
     for (size_t i = 0; i < n; i++) {
@@ -163,6 +181,41 @@ slm_figure report__figure(const slm_results *results, const slm_arm *arm, size_t
     return slm_figure_worst_at_k(results, arm, m->behaviour, m->cases, k);
 }
 
+static bool is_floor(const report__row *row)
+{
+    return row->baseline && strcmp(row->baseline, "floor") == 0 && row->floor_of < 0;
+}
+
+/* The floor that a measure's fixed reply belongs to: that of the same search. NULL: it is not there. */
+static report__row *floor_with(report__group *group, const report__row *own)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        report__row *row = &group->rows[i];
+        if (is_floor(row) && strcmp(or_empty(row->arm->run.sampling_json),
+                                    or_empty(own->arm->run.sampling_json)) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+/* Replies for a measure alone go behind the rows, where the floor's row finds them. */
+static void gather_floors(report__group *group, slm_arena *arena)
+{
+    size_t all = group->count, kept = 0, own = 0;
+    report__row *rows = slm_arena_array(arena, all, sizeof *rows);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < all; i++) {
+            const report__row *row = &group->rows[i];
+            bool is_own = row->floor_of >= 0 && floor_with(group, row);
+            if (is_own == (pass == 1)) rows[kept + own] = *row, *(is_own ? &own : &kept) += 1;
+        }
+    }
+    group->rows = rows;
+    group->count = kept;
+    for (size_t i = kept; i < all; i++)
+        floor_with(group, &rows[i])->own[rows[i].floor_of] = &rows[i];
+}
+
 /* k, the colours and the floor: what rows need to know of their group. */
 static void settle_group(report__group *group)
 {
@@ -173,8 +226,11 @@ static void settle_group(report__group *group)
         row->is_fixed = row->baseline && strcmp(row->baseline, "shuffled") != 0;
         row->series = -1;
         if (row->arm->case_count > group->cases) group->cases = row->arm->case_count;
-        if (row->arm->unscored) group->has_unscored = true;
-        if (row->baseline && strcmp(row->baseline, "floor") == 0 && !floor) floor = row;
+        row->has_unscored = row->arm->unscored > 0;
+        for (size_t m = 0; m < REPORT_MEASURES; m++)
+            row->has_unscored = row->has_unscored || (row->own[m] && row->own[m]->arm->unscored);
+        if (row->has_unscored) group->has_unscored = true;
+        if (is_floor(row) && !floor) floor = row;
         if (row->baseline) continue;
         group->model_count++;
         if (row->max_k && (!group->k || row->max_k < group->k)) group->k = row->max_k;
@@ -191,11 +247,12 @@ static void compute_row(const slm_results *results, report__group *group, report
     for (size_t m = 0; m < REPORT_MEASURES; m++) {
         row->mean[m] = row->worst[m] = nothing;
         if (!(what & REPORT_BEHAVIOURS)) continue;
-        row->mean[m] = report__figure(results, row->arm, m, 1);
+        const slm_arm *arm = row->own[m] ? row->own[m]->arm : row->arm;
+        row->mean[m] = report__figure(results, arm, m, 1);
         if (row->is_fixed || k == 1)
             row->worst[m] = row->mean[m];
         else if (k > 1 && row->max_k >= k)
-            row->worst[m] = report__figure(results, row->arm, m, k);
+            row->worst[m] = report__figure(results, arm, m, k);
         if (!isnan(row->mean[m].value)) group->has_measures = true;
     }
     row->score = row->score_worst = nothing;
@@ -244,6 +301,7 @@ void report__summarise(const slm_results *results, int what, report__summary *ou
     make_groups(out, rows, n);
     for (size_t g = 0; g < out->count; g++) {
         report__group *group = &out->groups[g];
+        gather_floors(group, &out->arena);
         settle_group(group);
         for (size_t i = 0; i < group->count; i++)
             compute_row(results, group, &group->rows[i], what, &out->arena);
@@ -277,7 +335,10 @@ size_t report__longest_curve(const report__group *group)
 int report__above_floor(const report__row *row, size_t measure)
 {
     if (row->baseline || !row->floor) return -1;
-    double low = row->mean[measure].interval.low, floor = row->floor->mean[measure].value;
-    if (isnan(low) || isnan(floor)) return -1;
-    return low > floor;
+    const slm_figure *mean = &row->mean[measure];
+    double floor = row->floor->mean[measure].value;
+    if (isnan(mean->value) || isnan(floor)) return -1;
+    /* Without an interval, what does not stand above by its value does not stand above. */
+    if (isnan(mean->interval.low)) return mean->value <= floor ? 0 : -1;
+    return mean->interval.low > floor;
 }

@@ -141,21 +141,34 @@ static void draw_axes(FILE *out, const plot *p, double height, bool is_narrow)
             is_narrow ? "k: answers to each case" : "k: the score of the worst of k answers");
 }
 
-static void draw_band(FILE *out, const plot *p, const report__row *row)
+/* The band over k = from to to - 1; a single k has a bar. */
+static void draw_band(FILE *out, const plot *p, const report__row *row, size_t from, size_t to)
 {
-    if (row->max_k == 1) {
-        fprintf(out, "<path class=\"whisker\" d=\"M%.1f %.1fV%.1f\"/>", x_of(p, 1),
-                y_of(p, row->curve[0].interval.low), y_of(p, row->curve[0].interval.high));
+    if (to - from == 1) {
+        fprintf(out, "<path class=\"whisker\" d=\"M%.1f %.1fV%.1f\"/>", x_of(p, from),
+                y_of(p, row->curve[from - 1].interval.low),
+                y_of(p, row->curve[from - 1].interval.high));
         return;
     }
     fputs("<path class=\"band\" d=\"", out);
-    for (size_t k = 1; k <= row->max_k; k++) {
-        fprintf(out, "%c%.1f %.1f", k == 1 ? 'M' : 'L', x_of(p, k),
+    for (size_t k = from; k < to; k++) {
+        fprintf(out, "%c%.1f %.1f", k == from ? 'M' : 'L', x_of(p, k),
                 y_of(p, row->curve[k - 1].interval.high));
     }
-    for (size_t k = row->max_k; k >= 1; k--)
+    for (size_t k = to - 1; k >= from; k--)
         fprintf(out, "L%.1f %.1f", x_of(p, k), y_of(p, row->curve[k - 1].interval.low));
     fputs("z\"/>", out);
+}
+
+/* Where the interval is known. */
+static void draw_bands(FILE *out, const plot *p, const report__row *row)
+{
+    size_t from = 1;
+    for (size_t k = 1; k <= row->max_k + 1; k++) {
+        if (k <= row->max_k && !isnan(row->curve[k - 1].interval.low)) continue;
+        if (k > from) draw_band(out, p, row, from, k);
+        from = k + 1;
+    }
 }
 
 static void draw_curve(FILE *out, const plot *p, const report__row *row)
@@ -163,7 +176,7 @@ static void draw_curve(FILE *out, const plot *p, const report__row *row)
     fputs("<g class=\"", out);
     put_series(out, row->series);
     fputs("\">", out);
-    if (row->series >= 0 && !isnan(row->curve[0].interval.low)) draw_band(out, p, row);
+    if (row->series >= 0) draw_bands(out, p, row);
     fputs("<path class=\"line\" stroke-dasharray=\"", out);
     fprintf(out, "%s\" d=\"", row->series < 0 ? "none" : dashes[row->series]);
     for (size_t k = 1; k <= row->max_k; k++) {

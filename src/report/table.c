@@ -9,7 +9,15 @@
 #include "base/utf8.h"
 #include "report/report_internal.h"
 
-enum { NAME_MIN = 20, FIGURE = 12, SCORE = 15, CURVE = 6, LINE_MIN = 80, LINE_MAX = 160 };
+enum {
+    NAME_MIN = 20,
+    FIGURE = 12,
+    SCORE = 15,
+    BOUNDS = 15,
+    CURVE = 6,
+    LINE_MIN = 80,
+    LINE_MAX = 160,
+};
 
 typedef struct screen {
     FILE *out;
@@ -62,12 +70,9 @@ static void put_name(screen *s, const char *name, const char *style)
 static void put_figure(screen *s, const slm_figure *figure, bool is_marked)
 {
     char value[REPORT_NUMBER_BYTES], range[REPORT_NUMBER_BYTES];
-    report__percent(figure->value, value);
-    report__range(figure->interval.low, figure->interval.high, range);
-    if (isnan(figure->value)) range[0] = '\0';
-    put_field(s, value, 3, true, "");
+    put_field(s, report__percent(figure->value, value), 3, true, "");
     put_field(s, is_marked ? "°" : "", 2, false, "");
-    put_field(s, range, FIGURE - 5, false, DIM(s));
+    put_field(s, report__interval(figure, range), FIGURE - 5, false, DIM(s));
 }
 
 static void print_row(screen *s, const report__group *group, const report__row *row)
@@ -76,7 +81,7 @@ static void print_row(screen *s, const report__group *group, const report__row *
     for (size_t m = 0; m < REPORT_MEASURES; m++)
         put_figure(s, &row->mean[m], report__above_floor(row, m) == 0);
     end_line(s);
-    if (row->arm->unscored) {
+    if (row->has_unscored) {
         put_name(s, "  unscored as 0–1", DIM(s));
         for (size_t m = 0; m < REPORT_MEASURES; m++) {
             char range[REPORT_NUMBER_BYTES];
@@ -144,9 +149,9 @@ static void print_behaviours(screen *s, const report__group *group)
     }
     if (has_baseline(group)) {
         fputs("\nOne fixed reply must not pass: a figure counts only where it stands above these\n"
-              "rows (° does not stand above the floor). floor: the best single reply, found on\n"
-              "other cases; shuffled: the same answers against other cases' checks; echo: the\n"
-              "question repeated; always-ask, never-ask: one general reply each.\n",
+              "rows (° does not stand above the floor). floor: the best single reply for each\n"
+              "column, found on other cases; shuffled: the same answers against other cases'\n"
+              "checks; echo: the question repeated; always-ask, never-ask: one general reply.\n",
               s->out);
     }
     end_line(s);
@@ -157,9 +162,9 @@ static void print_scores(screen *s, const report__group *group)
     char label[REPORT_NUMBER_BYTES + 16];
     snprintf(label, sizeof label, "worst of %zu", group->k);
     put_name(s, "Whole score", BOLD(s));
-    put_field(s, "mean", SCORE, false, "");
+    put_field(s, group->has_unscored ? "mean, scored" : "mean", SCORE, false, "");
+    if (group->has_unscored) put_field(s, "[bounds, all]", BOUNDS, false, "");
     if (group->k > 1) put_field(s, label, SCORE, false, "");
-    if (group->has_unscored) put(s, "if unscored: none met, all met", "");
     end_line(s);
     for (size_t i = 0; i < group->count; i++) {
         const report__row *row = &group->rows[i];
@@ -167,19 +172,19 @@ static void print_scores(screen *s, const report__group *group)
         put_name(s, row->name, "");
         for (int j = 0; j < (group->k > 1 ? 2 : 1); j++) {
             char value[REPORT_NUMBER_BYTES], range[REPORT_NUMBER_BYTES];
-            report__range(figures[j]->interval.low, figures[j]->interval.high, range);
-            if (isnan(figures[j]->value)) range[0] = '\0';
             put_field(s, report__percent_tenths(figures[j]->value, value), 5, true, "");
             s->blanks += 2;
-            put_field(s, range, SCORE - 7, false, DIM(s));
-        }
-        if (row->arm->unscored && !isnan(row->score.low)) {
-            char low[REPORT_NUMBER_BYTES], high[REPORT_NUMBER_BYTES];
-            put(s, report__percent_tenths(row->score.low, low), "");
-            put(s, ", ", "");
-            put(s, report__percent_tenths(row->score.high, high), "");
+            put_field(s, report__interval(figures[j], range), SCORE - 7, false, DIM(s));
+            if (j > 0 || !group->has_unscored) continue;
+            bool told = row->arm->unscored > 0;
+            put_field(s, told ? report__bounds(&row->score, range) : "", BOUNDS, false, "");
         }
         end_line(s);
+    }
+    if (group->has_unscored) {
+        fputs("The mean covers scored answers only. In brackets: the mean of all, with what is\n"
+              "unscored held against the answer, and counted for it.\n",
+              s->out);
     }
     end_line(s);
 }

@@ -56,6 +56,26 @@ const char *report__range(double low, double high, char out[REPORT_NUMBER_BYTES]
     return out;
 }
 
+const char *report__interval(const slm_figure *figure, char out[REPORT_NUMBER_BYTES])
+{
+    report__range(figure->interval.low, figure->interval.high, out);
+    if (isnan(figure->value))
+        out[0] = '\0';
+    else if (!*out)
+        snprintf(out, REPORT_NUMBER_BYTES, "-");
+    return out;
+}
+
+const char *report__bounds(const slm_figure *figure, char out[REPORT_NUMBER_BYTES])
+{
+    char low[REPORT_NUMBER_BYTES], high[REPORT_NUMBER_BYTES];
+    out[0] = '\0';
+    if (isnan(figure->low) || isnan(figure->high)) return out;
+    snprintf(out, REPORT_NUMBER_BYTES, "[%.12s, %.12s]", report__percent_tenths(figure->low, low),
+             report__percent_tenths(figure->high, high));
+    return out;
+}
+
 const char *report__plural(size_t n)
 {
     return n == 1 ? "" : "s";

@@ -247,6 +247,15 @@ static inline void fixture_add_baselines(fixture *f, const char *model)
         fixture_add_arm(f, &baselines[i]);
 }
 
+/* The floors of two measures, beside that of the whole score: seek always met, precise never. */
+static inline void fixture_add_own_floors(fixture *f)
+{
+    fixture_add_arm(f, &(fixture_arm){"floor seek", "baseline", "baseline:floor:seek", 1, 100, 0,
+                                      "Since when?", .seed = 0});
+    fixture_add_arm(f, &(fixture_arm){"floor precise", "baseline", "baseline:floor:precise", 1, 0,
+                                      0, "Nothing at all.", .seed = 0});
+}
+
 static inline void fixture_load(fixture *f)
 {
     slm_error err = {0};

@@ -175,6 +175,41 @@ static void measures_leave_the_unmeasurable_empty(void **state)
     fixture_close(&f);
 }
 
+/* A fixed reply of a measure stands under its name with that measure alone, and nowhere else. */
+static void floors_stand_under_their_names(void **state)
+{
+    (void)state;
+    static const char *const wanted[] = {"floor seek", "floor precise", "floor",
+                                         "floor",      "floor",         "floor"};
+    fixture f;
+    fixture_open(&f);
+    fixture_add_cases(&f, 24, NULL);
+    fixture_add_arm(&f, &(fixture_arm){"m", "model", "x", 1, 50, 0, .seed = 1});
+    fixture_add_baselines(&f, "m");
+    fixture_add_own_floors(&f);
+    fixture_load(&f);
+    csv c = table(&f.results, "measures", "model,measure,stratum,k,value,low,high,cases,judge\n");
+    assert_int_equal(c.rows, 1 + 6 * 6); /* a model, floor, and four other baselines */
+    size_t floors = 0;
+    for (size_t row = 1; row < c.rows; row++) {
+        if (strncmp(field(&c, row, 0), "floor", 5) != 0) continue;
+        assert_string_equal(field(&c, row, 0), wanted[floors]);
+        if (floors == 0) assert_true(strtod(field(&c, row, 4), NULL) == 1);
+        if (floors == 1) assert_true(strtod(field(&c, row, 4), NULL) == 0);
+        floors++;
+    }
+    assert_int_equal(floors, 6);
+    csv_free(&c);
+    static const char *const others[][2] = {{"worst-at-k", "model,k,"}, {"scores", "model,case,"}};
+    for (size_t i = 0; i < 2; i++) {
+        c = table(&f.results, others[i][0], others[i][1]);
+        for (size_t row = 1; row < c.rows; row++)
+            assert_null(strstr(field(&c, row, 0), "floor "));
+        csv_free(&c);
+    }
+    fixture_close(&f);
+}
+
 static void unknown_tables_are_named(void **state)
 {
     (void)state;
@@ -217,6 +252,7 @@ static void json_is_complete(void **state)
     fixture f;
     some_arms(&f);
     fixture_add_baselines(&f, "gaps");
+    fixture_add_own_floors(&f);
     slm_arena_free(&f.arena);
     fixture_load(&f);
     size_t len;
@@ -241,6 +277,17 @@ static void json_is_complete(void **state)
         const json_t *score = json_object_get(arm, "score");
         assert_int_equal(json_array_size(json_object_get(score, "bounds")), 2);
         const char *name = json_string_value(json_object_get(arm, "model"));
+        if (strcmp(name, "floor") == 0) {
+            const json_t *seek = json_array_get(json_object_get(arm, "measures"), 0);
+            const json_t *safe = json_array_get(json_object_get(arm, "measures"), 2);
+            const json_t *run = json_object_get(seek, "run");
+            assert_string_equal(json_string_value(json_object_get(seek, "model")), "floor seek");
+            assert_string_equal(json_string_value(json_object_get(run, "model")),
+                                "baseline:floor:seek");
+            assert_true(
+                json_number_value(json_object_get(json_object_get(seek, "mean"), "value")) == 1);
+            assert_null(json_object_get(safe, "model"));
+        }
         if (strcmp(name, EVIL_NAME) != 0) continue;
         const slm_arm *ours = arm_named(&f.results, EVIL_NAME);
         slm_figure figure =
@@ -260,6 +307,7 @@ int main(void)
         cmocka_unit_test(curves_read_back_exactly),
         cmocka_unit_test(scores_keep_their_rollouts),
         cmocka_unit_test(measures_leave_the_unmeasurable_empty),
+        cmocka_unit_test(floors_stand_under_their_names),
         cmocka_unit_test(unknown_tables_are_named),
         cmocka_unit_test(full_disk_is_an_error),
         cmocka_unit_test(json_is_complete),

@@ -1,5 +1,6 @@
 /* test_html.c: the page is well formed, and nothing that a model says gets out of its place. */
 #include <ctype.h>
+#include <math.h>
 #include "base/utf8.h"
 #include "unit/report/report_fixture.h"
 
@@ -170,6 +171,56 @@ static void page_is_well_formed(void **state)
     fixture_close(&f);
 }
 
+static void each_floor_shows_its_replies(void **state)
+{
+    (void)state;
+    fixture f;
+    fixture_open(&f);
+    fixture_add_cases(&f, 24, NULL);
+    fixture_add_arm(&f, &(fixture_arm){"m", "model", NULL, 2, 50, 20, .seed = 1});
+    fixture_add_baselines(&f, "m");
+    fixture_add_own_floors(&f);
+    fixture_load(&f);
+    char *page = page_of(&f, 2);
+    check_page(page);
+    const char *whole = strstr(page, "<h4>floor</h4>"), *seek = strstr(page, "floor seek on lacks");
+    const char *precise = strstr(page, "<h4>floor precise on enough</h4>");
+    assert_true(whole && whole < seek && seek < precise);
+    assert_true(strstr(seek, "Since when?") < precise);
+    assert_true(strstr(precise, "Nothing at all.") < strstr(precise, "<h4>always-ask"));
+    assert_non_null(strstr(page, "baseline:floor:seek")); /* among what was run */
+    assert_int_equal(count_of(page, "<bdi>floor seek</bdi>"), 1);
+    assert_non_null(strstr(page, "The mean covers scored answers only"));
+    free(page);
+    fixture_close(&f);
+}
+
+/* Where the interval is known at some k and not at others, the band has a gap, and no number is
+ * missing in the figure. */
+static void unknown_intervals_draw_nothing(void **state)
+{
+    (void)state;
+    fixture f;
+    fixture_open(&f);
+    fixture_add_cases(&f, 2, NULL);
+    fixture_add_arm(&f, &(fixture_arm){"m", "model", NULL, 4, 50, 0, .seed = 4});
+    fixture_load(&f);
+    size_t known = 0;
+    for (size_t k = 1; k <= 4; k++) {
+        slm_figure figure = slm_figure_worst_at_k(&f.results, &f.results.arms[0],
+                                                  SLM_BEHAVIOUR_NONE, SLM_STRATUM_ALL, k);
+        if (!isnan(figure.interval.low)) known++;
+    }
+    assert_true(known < 4);
+    char *page = page_of(&f, 2);
+    check_page(page);
+    assert_non_null(strstr(page, "<span class=\"ci\">-</span>"));
+    for (const char *nan = page; (nan = strstr(nan, "nan")); nan++)
+        assert_true(islower((unsigned char)nan[-1]));
+    free(page);
+    fixture_close(&f);
+}
+
 static void nothing_foreign_gets_out(void **state)
 {
     (void)state;
@@ -329,9 +380,14 @@ static void full_disk_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(page_is_well_formed),   cmocka_unit_test(nothing_foreign_gets_out),
-        cmocka_unit_test(long_answers_are_cut),  cmocka_unit_test(worst_cases_come_first),
-        cmocka_unit_test(imported_scores_alone), cmocka_unit_test(nothing_evaluated),
+        cmocka_unit_test(page_is_well_formed),
+        cmocka_unit_test(nothing_foreign_gets_out),
+        cmocka_unit_test(each_floor_shows_its_replies),
+        cmocka_unit_test(unknown_intervals_draw_nothing),
+        cmocka_unit_test(long_answers_are_cut),
+        cmocka_unit_test(worst_cases_come_first),
+        cmocka_unit_test(imported_scores_alone),
+        cmocka_unit_test(nothing_evaluated),
         cmocka_unit_test(full_disk_is_an_error),
     };
     return cmocka_run_group_tests_name("report/html", tests, NULL, NULL);

@@ -159,7 +159,14 @@ static void unscored_are_bounded_and_counted(void **state)
     two_models(&f);
     char *text = printed(&f.results, false, 0);
     assert_non_null(strstr(text, "  unscored as 0–1"));
-    assert_non_null(strstr(text, "if unscored: none met, all met"));
+    assert_non_null(strstr(text, "mean, scored   [bounds, all]"));
+    assert_non_null(strstr(text, "The mean covers scored answers only."));
+    double mean = 0, low = 0, high = 0;
+    const char *score = line_of(strstr(text, "Whole score "), "tuned-model ");
+    assert_int_equal(sscanf(score, "tuned-model %lf %*s [%lf, %lf]", &mean, &low, &high), 3);
+    assert_true(low < high && mean > 0);
+    score = line_of(strstr(text, "Whole score "), "base-model ");
+    assert_null(memchr(score, '[', strcspn(score, "\n"))); /* it has none unscored */
     const slm_arm *tuned = NULL;
     for (size_t i = 0; i < f.results.arm_count; i++) {
         if (strcmp(f.results.arms[i].run.model_name, "tuned-model") == 0)
@@ -171,6 +178,81 @@ static void unscored_are_bounded_and_counted(void **state)
     assert_int_equal(sscanf(row, "tuned-model %d %d", &samples, &unscored), 2);
     assert_int_equal(samples, 96);
     assert_int_equal(unscored, tuned->unscored);
+    free(text);
+    fixture_close(&f);
+}
+
+/* The words of a row's five columns. */
+static void words_of(const char *row, const char *name, char words[5][16])
+{
+    char format[64];
+    snprintf(format, sizeof format, "%s %%15s %%*s %%15s %%*s %%15s %%*s %%15s %%*s %%15s", name);
+    assert_int_equal(sscanf(row, format, words[0], words[1], words[2], words[3], words[4]), 5);
+}
+
+/* One row, and in each column the reply that was searched for it. */
+static void the_floor_is_the_best_for_each_column(void **state)
+{
+    (void)state;
+    fixture f;
+    two_models(&f);
+    char before[5][16], after[5][16];
+    char *text = printed(&f.results, false, 0);
+    words_of(line_of(text, "floor "), "floor", before);
+    free(text);
+    fixture_add_own_floors(&f);
+    slm_arena_free(&f.arena);
+    fixture_load(&f);
+    text = printed(&f.results, false, 0);
+    words_of(line_of(text, "floor "), "floor", after);
+    assert_string_equal(after[0], "100");
+    assert_string_equal(after[1], "0");
+    for (size_t i = 2; i < 5; i++)
+        assert_string_equal(after[i], before[i]); /* these have no reply of their own */
+    assert_null(strstr(text, "floor seek"));
+    assert_null(strstr(text, "floor precise"));
+    /* 90 of 100 is not above 100, but above 0. */
+    words_of(line_of(text, "tuned-model "), "tuned-model", after);
+    assert_non_null(strstr(after[0], "°"));
+    assert_null(strstr(after[1], "°"));
+    free(text);
+    fixture_close(&f);
+}
+
+/* Its floor's run is not there: it is a row, not forgotten. */
+static void a_lone_floor_of_a_measure_is_a_row(void **state)
+{
+    (void)state;
+    fixture f;
+    fixture_open(&f);
+    fixture_add_cases(&f, 12, NULL);
+    fixture_add_arm(&f, &(fixture_arm){"m", "model", NULL, 2, 50, 0, .seed = 1});
+    fixture_add_own_floors(&f);
+    fixture_load(&f);
+    char *text = printed(&f.results, false, 0);
+    assert_true(line_of(text, "floor precise ") < line_of(text, "floor seek "));
+    assert_null(strstr(text, "°  ")); /* and no floor to compare with */
+    free(text);
+    fixture_close(&f);
+}
+
+/* A value without an interval has a dash in its place. */
+static void unknown_intervals_are_dashes(void **state)
+{
+    (void)state;
+    fixture f;
+    fixture_open(&f);
+    fixture_add_cases(&f, 2, NULL); /* one family */
+    fixture_add_arm(&f, &(fixture_arm){"m", "model", NULL, 3, 50, 0, .seed = 4});
+    fixture_load(&f);
+    slm_figure score = slm_figure_worst_at_k(&f.results, &f.results.arms[0], SLM_BEHAVIOUR_NONE,
+                                             SLM_STRATUM_ALL, 1);
+    assert_true(score.value > 0 && score.value < 1);
+    char *text = printed(&f.results, false, 0), mean[16], interval[16];
+    const char *row = line_of(strstr(text, "Whole score "), "m ");
+    assert_int_equal(sscanf(row, "m %15s %15s", mean, interval), 2);
+    assert_true(strtod(mean, NULL) > 0);
+    assert_string_equal(interval, "-");
     free(text);
     fixture_close(&f);
 }
@@ -235,6 +317,9 @@ int main(void)
         cmocka_unit_test(colour_only_if_asked),
         cmocka_unit_test(unmeasurable_is_a_dash),
         cmocka_unit_test(unscored_are_bounded_and_counted),
+        cmocka_unit_test(the_floor_is_the_best_for_each_column),
+        cmocka_unit_test(a_lone_floor_of_a_measure_is_a_row),
+        cmocka_unit_test(unknown_intervals_are_dashes),
         cmocka_unit_test(hostile_and_equal_names),
         cmocka_unit_test(imported_scores_have_no_behaviours),
         cmocka_unit_test(nothing_evaluated),
