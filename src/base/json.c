@@ -31,8 +31,13 @@ static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
 slm_status slm_json_parse(const char *text, size_t len, const char *name, size_t line, json_t **out,
                           slm_error *err)
 {
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     json_error_t problem;
-    *out = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    *out = json_loadb(text, len, flags, &problem);
+    /* A whole number beyond 64 bits is legal JSON, and tokenizer_config.json files hold one for "no
+     * limit" (10^30 as a float prints it). Such a text is read with reals only. */
+    if (*out == NULL && json_error_code(&problem) == json_error_numeric_overflow)
+        *out = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, &problem);
     if (*out != NULL) return SLM_OK;
     size_t at_line = line + (problem.line > 0 ? (size_t)problem.line - 1 : 0);
     return slm_error_set(err, SLM_ERR_FORMAT, "%s:%zu:%d: not valid JSON: %s", name, at_line,

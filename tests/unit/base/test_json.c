@@ -50,6 +50,25 @@ static void parse_errors_name_line_and_column(void **state)
     assert_holds(err.message, "x.jsonl:41:1: ");
 }
 
+static void whole_numbers_beyond_64_bits_are_reals(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"most\": 1000000000000000019884624838656, \"n\": 7}";
+    slm_error err = {0};
+    json_t *root = NULL;
+    int64_t n = 0;
+    double most = 0;
+    slm_json_place place = {.name = "c.json"};
+    assert_int_equal(slm_json_parse(text, strlen(text), "c.json", 1, &root, &err), SLM_OK);
+    assert_int_equal(slm_json_number(root, "most", &place, &most, &err), SLM_OK);
+    assert_true(most == 1e30);
+    assert_int_equal(slm_json_integer(root, "n", &place, &n, &err), SLM_OK);
+    assert_int_equal(n, 7);
+    assert_int_equal(slm_json_integer(root, "most", &place, &n, &err), SLM_ERR_FORMAT);
+    json_decref(root);
+    assert_int_equal(slm_json_parse("1e999", 5, "c.json", 1, &root, &err), SLM_ERR_FORMAT);
+}
+
 static void any_value_parses(void **state)
 {
     (void)state;
@@ -373,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse_errors_name_line_and_column),
+        cmocka_unit_test(whole_numbers_beyond_64_bits_are_reals),
         cmocka_unit_test(any_value_parses),
         FILE_TEST(load_reads_files),
         cmocka_unit_test(places_are_spelt_out),
