@@ -27,6 +27,7 @@ struct slm_file_writer {
 
 struct slm_file_lock {
     int fd;
+    char *path;
 };
 
 /* The status that fits errno after a failed open. */
@@ -335,30 +336,47 @@ void slm_file_map_close(slm_file_map *map)
     *map = (slm_file_map){0};
 }
 
+/* Is `path` the file that is open? */
+static bool is_at(int fd, const char *path)
+{
+    struct stat held, there;
+    return fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_dev == there.st_dev &&
+           held.st_ino == there.st_ino;
+}
+
 slm_status slm_file_lock_take(const char *path, slm_file_lock **out, slm_error *err)
 {
     *out = NULL;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        return slm_error_set(err, open_status(errno), "cannot open the lock %s: %s", path,
-                             strerror(errno));
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        slm_status status;
-        if (errno == EWOULDBLOCK) {
-            status = slm_error_set(err, SLM_ERR_IO,
-                                   "another slm is using %s: wait for it to end, or give another "
-                                   "file",
-                                   path);
-        } else {
-            status = slm_error_set(err, SLM_ERR_IO, "cannot lock %s: %s", path, strerror(errno));
+    int fd = -1;
+    /* Between open and flock the holder may have removed or renamed the file: a lock on what is no
+     * longer at `path` keeps nobody out, so the file that is there now is tried. */
+    do {
+        if (fd >= 0) close(fd);
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0) {
+            return slm_error_set(err, open_status(errno), "cannot open the lock %s: %s", path,
+                                 strerror(errno));
         }
-        close(fd);
-        return status;
-    }
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+            slm_status status;
+            if (errno == EWOULDBLOCK) {
+                status = slm_error_set(err, SLM_ERR_IO,
+                                       "another slm is using %s: wait for it to end, or give "
+                                       "another file",
+                                       path);
+            } else {
+                status =
+                    slm_error_set(err, SLM_ERR_IO, "cannot lock %s: %s", path, strerror(errno));
+            }
+            close(fd);
+            return status;
+        }
+    } while (!is_at(fd, path));
     slm_file_lock *lock = malloc(sizeof *lock);
     if (lock == NULL) slm_out_of_memory(sizeof *lock);
     lock->fd = fd;
+    lock->path = strdup(path);
+    if (lock->path == NULL) slm_out_of_memory(strlen(path));
     *out = lock;
     return SLM_OK;
 }
@@ -367,5 +385,13 @@ void slm_file_lock_release(slm_file_lock *lock)
 {
     if (lock == NULL) return;
     close(lock->fd);
+    free(lock->path);
     free(lock);
+}
+
+void slm_file_lock_remove(slm_file_lock *lock)
+{
+    /* While the lock is held, so that nobody else's is taken away. */
+    if (lock != NULL && is_at(lock->fd, lock->path)) unlink(lock->path);
+    slm_file_lock_release(lock);
 }

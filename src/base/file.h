@@ -44,10 +44,12 @@ typedef struct slm_file_map {
 slm_status slm_file_map_open(const char *path, slm_file_map *out, slm_error *err);
 void slm_file_map_close(slm_file_map *map);
 
-/* An exclusive lock held through an open file `path` (created if missing, left in place after).
- * A second holder gets SLM_ERR_IO with a message that says another slm is using it. */
+/* An exclusive lock held through an open file `path` (created if missing). A second holder gets
+ * SLM_ERR_IO with a message that says another slm is using it. */
 typedef struct slm_file_lock slm_file_lock;
 slm_status slm_file_lock_take(const char *path, slm_file_lock **out, slm_error *err);
+/* The file stays; or it goes, where it is nothing but the lock. NULL is allowed. */
 void slm_file_lock_release(slm_file_lock *lock);
+void slm_file_lock_remove(slm_file_lock *lock);
 
 #endif

@@ -358,7 +358,7 @@ void slm_store_close(slm_store *store)
         sqlite3_exec(store->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
     }
     sqlite3_close_v2(store->db);
-    slm_file_lock_release(store->lock);
+    slm_file_lock_remove(store->lock);
     free(store->path);
     free(store);
 }

@@ -18,7 +18,8 @@ typedef struct slm_store slm_store;
 
 /* Opens or makes the database. A file that is not one of ours, or of a newer schema, is an error
  * that leaves it untouched. read_only never creates. A second writer is refused by a lock on
- * PATH-lock (an empty file that stays); readers may come and go while a writer works. */
+ * PATH-lock (an empty file, there while a writer is; a killed one leaves it behind, which does no
+ * harm); readers may come and go while a writer works. */
 slm_status slm_store_open(const char *path, bool read_only, slm_store **out, slm_error *err);
 void slm_store_close(slm_store *store); /* NULL is allowed */
 

@@ -294,7 +294,51 @@ static void locks(void **state)
     slm_file_lock_release(NULL);
     assert_true(slm_file_exists(path));
     assert_int_equal(slm_file_lock_take(path, &second, &err), SLM_OK);
-    slm_file_lock_release(second);
+    slm_file_lock_remove(second);
+    assert_false(slm_file_exists(path));
+    slm_file_lock_remove(NULL);
+    /* What somebody put into its place is not removed. */
+    assert_int_equal(slm_file_lock_take(path, &first, &err), SLM_OK);
+    unlink(path);
+    assert_int_equal(slm_file_lock_take(path, &second, &err), SLM_OK);
+    slm_file_lock_remove(first);
+    assert_true(slm_file_exists(path));
+    slm_file_lock_remove(second);
+    assert_false(slm_file_exists(path));
+}
+
+/* Takes the lock again and again; with it, what is in the file must never be changed by another. */
+static void fight_for_lock(const char *path, const char *counter, int rounds)
+{
+    for (int i = 0; i < rounds;) {
+        slm_error err = {0};
+        slm_file_lock *lock;
+        if (slm_file_lock_take(path, &lock, &err) != SLM_OK) continue;
+        int fd = open(counter, O_CREAT | O_EXCL | O_RDWR, 0600);
+        if (fd < 0) _exit(1); /* two are in here */
+        close(fd);
+        unlink(counter);
+        slm_file_lock_remove(lock);
+        i++;
+    }
+    _exit(0);
+}
+
+static void removed_locks_keep_others_out(void **state)
+{
+    char *path = in_folder(&arena, state, "lock"), *counter = in_folder(&arena, state, "inside");
+    pid_t children[4];
+    for (int i = 0; i < 4; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0) fight_for_lock(path, counter, 2000);
+    }
+    for (int i = 0; i < 4; i++) {
+        int status = -1;
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_false(slm_file_exists(path));
 }
 
 #define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -318,6 +362,7 @@ int main(void)
         FILE_TEST(replaces),
         FILE_TEST(maps),
         FILE_TEST(locks),
+        FILE_TEST(removed_locks_keep_others_out),
     };
     return cmocka_run_group_tests_name("base/file", tests, NULL, NULL);
 }

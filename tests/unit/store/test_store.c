@@ -396,7 +396,10 @@ static void a_second_writer_is_refused_a_reader_is_not(void **state)
     assert_int_not_equal(slm_store_put_run(reader, &run, &err), SLM_OK);
     slm_store_close(reader);
     slm_store_close(store);
-    slm_store_close(open_store(false)); /* the lock goes with its holder */
+    slm_store_close(open_store(false)); /* the lock goes with its holder, */
+    char lock[160];
+    snprintf(lock, sizeof lock, "%s-lock", path);
+    assert_int_not_equal(access(lock, F_OK), 0); /* its file too */
 }
 
 static void a_missing_database_is_not_made_by_reading(void **state)
