@@ -25,6 +25,9 @@ typedef struct info_options {
 /* What the command found out. Texts are borrowed from the open file or from `problems`. */
 typedef struct info_facts {
     slm_tensors *file;
+    char *base, *adapter_folder; /* of MODEL; the second is NULL without +DIR */
+    slm_tensors *adapter;
+    uint64_t adapter_rank, adapter_numbers;
     slm_tokenizer *tokenizer;
     const slm_template *tmpl;
     slm_model_config config;
@@ -44,8 +47,7 @@ static void count_tensors(info_facts *facts)
         const slm_tensor *tensor = slm_tensors_at(facts->file, i);
         facts->dtype_tensors[tensor->dtype]++;
         facts->dtype_bytes[tensor->dtype] += tensor->bytes;
-        facts->numbers += tensor->bytes / slm_dtype_block_bytes(tensor->dtype) *
-                          slm_dtype_block_items(tensor->dtype);
+        facts->numbers += slm_tensor_items(tensor);
     }
 }
 
@@ -56,7 +58,8 @@ static void count_memory(info_facts *facts, const cli_shared *shared)
     facts->dtype = strcmp(shared->dtype, "f32") == 0 ? SLM_F32 : SLM_BF16;
     facts->context = shared->context > 0 ? shared->context : config->context;
     facts->batch = shared->batch > 0 ? shared->batch : engine.batch;
-    facts->weight_bytes = slm_model_config_parameters(config) * (facts->dtype == SLM_F32 ? 4u : 2u);
+    facts->weight_bytes = (slm_model_config_parameters(config) + facts->adapter_numbers) *
+                          (facts->dtype == SLM_F32 ? 4u : 2u);
     slm_kv_shape shape = {.layers = config->layers,
                           .kv_heads = config->kv_heads,
                           .head_dim = config->head_dim,
@@ -72,25 +75,46 @@ static void count_memory(info_facts *facts, const cli_shared *shared)
         slm_forward_bytes(config, (size_t)(facts->batch + engine.chunk), (size_t)facts->batch);
 }
 
+/* Rank and size of a LoRA adapter; whether it fits is told when it is used. */
+static slm_status look_at_adapter(info_facts *facts, slm_error *err)
+{
+    slm_buffer path = {0};
+    slm_file_join(&path, facts->adapter_folder, "adapter_model.safetensors");
+    slm_status status = slm_tensors_open(slm_buffer_text(&path), &facts->adapter, err);
+    slm_buffer_free(&path);
+    if (status != SLM_OK) return status;
+    for (size_t i = 0; i < slm_tensors_count(facts->adapter); i++) {
+        const slm_tensor *tensor = slm_tensors_at(facts->adapter, i);
+        facts->adapter_numbers += slm_tensor_items(tensor);
+        if (strstr(tensor->name, ".lora_A.") && tensor->shape[0] > facts->adapter_rank)
+            facts->adapter_rank = tensor->shape[0];
+    }
+    return SLM_OK;
+}
+
 static slm_status gather_facts(const char *model, const cli_shared *shared, info_facts *facts,
                                slm_error *err)
 {
-    SLM_TRY(slm_tensors_open(model, &facts->file, err));
+    slm_open_split(model, &facts->base, &facts->adapter_folder);
+    SLM_TRY(slm_tensors_open(facts->base, &facts->file, err));
+    if (facts->adapter_folder) SLM_TRY(look_at_adapter(facts, err));
     count_tensors(facts);
     facts->has_config =
         slm_model_config_read(facts->file, &facts->config, &facts->config_error) == SLM_OK;
     if (facts->has_config) count_memory(facts, shared);
-    slm_tokenizer_from_gguf(facts->file, &facts->tokenizer, &facts->tokenizer_error);
-    const char *jinja = NULL;
+    const char *folder = slm_tensors_folder(facts->file);
+    slm_open_tokenizer(folder ? folder : facts->base, &facts->tokenizer, &facts->tokenizer_error);
+    const char *jinja = facts->tokenizer ? slm_tokenizer_chat_template(facts->tokenizer) : NULL;
     if (shared->template_name != NULL) {
         facts->tmpl = slm_template_find(shared->template_name);
         if (facts->tmpl == NULL) {
             return slm_error_set(err, SLM_ERR_INVALID, "--template %s: there are %s",
                                  shared->template_name, slm_template_names());
         }
-    } else if (slm_meta_string(facts->file, "tokenizer.chat_template", true, &jinja,
-                               &facts->template_error) == SLM_OK) {
+    } else if (jinja != NULL) {
         slm_template_detect(jinja, &facts->tmpl, &facts->template_error);
+    } else {
+        slm_error_set(&facts->template_error, SLM_ERR_NOT_FOUND, "none in the model");
     }
     return SLM_OK;
 }
@@ -142,6 +166,11 @@ static void print_text(const info_facts *facts, bool tensors)
                                        : facts->tokenizer_error.message);
     printf("template      %s\n",
            facts->tmpl != NULL ? slm_template_name(facts->tmpl) : facts->template_error.message);
+    if (facts->adapter != NULL) {
+        printf("adapter       %s, rank %" PRIu64 ", %" PRIu64 " numbers in %zu tensors\n",
+               facts->adapter_folder, facts->adapter_rank, facts->adapter_numbers,
+               slm_tensors_count(facts->adapter));
+    }
     if (facts->has_config) {
         char weights[32], cache[32], scratch[32];
         cli__bytes_text(facts->weight_bytes, weights);
@@ -223,6 +252,13 @@ static void print_json(const info_facts *facts, bool tensors)
     json_object_set_new(root, "template",
                         facts->tmpl != NULL ? json_string(slm_template_name(facts->tmpl))
                                             : json_null());
+    if (facts->adapter != NULL) {
+        json_object_set_new(root, "adapter",
+                            json_pack("{s:s, s:I, s:I, s:I}", "folder", facts->adapter_folder,
+                                      "rank", (json_int_t)facts->adapter_rank, "numbers",
+                                      (json_int_t)facts->adapter_numbers, "tensors",
+                                      (json_int_t)slm_tensors_count(facts->adapter)));
+    }
     if (facts->has_config) {
         json_object_set_new(root, "memory",
                             json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "dtype",
@@ -253,6 +289,9 @@ static int run_info(void *context, const void *options, const slm_option_list *a
     }
     slm_tokenizer_free(facts.tokenizer);
     slm_tensors_close(facts.file);
+    slm_tensors_close(facts.adapter);
+    free(facts.base);
+    free(facts.adapter_folder);
     return status == SLM_OK ? CLI_DONE : cli__fail(context, &error);
 }
 
@@ -270,10 +309,10 @@ const slm_command cli_command_info = {
     .usage = "MODEL",
     .summary = "what a model file holds and what running it takes",
     .description =
-        "Prints architecture, sizes, data types, tokenizer and chat template of a GGUF file, and "
-        "the "
-        "memory that running it takes with the --ctx, --batch and --dtype given. The weights are "
-        "not read.",
+        "Prints architecture, sizes, data types, tokenizer and chat template of a GGUF file or a "
+        "Hugging Face folder (with +DIR behind it: of the adapter too), and the memory that "
+        "running "
+        "it takes with the --ctx, --batch and --dtype given. The weights are not read.",
     .example = "# how much memory would 8 conversations of 4096 tokens take\n"
                "slm info model.gguf --ctx 4096 --batch 8",
     .tables = {info_table, cli_machine_options, cli_json_options, cli_common_options},

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/progress.h"
 #include "open_internal.h"
@@ -150,6 +152,27 @@ static slm_chat_trace *make_trace(const local_ticket *t, slm_generated *g)
     return trace;
 }
 
+/* A thinking model writes "<think> ... </think>" before its answer: the first is reasoning. A
+ * thought that was cut off leaves no answer. */
+static void split_reasoning(slm_chat_reply *reply)
+{
+    static const char open[] = "<think>", close[] = "</think>";
+    char *begin = reply->text + strspn(reply->text, " \n");
+    if (strncmp(begin, open, strlen(open)) != 0) return;
+    begin += strlen(open);
+    begin += strspn(begin, "\n");
+    char *end = strstr(begin, close), *text = end ? end + strlen(close) : begin + strlen(begin);
+    size_t len = end ? (size_t)(end - begin) : strlen(begin);
+    while (len > 0 && begin[len - 1] == '\n')
+        len--;
+    reply->reasoning = strndup(begin, len);
+    text += strspn(text, "\n");
+    char *rest = strdup(text);
+    if (!reply->reasoning || !rest) slm_out_of_memory(len);
+    free(reply->text);
+    reply->text = rest;
+}
+
 /* Turn an engine's sample into a reply; frees the sample, and the ticket with its last reply. */
 static slm_chat_reply *make_reply(local_chat *c, slm_generated *g)
 {
@@ -164,6 +187,7 @@ static slm_chat_reply *make_reply(local_chat *c, slm_generated *g)
     reply->finish = finish_of(g->finish);
     reply->text = g->text;
     g->text = NULL;
+    if (slm_template_thinks(c->tmpl)) split_reasoning(reply);
     reply->prompt_tokens = (int64_t)t->prompt.len;
     reply->cached_tokens = 0;
     reply->reply_tokens = (int64_t)g->ids.len;
@@ -239,34 +263,78 @@ static char *copy_text(const char *text, size_t len)
     return copy;
 }
 
-/* The file's name without folder and extension. */
+/* The file's or folder's name without what stands before it, its extension, and slashes behind. */
 static char *name_of(const char *path)
 {
-    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    size_t len = strlen(base);
+    size_t end = strlen(path), len;
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    const char *base = path + end;
+    while (base > path && base[-1] != '/')
+        base--;
+    len = (size_t)(path + end - base);
     if (len > 5 && strcmp(base + len - 5, ".gguf") == 0) len -= 5;
     return copy_text(base, len);
 }
 
-/* What decides the replies besides messages, sampling and seed. */
-static slm_status make_identity(const local_chat *c, slm_tensors *file, const char *dtype,
-                                char **out, slm_error *err)
+void slm_open_split(const char *model, char **base, char **adapter)
 {
-    char hex[SLM_SHA256_HEX_BYTES];
-    const char *content = NULL;
-    SLM_TRY(slm_tensors_sha256(file, &content, err));
-    slm_sha256 *hash = slm_sha256_new();
-    const char *const parts[] = {"local", content, slm_template_name(c->tmpl),
-                                 slm_device_kernels(c->device), dtype};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        slm_sha256_update_part(hash, parts[i]);
-    slm_sha256_finish(hash, hex);
-    *out = copy_text(hex, strlen(hex));
-    return SLM_OK;
+    const char *plus = slm_file_exists(model) ? NULL : strrchr(model, '+');
+    *base = copy_text(model, plus ? (size_t)(plus - model) : strlen(model));
+    *adapter = plus ? copy_text(plus + 1, strlen(plus + 1)) : NULL;
 }
 
-static slm_status choose_template(local_chat *c, const slm_tensors *file,
-                                  const slm_open_options *options, slm_error *err)
+/* Hash a file of the model's folder, or its absence. */
+static slm_status hash_member(slm_sha256 *hash, const char *folder, const char *name,
+                              slm_error *err)
+{
+    char hex[SLM_SHA256_HEX_BYTES] = "";
+    slm_buffer path = {0};
+    slm_file_join(&path, folder, name);
+    slm_status status = SLM_OK;
+    if (slm_file_exists(slm_buffer_text(&path)))
+        status = slm_sha256_file(slm_buffer_text(&path), hex, err);
+    slm_sha256_update_part(hash, hex);
+    slm_buffer_free(&path);
+    return status;
+}
+
+/* What decides the replies besides messages, sampling and seed. */
+static slm_status make_identity(const local_chat *c, slm_tensors *file, const char *adapter,
+                                const char *dtype, char **out, slm_error *err)
+{
+    static const char *const members[] = {"config.json", "tokenizer.json", "tokenizer_config.json"};
+    char hex[SLM_SHA256_HEX_BYTES], adapter_hex[SLM_SHA256_HEX_BYTES] = "";
+    const char *content = NULL, *folder = slm_tensors_folder(file);
+    slm_status status = SLM_OK;
+    slm_sha256 *hash = slm_sha256_new();
+    SLM_TRY_OUT(slm_tensors_sha256(file, &content, err));
+    if (adapter) SLM_TRY_OUT(slm_model_adapter_sha256(adapter, adapter_hex, err));
+    for (size_t i = 0; folder && i < sizeof members / sizeof members[0]; i++)
+        SLM_TRY_OUT(hash_member(hash, folder, members[i], err));
+    const char *const parts[] = {
+        "local", content, adapter_hex, slm_template_name(c->tmpl), slm_device_kernels(c->device),
+        dtype};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        slm_sha256_update_part(hash, parts[i]);
+out:
+    slm_sha256_finish(hash, hex);
+    if (status == SLM_OK) *out = copy_text(hex, strlen(hex));
+    return status;
+}
+
+static slm_status load_tokenizer(local_chat *c, const slm_tensors *file, slm_error *err)
+{
+    if (!slm_tensors_folder(file)) return slm_tokenizer_from_gguf(file, &c->tokenizer, err);
+    slm_buffer path = {0};
+    slm_file_join(&path, slm_tensors_folder(file), "tokenizer.json");
+    slm_status status = slm_tokenizer_from_json(slm_buffer_text(&path), &c->tokenizer, err);
+    slm_buffer_free(&path);
+    return status;
+}
+
+static slm_status choose_template(local_chat *c, const char *path, const slm_open_options *options,
+                                  slm_error *err)
 {
     if (options->template) {
         c->tmpl = slm_template_find(options->template);
@@ -275,8 +343,7 @@ static slm_status choose_template(local_chat *c, const slm_tensors *file,
                                  options->template, slm_template_names());
         return SLM_OK;
     }
-    const char *jinja = NULL, *path = slm_tensors_path(file);
-    SLM_TRY(slm_meta_string(file, "tokenizer.chat_template", false, &jinja, err));
+    const char *jinja = slm_tokenizer_chat_template(c->tokenizer);
     if (!jinja)
         return slm_error_set(err, SLM_ERR_NOT_FOUND,
                              "%s: holds no chat template; name one with --template (%s)", path,
@@ -307,37 +374,67 @@ static slm_status open_engine(local_chat *c, const slm_open_options *o, slm_erro
     return SLM_OK;
 }
 
-slm_status open__local_chat(const char *path, const slm_open_options *o, slm_chat **out,
+/* Model, adapter, tokenizer and template of a file that is open. */
+static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
+                       const slm_open_options *o, slm_error *err)
+{
+    const char *dtype = o->dtype ? o->dtype : "bf16", *path = slm_tensors_path(file);
+    SLM_ASSERT(strcmp(dtype, "bf16") == 0 || strcmp(dtype, "f32") == 0);
+    const slm_model_options model = {.dtype = strcmp(dtype, "f32") == 0 ? SLM_F32 : SLM_BF16};
+    SLM_TRY(load_tokenizer(c, file, err));
+    SLM_TRY(choose_template(c, path, o, err));
+    SLM_TRY(open_device(o, &c->device, err));
+    SLM_TRY(slm_model_load(c->device, file, &model, &c->model, err));
+    if (adapter) SLM_TRY(slm_model_load_adapter(c->model, adapter, err));
+    size_t rows = (size_t)slm_model_get_config(c->model)->vocabulary;
+    if (slm_tokenizer_size(c->tokenizer) > rows)
+        return slm_error_set(err, SLM_ERR_FORMAT,
+                             "%s: the tokenizer has %zu tokens and the model %zu embeddings", path,
+                             slm_tokenizer_size(c->tokenizer), rows);
+    return make_identity(c, file, adapter, dtype, &c->base.identity, err);
+}
+
+/* The name for reports: the file's, with the adapter's folder behind it. */
+static char *make_name(const char *base, const char *adapter)
+{
+    char *name = name_of(base);
+    if (!adapter) return name;
+    char *last = name_of(adapter);
+    slm_buffer both = {0};
+    slm_buffer_printf(&both, "%s+%s", name, last);
+    free(name);
+    free(last);
+    return slm_buffer_take(&both);
+}
+
+slm_status open__local_chat(const char *model, const slm_open_options *o, slm_chat **out,
                             slm_error *err)
 {
     slm_status status = SLM_OK;
     slm_tensors *file = NULL;
-    const char *dtype = o->dtype ? o->dtype : "bf16";
+    char *base = NULL, *adapter = NULL;
     local_chat *c = calloc(1, sizeof *c);
     if (!c) slm_out_of_memory(sizeof *c);
     c->base.class = &local_class;
-    SLM_ASSERT(strcmp(dtype, "bf16") == 0 || strcmp(dtype, "f32") == 0);
-    const slm_model_options model = {.dtype = strcmp(dtype, "f32") == 0 ? SLM_F32 : SLM_BF16};
-    SLM_TRY_OUT(slm_tensors_open(path, &file, err));
-    SLM_TRY_OUT(slm_tokenizer_from_gguf(file, &c->tokenizer, err));
-    SLM_TRY_OUT(choose_template(c, file, o, err));
-    SLM_TRY_OUT(open_device(o, &c->device, err));
-    SLM_TRY_OUT(slm_model_load(c->device, file, &model, &c->model, err));
-    size_t rows = (size_t)slm_model_get_config(c->model)->vocabulary;
-    if (slm_tokenizer_size(c->tokenizer) > rows) {
-        status = slm_error_set(err, SLM_ERR_FORMAT,
-                               "%s: the tokenizer has %zu tokens and the model %zu embeddings",
-                               path, slm_tokenizer_size(c->tokenizer), rows);
+    slm_open_split(model, &base, &adapter);
+    if (!slm_file_exists(base)) {
+        status = slm_error_set(err, SLM_ERR_NOT_FOUND,
+                               "%s: no such file; MODEL is a .gguf file, a Hugging Face folder "
+                               "(either with +DIR for an adapter) or recorded:FILE",
+                               base);
         goto out;
     }
-    SLM_TRY_OUT(make_identity(c, file, dtype, &c->base.identity, err));
+    SLM_TRY_OUT(slm_tensors_open(base, &file, err));
+    SLM_TRY_OUT(load(c, file, adapter, o, err));
     SLM_TRY_OUT(open_engine(c, o, err));
-    c->base.name = o->name ? copy_text(o->name, strlen(o->name)) : name_of(path);
+    c->base.name = o->name ? copy_text(o->name, strlen(o->name)) : make_name(base, adapter);
     *out = &c->base;
     c = NULL;
 out:
     slm_tensors_close(file);
     if (c) local_free(&c->base);
+    free(base);
+    free(adapter);
     return status;
 }
 

