@@ -44,7 +44,7 @@ static void test_bytes(void **state)
     slm_tokenizer *t = must_load("{" BYTES "," SMALL "}", NULL);
     expect(t, "ab abab a", false,
            "ab|\xc4\xa0|ab|ab|\xc4\xa0"
-           "a");                    /* merges as text and as pair, in their order */
+           "a");                   /* merges as text and as pair, in their order */
     expect(t, "axb", false, "ab"); /* no token, no unknown token: nothing */
     assert_int_equal(slm_tokenizer_size(t), 5);
     assert_int_equal(slm_tokenizer_bos(t), -1);

@@ -162,8 +162,9 @@ static void by_definition(const parts *p, const char *text, slm_buffer *out)
         size_t best = n;
         float best_score = 0;
         for (size_t i = 0; i + 1 < n; i++) {
-            char both[128];
-            snprintf(both, sizeof(both), "%s%s", symbols[i], symbols[i + 1]);
+            char both[128] = "";
+            memcpy(both, symbols[i], strlen(symbols[i]));
+            memcpy(both + strlen(both), symbols[i + 1], strlen(symbols[i + 1]));
             for (size_t k = 0; k < p->count; k++) {
                 if (strcmp(p->texts[k], both) == 0 && (best == n || p->scores[k] > best_score)) {
                     best = i;

@@ -269,6 +269,7 @@ static void test_turns(void **state)
                      SLM_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "needs the token BOS"));
     assert_int_equal(ids.len, 0);
+    slm_tokens_free(&ids);
     slm_tokenizer_free(tokenizer);
     slm_tokenizer_free(bare);
 }
