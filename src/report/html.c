@@ -39,11 +39,11 @@ static void put_range(FILE *out, const slm_figure *figure)
 }
 
 /* Where answers are unscored: what the mean of all would be at worst and at best. */
-static void put_bounds(FILE *out, const report__row *row, const char *label)
+static void put_bounds(FILE *out, const report__row *row, const char *class, const char *label)
 {
     char bounds[REPORT_NUMBER_BYTES];
     if (!row->arm->unscored || !*report__bounds(&row->score, bounds)) return;
-    fprintf(out, "<span class=\"w\">%s", label);
+    fprintf(out, "<span class=\"%s\">%s", class, label);
     report__escape(out, bounds, 0);
     fputs("</span>", out);
 }
@@ -140,7 +140,7 @@ static void put_glance(FILE *out, const report__group *group)
         put_percent(out, row->score.value);
         fputs(isnan(row->score.value) ? "</span> mean score " : "%</span> mean score ", out);
         put_range(out, &row->score);
-        put_bounds(out, row, " of what is scored; of all ");
+        put_bounds(out, row, "ci", " of what is scored; of all ");
         if (group->k > 1 && !isnan(row->score_worst.value)) {
             fputs("<br><span class=\"big\">", out);
             put_percent(out, row->score_worst.value);
@@ -265,7 +265,7 @@ static void put_score_table(FILE *out, const report__group *group)
         put_tenths(out, row->score.value);
         fputs("</span>", out);
         put_range(out, &row->score);
-        put_bounds(out, row, "of all ");
+        put_bounds(out, row, "w", "of all ");
         fputs("</span></td>", out);
         if (group->k > 1) {
             char label[REPORT_NUMBER_BYTES + 16];

@@ -96,7 +96,6 @@ const char report__style[] =
     "  .cards td,.cards.num td{display:grid;grid-template-columns:minmax(0,9.2rem) 1fr;"
         "padding:.22rem 0;text-align:left;align-items:baseline;white-space:normal}\n"
     "  .cards td::before{content:attr(data-l);color:var(--soft);font-size:.875rem}\n"
-    "  .cards td.none{display:none}\n"
     "  .cards tr.base,.pairs tr{display:grid;grid-template-columns:1fr 1fr;gap:0 1rem}\n"
     "  .cards tr.base th,.pairs th{grid-column:1/-1}\n"
     "  .cards tr.base td,.cards.pairs td{grid-template-columns:auto auto;"

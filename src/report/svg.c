@@ -378,7 +378,7 @@ void report__svg_behaviours(FILE *out, const report__group *group, const report_
     fputs("The same figures as in the first table: a dot is the mean, the bar its 95% interval, a "
           "ring the worst, the marked line what the best fixed reply reaches.</desc>",
           out);
-    double names = frame->is_narrow ? 114 : 178, gap = 34;
+    double names = frame->is_narrow ? 122 : 178, gap = 34;
     double width = frame->is_narrow ? frame->width - names - 12
                                     : (frame->width - names - 12 - gap * (REPORT_MEASURES - 1)) /
                                           REPORT_MEASURES;

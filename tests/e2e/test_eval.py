@@ -180,6 +180,17 @@ def truth(suite, cases):
         values = find(model, measure)
         suite.check(f'{model}: {measure} {wanted}', values and wanted in values,
                     [key for key in got if key[0] == model])
+    floors = [key[:2] for key in got if key[0].startswith('floor') and key[3] == 1]
+    suite.equal('each measure has a floor under its name', sorted(floors),
+                [('floor', 'score'), *((f'floor {name}', name)
+                                       for name in ('act', 'precise', 'safe', 'seek', 'twins'))])
+    suite.check('no other fixed reply is above it', all(
+        find(f'floor {name}', name)[0] >= find(other, name)[0]
+        for name in ('act', 'precise', 'safe', 'seek', 'twins')
+        for other in ('always-ask', 'never-ask')), got)
+    suite.check('nothing is left beside the database',
+                [name for name in os.listdir(os.path.dirname(db)) if name.startswith('recorded.db')]
+                == ['recorded.db'], os.listdir(os.path.dirname(db)))
     scores = list(csv.DictReader(io.StringIO(
         suite.succeeds('report --csv scores', 'report', '--db', db, '--csv', 'scores'))))
     score = {(row['model'], row['case'], row['rollout']): row['score'] for row in scores}
