@@ -12,13 +12,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "model_internal.h"
-
-typedef struct adapter_config {
-    double alpha, rank;
-    bool rank_stabilised;
-} adapter_config;
 
 static slm_status refuse(const slm_json_place *place, slm_error *err, const char *what)
 {
@@ -28,66 +22,120 @@ static slm_status refuse(const slm_json_place *place, slm_error *err, const char
     return SLM_ERR_UNSUPPORTED;
 }
 
-static slm_status check_plain(const json_t *root, const slm_json_place *place, slm_error *err)
+/* false, null, "", [] and {} ask for nothing. */
+static bool asks_nothing(const json_t *value)
 {
-    const char *type = "", *bias = "none";
+    if (json_is_string(value)) return json_string_length(value) == 0;
+    if (json_is_object(value) || json_is_array(value))
+        return json_object_size(value) + json_array_size(value) == 0;
+    return !value || json_is_null(value) || json_is_false(value);
+}
+
+/* How A and B began does not matter, unless the base's weights were changed with them (PiSSA, OLoRA,
+ * CorDA, LoftQ ...): beside the base as it was published such an adapter is wrong. */
+static slm_status check_start(const json_t *root, const slm_json_place *place, slm_error *err)
+{
+    static const char *const harmless[] = {"", "gaussian", "eva", "orthogonal"};
+    const json_t *value = json_object_get(root, "init_lora_weights");
+    char what[64];
+    if (!value || json_is_null(value) || json_is_boolean(value)) return SLM_OK;
+    const char *text = json_is_string(value) ? json_string_value(value) : "not a string";
+    for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
+        if (strcmp(text, harmless[i]) == 0) return SLM_OK;
+    snprintf(what, sizeof what, "init_lora_weights '%.30s'", text);
+    return refuse(place, err, what);
+}
+
+static slm_status check_plain(json_t *root, const slm_json_place *place, slm_error *err)
+{
+    static const char *const refused[] = {
+        "fan_in_fan_out",    "lora_bias",         "rank_pattern",
+        "alpha_pattern",     "modules_to_save",   "trainable_token_indices",
+        "layer_replication", "target_parameters", "alora_invocation_tokens",
+        "arrow_config",      "kasa_config",       "velora_config",
+        "monteclora_config"};
+    const char *type = NULL, *bias = "none", *key;
+    json_t *value;
     SLM_TRY(slm_json_string(root, "peft_type", place, &type, err));
-    if (strcmp(type, "LORA") != 0) return refuse(place, err, type);
+    if (strcmp(type, "LORA") != 0) {
+        char what[64];
+        snprintf(what, sizeof what, "peft_type '%.30s'", type);
+        return refuse(place, err, what);
+    }
     SLM_TRY(slm_json_string_optional(root, "bias", place, &bias, err));
     if (strcmp(bias, "none") != 0) return refuse(place, err, "bias");
-    static const char *const flags[] = {"use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"};
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        bool set = false;
-        SLM_TRY(slm_json_bool_optional(root, flags[i], place, &set, err));
-        if (set) return refuse(place, err, flags[i]);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if (!asks_nothing(json_object_get(root, refused[i]))) return refuse(place, err, refused[i]);
+    /* Every variant has its switch: use_dora, use_qalora and what PEFT may yet bring. */
+    json_object_foreach(root, key, value)
+    {
+        bool variant = strncmp(key, "use_", 4) == 0 && strcmp(key, "use_rslora") != 0;
+        char what[64];
+        snprintf(what, sizeof what, "%.60s", key);
+        if (variant && !asks_nothing(value)) return refuse(place, err, what);
     }
-    static const char *const empty[] = {"rank_pattern", "alpha_pattern", "modules_to_save",
-                                        "trainable_token_indices", "layer_replication"};
-    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
-        const json_t *value = json_object_get(root, empty[i]);
-        if (json_object_size(value) > 0 || json_array_size(value) > 0)
-            return refuse(place, err, empty[i]);
-    }
+    return check_start(root, place, err);
+}
+
+static slm_status read_config(json_t *root, const slm_json_place *place, model__adapter_config *out,
+                              slm_error *err)
+{
+    int64_t rank = 0;
+    SLM_TRY(check_plain(root, place, err));
+    SLM_TRY(slm_json_integer(root, "r", place, &rank, err));
+    SLM_TRY(slm_json_number(root, "lora_alpha", place, &out->alpha, err));
+    SLM_TRY(slm_json_bool_optional(root, "use_rslora", place, &out->rank_stabilised, err));
+    if (rank < 1 || rank > 65536)
+        return slm_json_error(place, err, "r is %lld; it must be from 1 to 65536", (long long)rank);
+    if (!(fabs(out->alpha) <= 1e6))
+        return slm_json_error(place, err, "lora_alpha is %g; it must be from -1e6 to 1e6",
+                              out->alpha);
+    out->rank = (int)rank;
     return SLM_OK;
 }
 
-static slm_status read_config(const char *path, adapter_config *out, slm_error *err)
+slm_status model__adapter_parse(const char *text, size_t len, const char *name,
+                                model__adapter_config *out, slm_error *err)
 {
     json_t *root = NULL;
-    slm_status status = SLM_OK;
-    const slm_json_place place = {.name = path};
-    SLM_TRY_OUT(slm_json_load(path, &root, err));
-    if (!json_is_object(root)) {
-        status = slm_json_error(&place, err, "expected an object");
-        goto out;
-    }
-    SLM_TRY_OUT(check_plain(root, &place, err));
-    SLM_TRY_OUT(slm_json_number(root, "r", &place, &out->rank, err));
-    SLM_TRY_OUT(slm_json_number(root, "lora_alpha", &place, &out->alpha, err));
-    SLM_TRY_OUT(slm_json_bool_optional(root, "use_rslora", &place, &out->rank_stabilised, err));
-    if (!(out->rank >= 1 && out->rank <= 65536) || !isfinite(out->alpha))
-        status = slm_json_error(&place, err, "r is %g and lora_alpha %g; r must be from 1 to 65536",
-                                out->rank, out->alpha);
-out:
+    const slm_json_place place = {.name = name};
+    SLM_TRY(model__parse_settings(text, len, name, &root, err));
+    slm_status status = read_config(root, &place, out, err);
     json_decref(root);
     return status;
+}
+
+/* The layer's number at the head of text, written as one writes numbers: "7", not "07" or "+7", so
+ * that two names cannot mean one matrix. *end is what follows the dot behind it. */
+static bool parse_layer(const char *text, int layers, int *layer, const char **end)
+{
+    int value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        value = value * 10 + (*at - '0');
+        if (value >= layers) return false;
+    }
+    if (at == text || *at != '.' || (*text == '0' && at - text > 1)) return false;
+    *layer = value;
+    *end = at + 1;
+    return true;
 }
 
 /* Which matrix, and which half of it, a tensor's name means; false if none. */
 static bool parse_name(const slm_model *m, const char *name, int *layer, model__role *role,
                        bool *is_b)
 {
+    static const char front[] = "base_model.model.model.layers.";
     const model__names *names = model__names_of(NULL);
-    int end = 0;
-    if (sscanf(name, "base_model.model.model.layers.%d.%n", layer, &end) != 1 || end == 0)
-        return false;
-    if (*layer < 0 || *layer >= m->config.layers) return false;
+    const char *rest = NULL;
+    if (strncmp(name, front, sizeof front - 1) != 0) return false;
+    if (!parse_layer(name + sizeof front - 1, m->config.layers, layer, &rest)) return false;
     for (*role = 0; *role < MODEL_MATRICES; ++*role) {
         const char *part = names->matrices[*role];
         size_t len = strlen(part);
-        if (strncmp(name + end, part, len) != 0) continue;
-        *is_b = strcmp(name + end + len, ".lora_B.weight") == 0;
-        if (*is_b || strcmp(name + end + len, ".lora_A.weight") == 0) return true;
+        if (strncmp(rest, part, len) != 0) continue;
+        *is_b = strcmp(rest + len, ".lora_B.weight") == 0;
+        if (*is_b || strcmp(rest + len, ".lora_A.weight") == 0) return true;
     }
     return false;
 }
@@ -100,8 +148,8 @@ static slm_status pack_reordered(slm_model *m, const slm_tensor *tensor, slm_wei
     size_t rows = (size_t)tensor->shape[0], rank = (size_t)tensor->shape[1];
     size_t head_dim = (size_t)m->config.head_dim, half = head_dim / 2;
     if (!slm_dtype_is_weight(tensor->dtype) || slm_dtype_block_items(tensor->dtype) != 1)
-        return slm_error_set(err, SLM_ERR_UNSUPPORTED, "tensor %s: type %s is not F32, F16 or BF16",
-                             tensor->name, slm_dtype_name(tensor->dtype));
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED, "type %s is not F32, F16 or BF16",
+                             slm_dtype_name(tensor->dtype));
     float *values = malloc(rows * rank * sizeof *values);
     if (!values) slm_out_of_memory(rows * rank * sizeof *values);
     for (size_t row = 0; row < rows; row++) {
@@ -115,7 +163,7 @@ static slm_status pack_reordered(slm_model *m, const slm_tensor *tensor, slm_wei
 }
 
 static slm_status take_tensor(slm_model *m, const slm_tensors *file, const slm_tensor *tensor,
-                              const adapter_config *config, slm_error *err)
+                              const model__adapter_config *config, slm_error *err)
 {
     const char *path = slm_tensors_path(file);
     model__role role;
@@ -123,8 +171,9 @@ static slm_status take_tensor(slm_model *m, const slm_tensors *file, const slm_t
     bool is_b;
     if (!parse_name(m, tensor->name, &layer, &role, &is_b))
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
-                             "%s: tensor %s changes nothing that this model has", path,
-                             tensor->name);
+                             "%s: tensor %s is no half of a LoRA pair beside one of this model's "
+                             "layers; leaving it out would give wrong answers",
+                             path, tensor->name);
     model__matrix_shape(&m->config, role, &rows, &columns);
     uint64_t rank = (uint64_t)config->rank;
     uint64_t want[2] = {is_b ? (uint64_t)rows : rank, is_b ? rank : (uint64_t)columns};
@@ -137,17 +186,20 @@ static slm_status take_tensor(slm_model *m, const slm_tensors *file, const slm_t
                              (unsigned long long)want[0], (unsigned long long)want[1]);
     model__matrix *matrix = &m->layers[layer].matrices[role];
     slm_weight **half = is_b ? &matrix->b : &matrix->a;
+    SLM_ASSERT(!*half); /* names differ, and each matrix has one name */
+    slm_status status = SLM_OK;
     if (is_b && m->config.rope_interleaved && (role == MODEL_Q || role == MODEL_K))
-        SLM_TRY(pack_reordered(m, tensor, half, err));
+        status = pack_reordered(m, tensor, half, err);
     else
-        SLM_TRY(slm_weight_pack_tensor(m->device, tensor, m->dtype, half, err));
-    m->weight_bytes += slm_weight_bytes(*half);
-    double r = config->rank_stabilised ? sqrt(config->rank) : config->rank;
+        status = slm_weight_pack_tensor(m->device, tensor, m->dtype, half, err);
+    if (status != SLM_OK) return slm_error_prefix(err, status, "%s: tensor %s", path, tensor->name);
+    double r = config->rank_stabilised ? sqrt((double)config->rank) : (double)config->rank;
     matrix->scale = (float)(config->alpha / r);
     return SLM_OK;
 }
 
-static slm_status check_pairs(slm_model *m, const char *path, slm_error *err)
+/* Both halves of each pair, and at least one pair. */
+static slm_status count_pairs(slm_model *m, const char *path, slm_error *err)
 {
     for (int layer = 0; layer < m->config.layers; layer++)
         for (model__role role = 0; role < MODEL_MATRICES; role++) {
@@ -156,30 +208,63 @@ static slm_status check_pairs(slm_model *m, const char *path, slm_error *err)
                 return slm_error_set(
                     err, SLM_ERR_FORMAT, "%s: layer %d has lora_%c of %s without its other half",
                     path, layer, matrix->a ? 'A' : 'B', model__names_of(NULL)->matrices[role]);
-            if (matrix->a) m->adapter_matrices++;
+            if (!matrix->a) continue;
+            m->adapter_matrices++;
+            m->weight_bytes += slm_weight_bytes(matrix->a) + slm_weight_bytes(matrix->b);
         }
     if (m->adapter_matrices > 0) return SLM_OK;
     return slm_error_set(err, SLM_ERR_FORMAT, "%s: holds no LoRA tensors", path);
+}
+
+slm_status model__adapter_apply(slm_model *m, const slm_tensors *file,
+                                const model__adapter_config *config, slm_error *err)
+{
+    slm_status status = SLM_OK;
+    uint64_t bytes = m->weight_bytes;
+    SLM_ASSERT(m->adapter_rank == 0);
+    for (size_t i = 0; i < slm_tensors_count(file); i++)
+        SLM_TRY_OUT(take_tensor(m, file, slm_tensors_at(file, i), config, err));
+    SLM_TRY_OUT(count_pairs(m, slm_tensors_path(file), err));
+    m->adapter_rank = config->rank;
+out:
+    if (status != SLM_OK) {
+        model__adapter_drop(m);
+        m->weight_bytes = bytes;
+    }
+    return status;
+}
+
+void model__adapter_drop(slm_model *m)
+{
+    for (int layer = 0; m->layers && layer < m->config.layers; layer++)
+        for (model__role role = 0; role < MODEL_MATRICES; role++) {
+            model__matrix *matrix = &m->layers[layer].matrices[role];
+            if (matrix->a && matrix->b && m->adapter_rank > 0)
+                m->weight_bytes -= slm_weight_bytes(matrix->a) + slm_weight_bytes(matrix->b);
+            slm_weight_free(matrix->a);
+            slm_weight_free(matrix->b);
+            matrix->a = matrix->b = NULL;
+        }
+    m->adapter_rank = m->adapter_matrices = 0;
 }
 
 slm_status slm_model_load_adapter(slm_model *m, const char *folder, slm_error *err)
 {
     slm_status status = SLM_OK;
     slm_tensors *file = NULL;
-    slm_buffer path = {0};
-    adapter_config config = {0};
-    SLM_ASSERT(m->adapter_rank == 0);
+    slm_buffer path = {0}, text = {0};
+    model__adapter_config config = {0};
     slm_file_join(&path, folder, "adapter_config.json");
-    SLM_TRY_OUT(read_config(slm_buffer_text(&path), &config, err));
+    SLM_TRY_OUT(model__read_settings(slm_buffer_text(&path), &text, err));
+    SLM_TRY_OUT(model__adapter_parse(slm_buffer_text(&text), text.len, slm_buffer_text(&path),
+                                     &config, err));
     slm_file_join(&path, folder, "adapter_model.safetensors");
     SLM_TRY_OUT(slm_tensors_open(slm_buffer_text(&path), &file, err));
-    for (size_t i = 0; i < slm_tensors_count(file); i++)
-        SLM_TRY_OUT(take_tensor(m, file, slm_tensors_at(file, i), &config, err));
-    SLM_TRY_OUT(check_pairs(m, slm_buffer_text(&path), err));
-    m->adapter_rank = (int)config.rank;
+    SLM_TRY_OUT(model__adapter_apply(m, file, &config, err));
 out:
     slm_tensors_close(file);
     slm_buffer_free(&path);
+    slm_buffer_free(&text);
     return status;
 }
 

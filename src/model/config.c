@@ -25,6 +25,18 @@ static slm_status check_bounds(const char *path, const slm_model_config *c, slm_
     return SLM_OK;
 }
 
+slm_status model__config_check(const char *path, const slm_model_config *c, slm_error *err)
+{
+    SLM_TRY(check_bounds(path, c, err));
+    if (c->heads % c->kv_heads != 0)
+        return slm_error_set(err, SLM_ERR_FORMAT,
+                             "%s: %d attention heads are not a multiple of %d key-value heads",
+                             path, c->heads, c->kv_heads);
+    if (c->head_dim % 2 != 0)
+        return slm_error_set(err, SLM_ERR_FORMAT, "%s: the head size %d is odd", path, c->head_dim);
+    return SLM_OK;
+}
+
 slm_status slm_model_config_read(const slm_tensors *file, slm_model_config *out, slm_error *err)
 {
     const char *path = slm_tensors_path(file);
@@ -33,13 +45,7 @@ slm_status slm_model_config_read(const slm_tensors *file, slm_model_config *out,
         SLM_TRY(model__config_from_folder(file, &c, err));
     else
         SLM_TRY(model__config_from_gguf(file, &c, err));
-    SLM_TRY(check_bounds(path, &c, err));
-    if (c.heads % c.kv_heads != 0)
-        return slm_error_set(err, SLM_ERR_FORMAT,
-                             "%s: %d attention heads are not a multiple of %d key-value heads",
-                             path, c.heads, c.kv_heads);
-    if (c.head_dim % 2 != 0)
-        return slm_error_set(err, SLM_ERR_FORMAT, "%s: the head size %d is odd", path, c.head_dim);
+    SLM_TRY(model__config_check(path, &c, err));
     *out = c;
     return SLM_OK;
 }

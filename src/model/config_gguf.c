@@ -37,18 +37,24 @@ static slm_status read_real(const slm_tensors *file, const char *architecture, c
     return SLM_OK;
 }
 
-/* Metadata whose presence means arithmetic that this forward does not have. */
+/* Metadata that means arithmetic that this forward does not have, unless it has this value. */
 static slm_status refuse_unknown(const slm_tensors *file, const char *architecture, slm_error *err)
 {
-    static const char *const refused[] = {
-        "expert_count",   "attention.sliding_window", "attention.clamp_kqv", "logit_scale",
-        "residual_scale", "embedding_scale",          "attention.scale"};
+    static const struct {
+        const char *name;
+        int harmless;
+    } refused[] = {{"expert_count", 0},        {"attention.sliding_window", 0},
+                   {"attention.clamp_kqv", 0}, {"attention.scale", 0},
+                   {"attention.causal", 1},    {"logit_scale", 0},
+                   {"residual_scale", 0},      {"embedding_scale", 0},
+                   {"rope.scaling.alpha", 0},  {"rope.scaling.attn_factor", 1}};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         char key[128];
-        snprintf(key, sizeof key, "%s.%s", architecture, refused[i]);
+        snprintf(key, sizeof key, "%s.%s", architecture, refused[i].name);
         const slm_meta *meta = slm_meta_find(file, key);
-        bool harmless = !meta || (meta->kind == SLM_META_INTEGER && meta->integer == 0) ||
-                        (meta->kind == SLM_META_REAL && meta->real == 0.0);
+        int value = refused[i].harmless;
+        bool harmless = !meta || (meta->kind == SLM_META_INTEGER && meta->integer == value) ||
+                        (meta->kind == SLM_META_REAL && meta->real == (double)value);
         if (!harmless)
             return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                                  "%s: metadata %s asks for what this version does not compute; use "
@@ -58,22 +64,38 @@ static slm_status refuse_unknown(const slm_tensors *file, const char *architectu
     return SLM_OK;
 }
 
+/* As llama.cpp reads it: a factor without a type is linear, a factor of 0 is none, and scale_linear
+ * is an old name of the factor. */
 static slm_status read_scaling(const slm_tensors *file, const char *architecture,
                                slm_model_config *out, slm_error *err)
 {
     char key[128];
-    const char *type = "none";
+    const char *type = NULL;
+    double factor = 0;
     snprintf(key, sizeof key, "%s.rope.scaling.type", architecture);
     SLM_TRY(slm_meta_string(file, key, false, &type, err));
     if (slm_tensors_find(file, "rope_freqs.weight")) out->rope_scaling = SLM_ROPE_TABLE;
-    if (strcmp(type, "none") == 0) return SLM_OK;
-    if (strcmp(type, "linear") != 0 || out->rope_scaling != SLM_ROPE_PLAIN)
+    if (type && strcmp(type, "none") == 0) return SLM_OK;
+    if (type && strcmp(type, "linear") != 0)
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                              "%s: %s '%s' is not computed by this version; there are: none, linear",
                              slm_tensors_path(file), key, type);
+    SLM_TRY(read_real(file, architecture, "rope.scale_linear", false, 0, 1e6, &factor, err));
+    SLM_TRY(
+        read_real(file, architecture, "rope.scaling.factor", type != NULL, 0, 1e6, &factor, err));
+    if (factor == 0.0 || factor == 1.0) return SLM_OK;
+    if (factor < 1.0)
+        return slm_error_set(err, SLM_ERR_FORMAT,
+                             "%s: metadata %s.rope.scaling.factor is %g; it must be 0 or from 1",
+                             slm_tensors_path(file), architecture, factor);
+    if (out->rope_scaling == SLM_ROPE_TABLE)
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "%s: has both rope_freqs.weight and %s.rope.scaling.factor; this "
+                             "version computes one of them",
+                             slm_tensors_path(file), architecture);
     out->rope_scaling = SLM_ROPE_LINEAR;
-    return read_real(file, architecture, "rope.scaling.factor", true, 1.0, 1e6, &out->rope_factor,
-                     err);
+    out->rope_factor = factor;
+    return SLM_OK;
 }
 
 static slm_status read_rope(const slm_tensors *file, const char *architecture,
@@ -112,6 +134,11 @@ slm_status model__config_from_gguf(const slm_tensors *file, slm_model_config *ou
     SLM_TRY(read_int(file, a, "attention.head_count_kv", false, 1024, &out->kv_heads, err));
     SLM_TRY(read_int(file, a, "context_length", true, 1 << 24, &out->context, err));
     out->head_dim = out->embedding / out->heads;
+    if (out->head_dim == 0)
+        return slm_error_set(err, SLM_ERR_FORMAT,
+                             "%s: metadata %s.attention.head_count %d is more than "
+                             "embedding_length %d",
+                             path, a, out->heads, out->embedding);
     SLM_TRY(read_int(file, a, "attention.key_length", false, 4096, &out->head_dim, err));
     int value_length = out->head_dim;
     SLM_TRY(read_int(file, a, "attention.value_length", false, 4096, &value_length, err));

@@ -2,6 +2,8 @@
 #ifndef SLM_MODEL_INTERNAL_H
 #define SLM_MODEL_INTERNAL_H
 
+#include "base/buffer.h"
+#include "base/json.h"
 #include "model/model.h"
 
 /* ---- roles and their names in files (names.c) ---------------------------------------------- */
@@ -48,6 +50,35 @@ void model__matrix_shape(const slm_model_config *config, model__role role, int *
 slm_status model__config_from_gguf(const slm_tensors *file, slm_model_config *out, slm_error *err);
 slm_status model__config_from_folder(const slm_tensors *file, slm_model_config *out,
                                      slm_error *err);
+/* config.json's text, not yet held against the bounds; `name` stands for the path in errors. */
+slm_status model__config_parse(const char *text, size_t len, const char *name,
+                               slm_model_config *out, slm_error *err);
+/* What must hold of any configuration before something is sized by it. */
+slm_status model__config_check(const char *name, const slm_model_config *config, slm_error *err);
+
+/* The text of a file of settings: real ones have some KB, and a parsed one takes up to 30 times its
+ * size. */
+enum { MODEL_SETTINGS_MAX_BYTES = 1 << 20 };
+slm_status model__read_settings(const char *path, slm_buffer *out, slm_error *err);
+/* The JSON object that the text is: a new reference. */
+slm_status model__parse_settings(const char *text, size_t len, const char *name, json_t **out,
+                                 slm_error *err);
+
+/* ---- the adapter --------------------------------------------------------------------------- */
+
+typedef struct model__adapter_config {
+    double alpha;
+    int rank;
+    bool rank_stabilised;
+} model__adapter_config;
+
+/* adapter_config.json's text; `name` stands for the path in errors. */
+slm_status model__adapter_parse(const char *text, size_t len, const char *name,
+                                model__adapter_config *out, slm_error *err);
+/* Put the tensors of `file` beside the model's weights; a model without an adapter when it fails. */
+slm_status model__adapter_apply(slm_model *model, const slm_tensors *file,
+                                const model__adapter_config *config, slm_error *err);
+void model__adapter_drop(slm_model *model);
 
 /* ---- the model ----------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  * Every tensor is checked against the configuration before it is read, and a tensor that the
  * forward would not use is an error: a file that holds more than the architecture needs is not the
  * architecture it says it is. */
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,20 +101,46 @@ static slm_status load_layer(loader *l, int index, slm_error *err)
     return SLM_OK;
 }
 
-/* A tensor that was not taken: what it is called, for the error. Tensors that hold no weights of the
- * forward by agreement are let pass: rotary tables that old checkpoints saved, and the head's copy
- * of a tied embedding. */
+static bool same_numbers(const slm_tensor *a, const slm_tensor *b)
+{
+    enum { STEP = 4096 }; /* whole blocks of every type */
+    float left[STEP], right[STEP];
+    size_t items = (size_t)slm_tensor_items(a);
+    if (!slm_dtype_is_weight(b->dtype) || slm_tensor_items(b) != items || b->dims != a->dims ||
+        b->shape[0] != a->shape[0])
+        return false;
+    if (a->dtype == b->dtype && a->dtype != SLM_NF4) return memcmp(a->data, b->data, a->bytes) == 0;
+    for (size_t first = 0; first < items; first += STEP) {
+        size_t count = items - first < STEP ? items - first : STEP;
+        slm_tensor_read(a, first, count, left);
+        slm_tensor_read(b, first, count, right);
+        if (memcmp(left, right, count * sizeof left[0]) != 0) return false;
+    }
+    return true;
+}
+
+/* A tensor that was not taken is what the forward does not know of. Let pass are rotary tables that
+ * old checkpoints saved, and the copy of a tied embedding that some tools save as the head. */
 static slm_status refuse_unused(const loader *l, slm_error *err)
 {
     const model__names *names = model__names_of(l->file);
+    const char *path = slm_tensors_path(l->file);
     for (size_t i = 0; i < slm_tensors_count(l->file); i++) {
-        const char *name = slm_tensors_at(l->file, i)->name;
-        bool tied_copy = l->model->config.tied_head && strcmp(name, names->head) == 0;
-        if (l->taken[i] || tied_copy || strstr(name, "rotary_emb.inv_freq")) continue;
+        const slm_tensor *tensor = slm_tensors_at(l->file, i);
+        const char *name = tensor->name;
+        if (l->taken[i] || strstr(name, "rotary_emb.inv_freq")) continue;
+        if (l->model->config.tied_head && strcmp(name, names->head) == 0) {
+            if (same_numbers(slm_tensors_find(l->file, names->embedding), tensor)) continue;
+            return slm_error_set(err, SLM_ERR_FORMAT,
+                                 "%s: %s is another matrix than %s, but config.json says "
+                                 "tie_word_embeddings true; set it false if the head is the "
+                                 "model's own",
+                                 path, name, names->embedding);
+        }
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                              "%s: tensor %s is not part of a %s model as this version computes it; "
                              "leaving it out would give wrong answers",
-                             slm_tensors_path(l->file), name, l->model->config.architecture);
+                             path, name, l->model->config.architecture);
     }
     return SLM_OK;
 }
@@ -181,7 +208,7 @@ static slm_status scale_by_table(loader *l, int half, double *frequencies, slm_e
     for (int i = 0; i < half; i++) {
         float factor;
         slm_tensor_read(table, (size_t)i, 1, &factor);
-        if (!(factor > 0.0f))
+        if (!(factor > 0.0f && factor <= FLT_MAX))
             return slm_error_set(err, SLM_ERR_FORMAT, "%s: rope_freqs.weight[%d] is %g",
                                  slm_tensors_path(l->file), i, (double)factor);
         frequencies[i] /= (double)factor;
@@ -241,12 +268,11 @@ out:
 void slm_model_free(slm_model *m)
 {
     if (!m) return;
+    model__adapter_drop(m);
     for (int i = 0; m->layers && i < m->config.layers; i++) {
         model__layer *layer = &m->layers[i];
         for (model__role role = 0; role < MODEL_MATRICES; role++) {
             slm_weight_free(layer->matrices[role].weight);
-            slm_weight_free(layer->matrices[role].a);
-            slm_weight_free(layer->matrices[role].b);
             slm_device_free(m->device, layer->matrices[role].bias);
         }
         for (model__norm norm = 0; norm < MODEL_NORMS; norm++)

@@ -85,21 +85,139 @@ static void test_extra_tensor(void **state)
     gguf_writer w = {0};
     tiny_metadata(&w, &t);
     tiny_tensors(&w, &t, 1);
-    gguf_add_tensor(&w, "rope_freqs.weight", SLM_F32, (uint64_t[]){4}, 1, values);
-    expect_error(&w, SLM_ERR_UNSUPPORTED, "rope_freqs.weight");
+    gguf_add_tensor(&w, "blk.0.ffn_gate_inp.weight", SLM_F32, (uint64_t[]){4}, 1, values);
+    expect_error(&w, SLM_ERR_UNSUPPORTED, "blk.0.ffn_gate_inp.weight");
+    gguf_writer_free(&w);
+}
+
+/* A bias that the first layer lacks belongs to no family. */
+static void test_late_bias(void **state)
+{
+    (void)state;
+    tiny_shape t = tiny_default();
+    const float values[32] = {1};
+    gguf_writer w = {0};
+    tiny_metadata(&w, &t);
+    tiny_tensors(&w, &t, 1);
+    gguf_add_tensor(&w, "blk.1.attn_q.bias", SLM_F32, (uint64_t[]){32}, 1, values);
+    expect_error(&w, SLM_ERR_UNSUPPORTED, "blk.1.attn_q.bias");
+    gguf_writer_free(&w);
+}
+
+/* A tiny Llama with one more metadata entry: text, or else a number. */
+static void expect_metadata(const char *key, const char *text, float number, slm_status wanted,
+                            const char *part)
+{
+    tiny_shape t = tiny_default();
+    gguf_writer w = {0};
+    tiny_metadata(&w, &t);
+    if (text)
+        gguf_add_string(&w, key, text);
+    else
+        gguf_add_f32(&w, key, number);
+    tiny_tensors(&w, &t, 1);
+    expect_error(&w, wanted, part);
     gguf_writer_free(&w);
 }
 
 static void test_refused_metadata(void **state)
 {
     (void)state;
+    expect_metadata("llama.rope.scaling.type", "yarn", 0, SLM_ERR_UNSUPPORTED,
+                    "llama.rope.scaling.type 'yarn' is not computed by this version");
+    expect_metadata("llama.rope.scaling.type", "linear", 0, SLM_ERR_NOT_FOUND,
+                    "llama.rope.scaling.factor");
+    expect_metadata("llama.rope.scaling.type", NULL, 2, SLM_ERR_FORMAT, "llama.rope.scaling.type");
+    expect_metadata("llama.rope.scaling.factor", NULL, 0.5f, SLM_ERR_FORMAT,
+                    "0.5; it must be 0 or");
+    expect_metadata("llama.rope.scaling.factor", NULL, -1, SLM_ERR_FORMAT, "is -1");
+    expect_metadata("llama.rope.scaling.factor", NULL, NAN, SLM_ERR_FORMAT, "nan");
+    static const char *const refused[] = {
+        "expert_count", "attention.sliding_window", "attention.clamp_kqv", "attention.scale",
+        "logit_scale",  "residual_scale",           "embedding_scale",     "rope.scaling.alpha"};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "llama.%s", refused[i]);
+        expect_metadata(key, NULL, 2, SLM_ERR_UNSUPPORTED, key);
+        expect_metadata(key, "two", 0, SLM_ERR_UNSUPPORTED, key);
+        expect_metadata(key, NULL, 0, SLM_OK, "");
+    }
+    expect_metadata("llama.rope.scaling.attn_factor", NULL, 2, SLM_ERR_UNSUPPORTED, "attn_factor");
+    expect_metadata("llama.rope.scaling.attn_factor", NULL, 1, SLM_OK, "");
+    expect_metadata("llama.attention.causal", NULL, 0, SLM_ERR_UNSUPPORTED, "attention.causal");
+    expect_metadata("llama.attention.value_length", NULL, 4, SLM_ERR_FORMAT, "value_length");
+}
+
+/* What is read about rotary scaling, as llama.cpp reads it. */
+static slm_model_config read_config(const char *key, const char *text, float factor, bool table)
+{
     tiny_shape t = tiny_default();
+    slm_model_config config;
+    slm_error err = {0};
+    slm_tensors *file = NULL;
     gguf_writer w = {0};
+    const float ones[4] = {1, 1, 1, 1};
     tiny_metadata(&w, &t);
-    gguf_add_string(&w, "llama.rope.scaling.type", "linear");
+    if (text) gguf_add_string(&w, "llama.rope.scaling.type", text);
+    if (key) gguf_add_f32(&w, key, factor);
+    if (table) gguf_add_tensor(&w, "rope_freqs.weight", SLM_F32, (uint64_t[]){4}, 1, ones);
     tiny_tensors(&w, &t, 1);
-    expect_error(&w, SLM_ERR_UNSUPPORTED, "llama.rope.scaling.type");
+    assert_true(gguf_write(&w, path));
+    assert_int_equal(slm_tensors_open(path, &file, &err), SLM_OK);
+    if (slm_model_config_read(file, &config, &err) != SLM_OK) fail_msg("%s", err.message);
+    slm_tensors_close(file);
+    unlink(path);
     gguf_writer_free(&w);
+    return config;
+}
+
+static void test_rope_scaling(void **state)
+{
+    (void)state;
+    static const char factor[] = "llama.rope.scaling.factor";
+    assert_int_equal(read_config(NULL, NULL, 0, false).rope_scaling, SLM_ROPE_PLAIN);
+    assert_int_equal(read_config(NULL, NULL, 0, true).rope_scaling, SLM_ROPE_TABLE);
+    assert_int_equal(read_config(factor, "linear", 0, true).rope_scaling, SLM_ROPE_TABLE);
+    assert_int_equal(read_config(factor, "linear", 0, false).rope_scaling, SLM_ROPE_PLAIN);
+    assert_int_equal(read_config(factor, "none", 4, false).rope_scaling, SLM_ROPE_PLAIN);
+    const slm_model_config linear[] = {read_config(factor, "linear", 4, false),
+                                       read_config(factor, NULL, 4, false),
+                                       read_config("llama.rope.scale_linear", NULL, 4, false)};
+    for (size_t i = 0; i < sizeof linear / sizeof linear[0]; i++) {
+        assert_int_equal(linear[i].rope_scaling, SLM_ROPE_LINEAR);
+        assert_true(linear[i].rope_factor == 4.0);
+    }
+}
+
+static void test_wrong_tables(void **state)
+{
+    (void)state;
+    const struct {
+        float values[4];
+        uint64_t items;
+        slm_dtype dtype;
+        float factor;
+        slm_status status;
+        const char *part;
+    } cases[] = {
+        {{1, 2, 0, 4}, 4, SLM_F32, 0, SLM_ERR_FORMAT, "rope_freqs.weight[2] is 0"},
+        {{1, 2, 3, NAN}, 4, SLM_F32, 0, SLM_ERR_FORMAT, "rope_freqs.weight[3] is nan"},
+        {{1, INFINITY, 3, 4}, 4, SLM_F32, 0, SLM_ERR_FORMAT, "rope_freqs.weight[1] is inf"},
+        {{1, 2, 3}, 3, SLM_F32, 0, SLM_ERR_FORMAT, "rope_freqs.weight has shape [3, 1]"},
+        {{1, 2, 3, 4}, 4, SLM_F16, 0, SLM_ERR_UNSUPPORTED, "rope_freqs.weight is F16, not F32"},
+        {{1, 2, 3, 4}, 4, SLM_F32, 2, SLM_ERR_UNSUPPORTED, "both rope_freqs.weight and"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tiny_shape t = tiny_default();
+        gguf_writer w = {0};
+        tiny_metadata(&w, &t);
+        gguf_add_f32(&w, "llama.rope.scaling.factor", cases[i].factor);
+        tiny_tensors(&w, &t, 1);
+        gguf_add_tensor(&w, "rope_freqs.weight", cases[i].dtype, &cases[i].items, 1,
+                        cases[i].values);
+        expect_error(&w, cases[i].status, cases[i].part);
+        gguf_writer_free(&w);
+    }
 }
 
 static void test_bounds(void **state)
@@ -111,7 +229,8 @@ static void test_bounds(void **state)
     } cases[] = {{"llama.block_count", "from 1 to 1024", 0},
                  {"llama.block_count", "llama.block_count is 4294967297", (1ull << 32) + 1},
                  {"llama.attention.head_count_kv", "multiple of 3", 3},
-                 {"llama.attention.key_length", "odd", 7},
+                 {"llama.attention.head_count", "head_count 64 is more than embedding_length", 64},
+                 {"llama.attention.key_length", "rotates 8 of each head's 7", 7},
                  {"llama.rope.dimension_count", "rotates 4 of each head's 8", 4}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tiny_shape t = tiny_default();
@@ -161,7 +280,9 @@ int main(void)
         cmocka_unit_test(test_loads),          cmocka_unit_test(test_unknown_architecture),
         cmocka_unit_test(test_missing_tensor), cmocka_unit_test(test_wrong_shape),
         cmocka_unit_test(test_extra_tensor),   cmocka_unit_test(test_refused_metadata),
-        cmocka_unit_test(test_bounds),         cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_late_bias),      cmocka_unit_test(test_rope_scaling),
+        cmocka_unit_test(test_wrong_tables),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_parameters),
     };
     snprintf(path, sizeof path, "/tmp/slm-load-%d.gguf", (int)getpid());
     return cmocka_run_group_tests_name("model/load", tests, NULL, NULL);
