@@ -325,7 +325,7 @@ static void imported_scores_alone(void **state)
     fixture_open(&f);
     fixture_add_cases(&f, 6, NULL);
     for (int i = 0; i < 12; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "published-%d", i);
         fixture_add_arm(&f, &(fixture_arm){.name = name,
                                            .kind = "imported",
