@@ -318,7 +318,7 @@ static inline void family_remove(const char *folder)
 static inline void family_adapter_tensors(const family *f, st_writer *w)
 {
     char name[128];
-    for (int i = 0; i < f->layers; i++)
+    for (int i = 0; f->layer && i < f->layers; i++)
         for (int role = 0; role < FAMILY_ROLES; role++) {
             int rows, columns;
             family_sides(f, role, &rows, &columns);
