@@ -50,7 +50,12 @@ static void test_merged(void **state)
         float *whole = logits(merged, NULL, SLM_F32);
         check_near(logits(gguf, adapter, SLM_F32), whole, 1e-5, "adapter beside GGUF");
         check_near(with, logits(merged, NULL, SLM_F32), 1e-5, "adapter beside folder");
-        check_near(logits(folder, adapter, SLM_BF16), logits(merged, NULL, SLM_BF16), 0.2, "bf16");
+        /* bf16 over all rows together: in a random model a single row may magnify its rounding. */
+        float *half = logits(folder, adapter, SLM_BF16);
+        whole = logits(merged, NULL, SLM_F32);
+        assert_true(oracle_distance(half, whole, 1, ROWS * f.vocabulary) < 0.1);
+        free(half);
+        free(whole);
         family_free(&f);
     }
 }
