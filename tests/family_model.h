@@ -5,12 +5,11 @@
  * converter would make of it, with q and k of a Llama reordered (row j * head_dim/2 + i of each head,
  * j = 0 or 1, goes to 2 i + j). An adapter may stand beside it, for PEFT's layout.
  *
- *     family f = family_make("qwen3");      set flags first with family_shape, then family_fill
+ *     family f = family_shape("qwen3");     its flags may be changed now
+ *     family_fill(&f, 1);
  *     family_write_folder(&f, folder);      family_write_gguf(&f, SLM_F32, path);
  *     family_adapter_fill(&f, 4);           family_adapter_write(&f, folder, 8.0, true);
- *     family_free(&f);
- *
- * Include cmocka's headers before it. */
+ *     family_free(&f); */
 #ifndef SLM_TESTS_FAMILY_MODEL_H
 #define SLM_TESTS_FAMILY_MODEL_H
 

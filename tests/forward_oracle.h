@@ -3,10 +3,15 @@
  *
  * RMSNorm; q, k, v with their biases and norms; rotary positions on pairs (i, i + head_dim/2), their
  * frequencies scaled as transformers describes it; grouped causal attention; SwiGLU; the adapter
- * beside each matrix. Include cmocka's headers before it. */
+ * beside each matrix. */
 #ifndef SLM_TESTS_FORWARD_ORACLE_H
 #define SLM_TESTS_FORWARD_ORACLE_H
 
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
 #include "family_model.h"
 
 /* ---- the oracle ---------------------------------------------------------------------------- */
