@@ -36,6 +36,7 @@ typedef struct cli_shared {
     double temperature, top_p, min_p, presence_penalty, frequency_penalty, repetition_penalty;
     int64_t top_k, max_tokens, seed;
     slm_option_list stop;
+    const char *thinking; /* "on", "off" */
     /* cli_machine_options */
     int64_t threads, batch, context;
     uint64_t memory;

@@ -120,6 +120,13 @@ const slm_option cli_sampling_options[] = {
      .value_name = "N",
      .default_text = "0",
      .help = "the same seed gives the same answers"},
+    {.name = "thinking",
+     .type = SLM_OPTION_CHOICE,
+     .offset = SHARED(thinking),
+     .choices = "on|off",
+     .value_name = "WHEN",
+     .default_text = "off",
+     .help = "let a model that can think before it answers"},
     {.name = NULL},
 };
 
@@ -207,6 +214,7 @@ slm_chat_sampling cli__sampling(const cli_shared *shared)
     sampling.repetition_penalty = shared->repetition_penalty;
     sampling.max_tokens = shared->max_tokens;
     sampling.seed = shared->seed;
+    sampling.thinking = strcmp(shared->thinking, "on") == 0;
     sampling.stop = shared->stop.items;
     sampling.stop_count = shared->stop.count;
     return sampling;

@@ -108,6 +108,11 @@ def chat_once(suite, model):
         cut = json.loads(run(*warm, '--seed', '1', '--stop', middle).stdout)
         suite.equal('--stop ends before it', (cut['text'], cut['finish']),
                     (one['text'][:one['text'].index(middle)], 'stop'))
+    suite.fails('thinking where the template has none', 1, ['chatml', '--thinking off'], *base,
+                '--thinking', 'on')
+    off, on = (len(json.loads(run(*base, '--json', '--template', 'qwen3', '--thinking', when)
+                              .stdout)['prompt_ids']) for when in ('off', 'on'))
+    suite.check('--thinking off opens with an empty thought', off > on, (off, on))
     suite.fails('a prompt longer than the context', 2, ['prompt', '31'], *base, '--ctx', '32')
 
 
