@@ -456,6 +456,8 @@ static const group signals[] = {
      "it would help if you|first question is|i am wondering whether|i am wondering if|"
      "i wonder whether|i wonder if|my question is|more context|give me more|clarify whether|"
      "clarify if|to ask you|to ask about|say whether|tell me more"},
+    {"reported", 0, 0,
+     "you tell me|you tell us|you have told me|you told me|you told us|you are telling me"},
     {"questions", 0.2F, MATCH__NEED,
      "few questions|some questions|following questions|these questions|couple of questions|"
      "quick questions|a question"},

@@ -70,6 +70,8 @@ static void questions_and_needs_ask(void **state)
     has_mood(SLM_MATCH_ASKS, "Let me know which tablets you take.");
     has_mood(SLM_MATCH_ASKS, "Do you take any tablets"); /* no mark, but the order of one */
     has_mood(SLM_MATCH_ASKS, "\xC2\xBFTienes fiebre?");
+    has_mood(SLM_MATCH_ASKS, "Can you tell me how old the baby is?");
+    has_mood(SLM_MATCH_TELLS, "Yes, from what you tell me she can stay at home tonight.");
     has_mood(SLM_MATCH_TELLS, "You do have a fever.");
     has_mood(SLM_MATCH_TELLS, "Have the tablets with food.");
     has_mood(SLM_MATCH_TELLS, "Tell your doctor whether you are pregnant.");
