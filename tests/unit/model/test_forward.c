@@ -22,7 +22,7 @@ static int32_t ids[ROWS];
 
 static void check_file(const family *f, const char *path, const char *beside)
 {
-    static const char *const paths[] = {"ref", "avx2", "avx512", "avx512bf16"};
+    static const char *const paths[] = {"ref", "avx2", "avx512", "avx512bf16", "amx"};
     double *expected = oracle_logits(f, ids, ROWS);
     for (size_t p = 0; p < sizeof paths / sizeof paths[0]; p++)
         for (int half = 0; half < 2; half++) {
