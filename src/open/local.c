@@ -448,6 +448,11 @@ const slm_device *slm_open_device(const slm_chat *chat)
     return chat->class == &local_class ? ((const local_chat *)chat)->device : NULL;
 }
 
+slm_model *slm_open_model(slm_chat *chat)
+{
+    return chat->class == &local_class ? ((local_chat *)chat)->model : NULL;
+}
+
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat)
 {
     return chat->class == &local_class ? ((const local_chat *)chat)->tokenizer : NULL;

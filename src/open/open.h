@@ -44,6 +44,8 @@ void slm_open_split(const char *model, char **base, char **adapter);
 slm_engine *slm_open_engine(slm_chat *chat);
 /* The device that a local chat computes on; NULL if it is not local. */
 const slm_device *slm_open_device(const slm_chat *chat);
+/* The model of a local chat, for bench; NULL if it is not local. */
+slm_model *slm_open_model(slm_chat *chat);
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat);
 
 /* ---- slm pull: a SOURCE becomes a file or folder that slm_open_chat takes ---------------------- */
