@@ -31,6 +31,8 @@ extern const report__measure report__measures[REPORT_MEASURES];
 typedef struct report__row {
     const slm_arm *arm;
     const char *name;
+    const char
+        *shared_name;     /* what others bear too, where `name` has a hash behind it; else NULL */
     const char *baseline; /* "floor", "shuffled", ...; NULL: a model or imported scores */
     bool is_fixed;        /* gives a case the same reply every time: its worst is its mean */
     size_t max_k;

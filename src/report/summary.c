@@ -75,6 +75,15 @@ static const char *plain_name(slm_arena *arena, const slm_run *run, const char *
     return slm_arena_printf(arena, "shuffled %s", name);
 }
 
+/* The run that an arm is known by: its own, of a shuffled one that of the model who answered. */
+static const char *known_hash(const report__row *row)
+{
+    const slm_run *run = &row->arm->run;
+    const char *source = strrchr(or_empty(run->model_identity), ':');
+    bool shuffled = row->baseline && strcmp(row->baseline, "shuffled") == 0;
+    return shuffled && source && source[1] ? source + 1 : or_empty(run->hash);
+}
+
 /* Two arms of one name but of different runs: both get the beginning of their hash behind it. */
 static void make_names(report__summary *summary, const slm_results *results, report__row *rows)
 {
@@ -93,7 +102,8 @@ static void make_names(report__summary *summary, const slm_results *results, rep
         for (size_t j = 0; j < n; j++) {
             bool same = strcmp(plain[i], plain[j]) == 0;
             if (!same || strcmp(hash, or_empty(rows[j].arm->run.hash)) == 0) continue;
-            rows[i].name = slm_arena_printf(arena, "%s #%.6s", plain[i], hash);
+            rows[i].name = slm_arena_printf(arena, "%s #%.6s", plain[i], known_hash(&rows[i]));
+            rows[i].shared_name = plain[i];
             break;
         }
     }

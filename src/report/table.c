@@ -249,6 +249,62 @@ static void print_counts(screen *s, const report__group *group)
     }
 }
 
+static bool differ(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+/* Arms of one name are told apart by a hash only: say what it stands for, as far as they differ. */
+static void print_differences(screen *s, const report__group *group)
+{
+    bool any = false;
+    for (size_t i = 0; i < group->model_count; i++) {
+        const report__row *row = &group->rows[i];
+        const slm_run *run = &row->arm->run;
+        bool texts = false, samplings = false, models = false;
+        if (!row->shared_name) continue;
+        for (size_t j = 0; j < group->model_count; j++) {
+            const report__row *other = &group->rows[j];
+            if (!other->shared_name || differ(row->shared_name, other->shared_name)) continue;
+            texts |= differ(run->system_text, other->arm->run.system_text);
+            samplings |= differ(run->sampling_json, other->arm->run.sampling_json) ||
+                         run->seed != other->arm->run.seed;
+            models |= differ(run->model_identity, other->arm->run.model_identity);
+        }
+        if (!any) fputs("\nWhat differs between arms of one name\n", s->out);
+        any = true;
+        slm_buffer text = {0}, line = {0};
+        const char *system_text = run->system_text ? run->system_text : "";
+        if (texts) slm_buffer_printf(&text, "; system: %s", *system_text ? system_text : "(none)");
+        if (models) slm_buffer_printf(&text, "; model: %.12s", run->model_identity);
+        if (samplings) {
+            slm_buffer_printf(&text, "; seed %lld, sampling %s", (long long)run->seed,
+                              run->sampling_json ? run->sampling_json : "");
+        }
+        const char *hash = strrchr(row->name, '#');
+        const char *what =
+            text.len > 2 ? slm_buffer_text(&text) + 2 : "only the cases or the judge";
+        report__append_line(&line, what, s->columns - 12);
+        fprintf(s->out, "  %s  %s\n", hash ? hash : "", slm_buffer_text(&line));
+        slm_buffer_free(&text);
+        slm_buffer_free(&line);
+    }
+}
+
+/* A figure over some of the cases must not pass for one over all. */
+static void print_missing(screen *s, const report__group *group)
+{
+    for (size_t i = 0; i < group->model_count; i++) {
+        const report__row *row = &group->rows[i];
+        if (row->arm->case_count >= group->cases) continue;
+        slm_buffer name = {0};
+        report__append_line(&name, row->name, s->columns / 2);
+        fprintf(s->out, "\n%s has answers to %zu of the %zu cases; its figures are over these.\n",
+                slm_buffer_text(&name), row->arm->case_count, group->cases);
+        slm_buffer_free(&name);
+    }
+}
+
 static screen new_screen(const report__group *group, const slm_report_options *options, FILE *out)
 {
     size_t columns = options && options->columns > LINE_MIN ? options->columns : LINE_MIN;
@@ -282,6 +338,8 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
         print_scores(&s, group);
         print_curves(&s, group);
         print_counts(&s, group);
+        print_differences(&s, group);
+        print_missing(&s, group);
     }
     report__summary_free(&summary);
 }

@@ -39,7 +39,8 @@ typedef struct fixture_arm {
     const char *reply;       /* NULL: one of the made-up ones */
     const char *explanation; /* NULL: a made-up one */
     int64_t seed;
-    bool scores_only; /* imported: no texts, no criteria */
+    bool scores_only;        /* imported: no texts, no criteria */
+    const char *system_text; /* NULL: the usual one */
 } fixture_arm;
 
 static const char *const fixture_questions[] = {
@@ -215,7 +216,8 @@ static inline void fixture_add_arm(fixture *f, const fixture_arm *arm)
     slm_run run = {.model_name = arm->name,
                    .model_identity = arm->identity ? arm->identity : arm->name,
                    .kind = arm->kind,
-                   .system_text = "You are a helpful assistant.",
+                   .system_text =
+                       arm->system_text ? arm->system_text : "You are a helpful assistant.",
                    .sampling_json = "{\"max_tokens\":512,\"temperature\":0.7,\"top_p\":1.0}",
                    .cases_sha256 = FIXTURE_CASES,
                    .seed = arm->seed,

@@ -278,6 +278,58 @@ static void hostile_and_equal_names(void **state)
     fixture_close(&f);
 }
 
+/* The line that begins with a row's hash, behind the title. */
+static const char *told_of(const char *text, const char *row)
+{
+    char start[16];
+    const char *list = strstr(text, "What differs between arms of one name");
+    assert_non_null(list);
+    snprintf(start, sizeof start, "  %.7s  ", strchr(row, '#'));
+    return line_of(list, start);
+}
+
+static void arms_of_one_name_say_what_differs(void **state)
+{
+    (void)state;
+    fixture f;
+    fixture_open(&f);
+    fixture_add_cases(&f, 4, NULL);
+    fixture_add_arm(&f, &(fixture_arm){"m", "model", "y", 2, 50, 0, .system_text = "Be brief."});
+    fixture_add_arm(&f, &(fixture_arm){"m", "model", "y", 2, 50, 0, .system_text = "Ask first."});
+    fixture_add_arm(&f, &(fixture_arm){"other", "model", "z", 2, 50, 0, .seed = 1});
+    fixture_load(&f);
+    char *text = printed(&f.results, false, 80);
+    const char *first = line_of(text, "m #"), *second = line_of(first + 1, "m #");
+    const char *told = told_of(text, first), *told_too = told_of(text, second);
+    bool brief = strncmp(told + 11, "system: Be brief.\n", 18) == 0;
+    assert_memory_equal(told + 11, brief ? "system: Be brief.\n" : "system: Ask first.\n", 18);
+    assert_memory_equal(told_too + 11, brief ? "system: Ask first.\n" : "system: Be brief.\n", 18);
+    assert_null(strstr(text, "has answers to"));
+    assert_true(widest_line(text) <= 80);
+    free(text);
+    fixture_close(&f);
+}
+
+/* A case that was too long or is still to come has no answers, and the figures are not over it. */
+static void missing_cases_are_told(void **state)
+{
+    (void)state;
+    fixture f;
+    fixture_open(&f);
+    fixture_add_cases(&f, 4, NULL);
+    fixture_add_arm(&f, &(fixture_arm){"whole", "model", "x", 2, 50, 0, .seed = 1});
+    fixture_add_arm(&f, &(fixture_arm){"part", "model", "y", 2, 50, 0, .seed = 2});
+    fixture_load(&f);
+    for (size_t i = 0; i < f.results.arm_count; i++)
+        if (strcmp(f.results.arms[i].run.model_name, "part") == 0) f.results.arms[i].case_count--;
+    char *text = printed(&f.results, false, 80);
+    assert_non_null(
+        strstr(text, "\npart has answers to 3 of the 4 cases; its figures are over these.\n"));
+    assert_null(strstr(text, "whole has answers"));
+    free(text);
+    fixture_close(&f);
+}
+
 static void imported_scores_have_no_behaviours(void **state)
 {
     (void)state;
@@ -321,6 +373,8 @@ int main(void)
         cmocka_unit_test(a_lone_floor_of_a_measure_is_a_row),
         cmocka_unit_test(unknown_intervals_are_dashes),
         cmocka_unit_test(hostile_and_equal_names),
+        cmocka_unit_test(arms_of_one_name_say_what_differs),
+        cmocka_unit_test(missing_cases_are_told),
         cmocka_unit_test(imported_scores_have_no_behaviours),
         cmocka_unit_test(nothing_evaluated),
     };
