@@ -182,8 +182,14 @@ static int32_t prompt_pages(const engine__group *g)
 static slm_status check_request(const slm_engine *e, const slm_generate *r, slm_error *err)
 {
     const slm_model_config *config = slm_model_get_config(e->model);
-    SLM_TRY(check_range("the prompt's length in tokens", (int64_t)r->prompt_len, 1,
-                        e->options.context - 1, err));
+    if (r->prompt_len == 0) return slm_error_set(err, SLM_ERR_INVALID, "the prompt is empty");
+    if (r->prompt_len >= (size_t)e->options.context) {
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "the prompt has %zu tokens and the context %lld, which an answer must "
+                             "fit into too; shorten the prompt, or raise --ctx if it is below the "
+                             "model's own",
+                             r->prompt_len, (long long)e->options.context);
+    }
     SLM_TRY(check_range("the number of samples", r->samples, 1, 1 << 20, err));
     SLM_TRY(check_range("max-tokens", r->max_tokens, 1, 1 << 24, err));
     SLM_TRY(check_sampling(&r->sampling, err));

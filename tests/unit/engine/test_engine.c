@@ -383,6 +383,7 @@ static void test_wrong_requests(void **state)
     r = good;
     r.prompt_len = 0;
     assert_int_equal(slm_engine_submit(f.engine, &r, &id, &err), SLM_ERR_INVALID);
+    assert_non_null(strstr(err.message, "the prompt is empty"));
     prompt[5] = 100000;
     assert_int_equal(slm_engine_submit(f.engine, &good, &id, &err), SLM_ERR_INVALID);
     assert_non_null(strstr(err.message, "prompt token 5 is 100000"));
