@@ -161,8 +161,8 @@ static slm_status answer_once(cli_app *app, slm_chat *chat, conversation *talk,
     return status;
 }
 
-/* One turn of the conversation. With `forgive` an error that only this turn has is told and the turn
- * forgotten. */
+/* One turn of the conversation. With `forgive`, which is with a person at the terminal, an error that
+ * only this turn has is told and the turn forgotten, and SIGINT stops the reply alone. */
 static slm_status take_turn(cli_app *app, slm_chat *chat, conversation *talk,
                             const slm_chat_sampling *sampling, const char *text, uint32_t turn,
                             bool forgive, slm_error *err)
@@ -186,6 +186,10 @@ static slm_status take_turn(cli_app *app, slm_chat *chat, conversation *talk,
     putchar('\n');
     fflush(stdout);
     log_usage(&app->log, reply);
+    if (reply->finish == SLM_CHAT_CANCELLED && !forgive) {
+        slm_chat_reply_free(reply);
+        return slm_error_set(err, SLM_ERR_CANCELLED, "interrupted; the answer is not whole");
+    }
     if (reply->finish == SLM_CHAT_CANCELLED) slm_log_print(&app->log, SLM_LOG_INFO, "[stopped]");
     if (reply->finish == SLM_CHAT_LENGTH)
         slm_log_print(&app->log, SLM_LOG_INFO, "[cut off; --max-tokens and --ctx set the length]");

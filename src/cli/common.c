@@ -308,5 +308,6 @@ void cli__catch_interrupts(bool once)
                                .sa_flags = once ? (int)SA_RESETHAND : 0};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    /* A conversation has nothing to store: SIGTERM ends it as it ends any program. */
+    if (once) sigaction(SIGTERM, &action, NULL);
 }

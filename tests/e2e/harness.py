@@ -92,5 +92,6 @@ def run(*arguments, stdin='', env=None, timeout=300, cwd=None):
 
 def start(*arguments, **options):
     """slm in the background."""
-    return subprocess.Popen([SLM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, encoding='utf-8', errors='replace', **options)
+    options = {'stdin': subprocess.DEVNULL, **options}
+    return subprocess.Popen([SLM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            encoding='utf-8', errors='replace', **options)

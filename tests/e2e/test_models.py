@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 
 import tiny_gguf
@@ -113,7 +114,8 @@ def chat_once(suite, model):
     off, on = (len(json.loads(run(*base, '--json', '--template', 'qwen3', '--thinking', when)
                               .stdout)['prompt_ids']) for when in ('off', 'on'))
     suite.check('--thinking off opens with an empty thought', off > on, (off, on))
-    suite.fails('a prompt longer than the context', 2, ['prompt', '31'], *base, '--ctx', '32')
+    suite.fails('a prompt longer than the context', 2, ['context 32', '--ctx'], *base, '--ctx',
+                '32')
 
 
 def conversation(suite, model):
@@ -134,20 +136,31 @@ def conversation(suite, model):
 
 
 def interrupt(suite):
-    """A reply that would take long: SIGINT ends -p within a moment and says so."""
+    """A reply that would take long: SIGINT ends -p within a moment and says so; and lines that come
+    from a file: the rest of them is not answered."""
     model = suite.path('long.gguf')
     tiny_gguf.write(model, context=1000000)
-    process = start('chat', model, '-p', 'the', '--max-tokens', '1000000', '--temperature', '1.2',
-                    '--kernels', 'ref', '--ctx', '1000000', '--memory', '2G', '--seed', '3')
-    process.stdout.read(1)
-    begin = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    if process.returncode == 0:
-        suite.skip('SIGINT stops an answer', 'it was over before')
-        return
-    suite.check('SIGINT stops an answer', process.returncode == 1 and 'interrupted' in stderr
-                and time.monotonic() - begin < 30, (process.returncode, stderr))
+    arguments = ['chat', model, '--max-tokens', '20000', '--temperature', '0.3', '--kernels', 'ref',
+                 '--ctx', '1000000', '--memory', '2G', '--seed', '3']
+    for name, more, stdin, number, wanted in (
+            ('SIGINT stops an answer', ['-p', 'the'], None, signal.SIGINT, 1),
+            ('SIGINT stops lines from a file', [], 'the\nthe\nthe\n', signal.SIGINT, 1),
+            ('SIGTERM stops lines from a file', [], 'the\nthe\nthe\n', signal.SIGTERM,
+             -signal.SIGTERM)):
+        process = start(*arguments, *more, **({} if stdin is None else {'stdin': subprocess.PIPE}))
+        if stdin is not None:
+            process.stdin.write(stdin)
+            process.stdin.close()
+            process.stdin = None
+        process.stdout.read(1)
+        begin = time.monotonic()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+        if process.returncode == 0:
+            suite.skip(name, 'it was over before')
+            continue
+        suite.check(name, process.returncode == wanted and ('interrupted' in stderr) == (wanted == 1)
+                    and time.monotonic() - begin < 30, (process.returncode, stderr))
 
 
 def bad_files(suite, model, facts):
