@@ -322,8 +322,11 @@ static void look_for_stop(loop *l)
         l->stopping = true;
         l->stop_s = slm_progress_clock_s();
         if (l->awaited)
-            slm_log_print(l->log, SLM_LOG_INFO, "stopping: waiting for %zu answers on their way",
-                          l->awaited);
+            slm_log_print(
+                l->log, SLM_LOG_INFO,
+                "stopping: waiting up to %.0f s for %zu answers on their way; again to end "
+                "at once",
+                STOP_GRACE_S, l->awaited);
     } else if (!l->cancelled && slm_progress_clock_s() - l->stop_s > STOP_GRACE_S) {
         l->cancelled = true;
         for (size_t i = 0; i < l->request_count; i++)
