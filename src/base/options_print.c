@@ -324,7 +324,8 @@ static void print_man_command(const slm_command *command, FILE *out)
 void slm_options_print_man(const slm_command *const *commands, const char *version, FILE *out)
 {
     fprintf(out, ".TH SLM 1 \"\" \"slm %s\" \"User Commands\"\n", version);
-    fputs(".nh\n.ad l\n.SH NAME\nslm \\- make, measure and serve a specialised language model\n",
+    fputs(".nh\n.ad l\n.SH NAME\nslm \\- measure how well a language model answers, on average and "
+          "at its worst\n",
           out);
     fputs(".SH SYNOPSIS\n", out);
     for (size_t i = 0; commands[i] != NULL; i++) {

@@ -10,7 +10,8 @@ enum { NAME_COLUMNS = 12 };
 
 void cli__print_overview(FILE *out)
 {
-    fputs("slm makes and proves specialised language models. This is version " SLM_VERSION ".\n\n"
+    fputs("slm measures how well a language model answers, on average and at its worst.\n"
+          "This is version " SLM_VERSION ".\n\n"
           "Usage: slm COMMAND [arguments] [options]\n\nCommands:\n",
           out);
     for (size_t i = 0; cli_commands[i] != NULL; i++) {
