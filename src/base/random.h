@@ -10,7 +10,7 @@
 /* The raw block function: 4 words of counter, 2 of key -> 4 words. */
 void slm_random_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/* What a sampled token is keyed by (DESIGN section 4 (e)). `stream` is a 64-bit name of the case
+/* What a sampled token is keyed by (ARCHITECTURE.md, 2e). `stream` is a 64-bit name of the case
  * (slm_hash_bytes of its id), `rollout` its index. */
 typedef struct slm_random_key {
     uint64_t seed;

@@ -14,7 +14,7 @@
 #include "open/open.h"
 #include "provider/chat.h"
 
-/* Exit statuses (DESIGN section 1). */
+/* Exit statuses. */
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_WRONG_USE = 2 };
 
 /* The one thing that lives as long as the program. Given to every command as its context. */

@@ -1,7 +1,7 @@
 /* case.c: one row of a case file -> slm_case.
  *
  * A row is a HealthBench row (prompt_id, prompt, rubrics, example_tags, ideal_completions_data)
- * with fields of our own around it (DESIGN section 7). Fields that we do not know stay in the
+ * with fields of our own around it (data/ask-first/README.md). Fields unknown to us stay in the
  * canonical JSON and are ignored. Fields that we know must be right: the wrong type, an id that
  * occurs twice, a reference to nothing or a weight out of bounds is an error that names file, line
  * and field. Inside `check`, which is ours alone, an unknown key is an error too: a misspelt "ask"

@@ -1,6 +1,6 @@
 /* check.c: the cases that this project writes, held to more than the reader asks.
  *
- * The reader takes any HealthBench row. Our own cases promise more (DESIGN section 7): every field,
+ * The reader takes any HealthBench row. Ours promise more (data/ask-first/README.md): every field,
  * bounded counts, families in which a scenario stands both with and without its decisive fact,
  * facts that answer every follow-up, no text twice, and a rubric whose checks follow one
  * convention, so that seek, precise, safe and act mean the same in every case. Each finding is told

@@ -1,4 +1,4 @@
-/* data.h: cases. One reader for HealthBench rows and for our superset of them (DESIGN section 7).
+/* data.h: cases. One reader for HealthBench rows and our superset (data/ask-first/README.md).
  *
  * A case file is JSON Lines. HealthBench's own fields are required (prompt_id, prompt, rubrics);
  * ours are optional, but where present they must be right: ids unique, references resolve, weights
@@ -147,7 +147,7 @@ slm_status slm_case_parse(const char *json, const char *name, size_t line, slm_a
                           slm_case *out, slm_error *err);
 void slm_cases_free(slm_cases *cases);
 
-/* Our own cases held to DESIGN section 7: every field there, 3-7 follow-ups, 1-4 key points, 1-3
+/* Our own cases, held to data/ask-first/README.md: every field, 3-7 follow-ups, 1-4 key points, 1-3
  * advice, families of two or more with both lacks and enough, follow-ups answered by facts, no
  * duplicate texts; and the rubric that the rule judge reads: lacks seek (all follow-ups of the
  * highest tier) and safe, enough precise (every must point) and safe, emergencies act and safe.

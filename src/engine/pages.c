@@ -1,7 +1,7 @@
 /* pages.c: the pool of KV pages and the page tables of sequences.
  *
  * All pages are allocated at once; a page handed out is zeroed, so that a masked key can never be a
- * NaN left by another sequence (DESIGN section 4 (b)). Sequences that share a prefix hold the same
+ * NaN left by another sequence (ARCHITECTURE.md, 2b). Sequences that share a prefix hold the same
  * pages. A sequence is admitted only when the pages that it may ever need can be promised to it,
  * so nothing that runs can run out. */
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* judge.h: grading an answer against a case's rubric.
  *
  * A judge grades criteria one by one: met, not met, or unscored (the judge failed: never a verdict,
- * DESIGN section 4). A criterion that a judge does not grade at all is not covered, which is known
+ * ARCHITECTURE.md). A criterion that a judge does not grade at all is not covered, which is known
  * before it sees an answer. The door is asynchronous, so that judges behind a model keep many
  * calls in flight; the rule judge answers at the next poll. */
 #ifndef SLM_JUDGE_H
@@ -48,7 +48,7 @@ typedef struct slm_judge_class {
 struct slm_judge {
     const slm_judge_class *class;
     char *name;     /* "rule" */
-    char *identity; /* hash of method, version and thresholds: the judge hash of DESIGN section 7 */
+    char *identity; /* hash of method, version and thresholds */
     uint64_t next_ticket;
     size_t in_flight;
 };

@@ -7,7 +7,7 @@
  * Buffers are handles: host memory on ref and cpu, device memory elsewhere. Nothing above this
  * folder dereferences one. Operations are queued in order; slm_kernel_sync waits.
  *
- * Numerics (DESIGN section 4), on CPU within one path:
+ * Numerics (ARCHITECTURE.md), on CPU within one path:
  *  (a) linear: one f32 accumulator per output, k ascending, no split of k; threads split outputs
  *      only; inputs are rounded the same way whatever the number of rows. (amx: 32 steps of k at
  *      a time, in the matrix unit's own order within them, which does not depend on rows either.)

@@ -1,4 +1,4 @@
-/* open.c: which kind of MODEL or JUDGE a string names (DESIGN section 1), and who opens it.
+/* open.c: which kind of MODEL or JUDGE a string names (README.md), and who opens it.
  *
  * A string with a known "scheme:" in front is a remote or recorded model; everything else is a path.
  * The forms of the grammar that this version cannot open are refused by name, never guessed at. */

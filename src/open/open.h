@@ -1,4 +1,4 @@
-/* open.h: a MODEL or JUDGE as the user writes it -> a handle (DESIGN section 1); a SOURCE -> files.
+/* open.h: a MODEL or JUDGE as the user writes it -> a handle (README.md); a SOURCE -> files.
  *
  * Here the two wings meet: a model file becomes engine, model and tokenizer behind chat.h. */
 #ifndef SLM_OPEN_H

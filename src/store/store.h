@@ -1,4 +1,4 @@
-/* store.h: the results database (DESIGN section 7), SQLite, mode 0600, one writer.
+/* store.h: the results database (docs/results-database.md), SQLite, mode 0600, one writer.
  *
  * A run is an arm: one model with one system text and one sampling over one set of cases. Its hash
  * names it, so evaluating again adds what is missing. Samples and gradings are written in
