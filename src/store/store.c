@@ -110,7 +110,7 @@ static const char schema_sql[] =
 
 static const char *const statement_sql[STORE_STATEMENTS] = {
     [STORE_PUT_RUN] = "INSERT INTO runs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) "
-                      "ON CONFLICT DO NOTHING",
+                      "ON CONFLICT DO UPDATE SET model_name = ?2",
     [STORE_GET_CASE] = "SELECT json, family, position FROM cases "
                        "WHERE cases_sha256 = ?1 AND case_id = ?2",
     [STORE_PUT_CASE] = "INSERT INTO cases VALUES(?1,?2,?3,?4,?5)",

@@ -37,7 +37,8 @@ typedef struct slm_run {
 } slm_run;
 /* SHA-256 over the parts that decide the samples (everything but hash, model_name, details). */
 void slm_run_hash(const slm_run *run, char hex[65]);
-/* Insert the run unless its hash is there; model_name and details are kept from the first time. */
+/* Insert the run; if its hash is there, only its model_name becomes the new one (it is what reports
+ * show, not what was run). */
 slm_status slm_store_put_run(slm_store *store, const slm_run *run, slm_error *err);
 /* Insert a case's canonical JSON under its id unless there; another content under the same id within
  * the same set is an error. position: its index in the set. */

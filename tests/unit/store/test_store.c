@@ -180,8 +180,8 @@ static void rows_come_back_in_key_order(void **state)
     slm_error err = {0};
     slm_store *store = open_store(false);
     put_run(store, "r2", "second");
-    put_run(store, "r1", "first");
-    put_run(store, "r1", "another name is not taken");
+    put_run(store, "r1", "an older name");
+    put_run(store, "r1", "first"); /* the same run under its new name */
     ok(slm_store_put_judge(store, "j", "rule", &err), &err);
     ok(slm_store_begin(store, &err), &err);
     assert_true(put_sample(store, "r1", "b", 1, "x"));
