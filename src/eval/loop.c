@@ -431,6 +431,12 @@ static slm_status failure_status(const loop *l)
     return status == SLM_OK ? SLM_ERR_IO : status == SLM_ERR_INVALID ? SLM_ERR_UNSUPPORTED : status;
 }
 
+/* Trying again cannot help: the request itself was refused (a prompt beyond the context). */
+static bool is_lasting(const slm_error *failure)
+{
+    return failure->status == SLM_ERR_INVALID || failure->status == SLM_ERR_LIMIT;
+}
+
 static slm_status run_arms(loop *l, const slm_eval_arm *arms, size_t arm_count, slm_error *err)
 {
     const slm_eval_options *options = l->options;
@@ -458,8 +464,12 @@ static slm_status run_arms(loop *l, const slm_eval_arm *arms, size_t arm_count, 
     else if (l->failed)
         status = slm_error_set(err, failure_status(l),
                                "%" PRIu64 " of %" PRIu64 " answers failed, the first with: %.600s; "
-                               "the others are stored, run again to retry",
-                               l->failed, l->asked, l->first_failure.message);
+                               "the others are stored%s",
+                               l->failed, l->asked, l->first_failure.message,
+                               is_lasting(&l->first_failure)
+                                   ? ", and reports are made of them; this one fails again until "
+                                     "the case or the option is changed"
+                                   : ", run again to retry");
 out:
     free(runs);
     free(hashes);
