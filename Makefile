@@ -128,7 +128,7 @@ test-real: $(BUILD)/slm
 
 # What ThreadSanitizer has to look at: the pool, and everything that is called on it.
 THREADED := base tensor text kernel model engine provider match store data judge env eval
-FUZZ_SECONDS ?= 15
+FUZZ_SECONDS ?= 60
 
 # Each part runs, whatever the one before it said.
 check:
