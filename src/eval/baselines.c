@@ -41,11 +41,6 @@ typedef struct baselines {
     uint64_t done, total;
 } baselines;
 
-static const slm_case *case_at(const baselines *b, size_t position)
-{
-    return &b->selection->cases->items[b->selection->items[position]];
-}
-
 static slm_status stopped(slm_error *err)
 {
     return slm_error_set(err, SLM_ERR_CANCELLED,
@@ -68,7 +63,7 @@ static slm_status open_run(baselines *b, slm_run *run, char hash[65], size_t k, 
 static slm_status put_reply(baselines *b, const char *run, size_t position, int64_t rollout,
                             uint8_t have, const char *reply, const char *finish, slm_error *err)
 {
-    const slm_case *c = case_at(b, position);
+    const slm_case *c = eval__case_at(b->selection, position);
     if (!(have & EVAL_HAS_SAMPLE)) {
         slm_sample sample = {.run = run,
                              .case_id = c->id,
@@ -131,7 +126,8 @@ static slm_status run_plain(baselines *b, const char *name, const char *identity
     slm_run run = {.model_name = name, .model_identity = identity};
     SLM_TRY(open_run(b, &run, hash, 1, err));
     for (size_t i = 0; i < b->selection->count; i++)
-        SLM_TRY(put_reply(b, hash, i, 0, b->have[i], reply(case_at(b, i)), "stop", err));
+        SLM_TRY(put_reply(b, hash, i, 0, b->have[i], reply(eval__case_at(b->selection, i)), "stop",
+                          err));
     return close_run(b, err);
 }
 
@@ -163,8 +159,8 @@ static slm_status fill_floor(baselines *b, const eval__floor *floor, const bool 
         if (b->have[i] & EVAL_HAS_SAMPLE) {
             slm_sample sample;
             slm_arena_reset(&b->arena);
-            SLM_TRY(slm_store_get_sample(b->store, hash, case_at(b, i)->id, 0, &b->arena, &sample,
-                                         err));
+            SLM_TRY(slm_store_get_sample(b->store, hash, eval__case_at(b->selection, i)->id, 0,
+                                         &b->arena, &sample, err));
             reply = sample.reply;
         }
         SLM_TRY(put_reply(b, hash, i, 0, b->have[i], reply, "stop", err));
@@ -218,7 +214,9 @@ static bool find_partners(const baselines *b, size_t *partners)
         size_t step = 0;
         for (; step < count; step++) {
             partners[i] = (i + (count + 1) / 2 + step) % count;
-            if (strcmp(case_at(b, i)->family, case_at(b, partners[i])->family) != 0) break;
+            if (strcmp(eval__case_at(b->selection, i)->family,
+                       eval__case_at(b->selection, partners[i])->family) != 0)
+                break;
         }
         if (step == count) return false;
     }
@@ -246,7 +244,7 @@ static slm_status shuffle_answers(baselines *b, const char *source, const char *
             uint8_t have = b->have[i * k + r];
             bool there = true;
             slm_sample sample = {.reply = "", .finish = "stop"};
-            const char *id = case_at(b, partners[i])->id;
+            const char *id = eval__case_at(b->selection, partners[i])->id;
             if (have != (EVAL_HAS_SAMPLE | EVAL_HAS_GRADING)) {
                 SLM_TRY(slm_store_has_sample(b->store, source, id, (int64_t)r, &there, err));
                 slm_arena_reset(&b->arena);

@@ -60,6 +60,11 @@ typedef struct eval__selection {
     size_t count;
     size_t *by_id; /* the same indices sorted by case id */
 } eval__selection;
+/* The case at a position of the selection. */
+static inline const slm_case *eval__case_at(const eval__selection *selection, size_t position)
+{
+    return &selection->cases->items[selection->items[position]];
+}
 /* All cases with a covered criterion that gives points; others are an error unless skip. */
 slm_status eval__select(const slm_cases *cases, const slm_judge *judge, bool skip_uncovered,
                         slm_log *log, eval__selection *out, slm_error *err);

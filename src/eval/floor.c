@@ -112,7 +112,7 @@ static size_t number_families(const eval__selection *selection, size_t *numbers,
     family *all = calloc(n + 1, sizeof *all);
     if (!all) slm_out_of_memory(n);
     for (size_t i = 0; i < n; i++) {
-        const char *name = selection->cases->items[selection->items[i]].family;
+        const char *name = eval__case_at(selection, i)->family;
         all[i] = (family){.hash = slm_hash_bytes(name, strlen(name)), .name = name, .position = i};
     }
     qsort(all, n, sizeof *all, compare_families);
@@ -150,7 +150,7 @@ static void keep_twins(const eval__selection *selection, bool *members)
     if (!numbers || !kinds) slm_out_of_memory(n);
     number_families(selection, numbers, numbers + n);
     for (size_t i = 0; i < n; i++) {
-        const slm_case *c = &selection->cases->items[selection->items[i]];
+        const slm_case *c = eval__case_at(selection, i);
         if (!eval__in_stratum(c, SLM_STRATUM_BOTH)) continue;
         unsigned kind = eval__twin_behaviour(c) == SLM_BEHAVIOUR_SEEK ? 1 : 2;
         kinds[numbers[i]] |= members[i] ? kind : 4;
@@ -166,16 +166,11 @@ size_t eval__floor_members(const eval__floor *floor, const eval__selection *sele
 {
     size_t count = 0;
     for (size_t i = 0; i < selection->count; i++)
-        members[i] = is_counted(floor, judge, &selection->cases->items[selection->items[i]]);
+        members[i] = is_counted(floor, judge, eval__case_at(selection, i));
     if (floor->is_twins) keep_twins(selection, members);
     for (size_t i = 0; i < selection->count; i++)
         count += members[i];
     return count;
-}
-
-static const slm_case *case_at(const search *s, size_t position)
-{
-    return &s->selection->cases->items[s->selection->items[position]];
 }
 
 /* Families are dealt to the folds in turn. */
@@ -231,7 +226,7 @@ static int compare_candidates(const void *a, const void *b)
 static void collect_sentences(search *s)
 {
     for (size_t i = 0; i < s->selection->count; i++) {
-        const slm_case *c = case_at(s, i);
+        const slm_case *c = eval__case_at(s->selection, i);
         unsigned fold = 1u << fold_of(s, i);
         for (size_t j = 0; j < c->follow_up_count; j++)
             add_sentence(s, fold, "", c->follow_ups[j].question, strlen(c->follow_ups[j].question));
@@ -352,7 +347,7 @@ static verdicts verdicts_of(const slm_case *c, const slm_grading *grading)
 /* What the floor being searched makes of verdicts: the score, or 1 where the behaviour is right. */
 static double value_of(const search *s, size_t position, const verdicts *got)
 {
-    slm_behaviour behaviour = behaviour_in(s->floor, case_at(s, position));
+    slm_behaviour behaviour = behaviour_in(s->floor, eval__case_at(s->selection, position));
     return behaviour == SLM_BEHAVIOUR_NONE ? got->score : got->behaviours[behaviour] == 1;
 }
 
@@ -370,7 +365,8 @@ static slm_status take_grading(search *s, uint64_t reply, uint64_t *tickets, siz
     for (size_t i = 0; i < *pending; i++) {
         if (tickets[i] != grading->ticket) continue;
         uint64_t key = memo_key(reply, of[i]);
-        *find_memo(s, key) = (memo){.key = key, .got = verdicts_of(case_at(s, of[i]), grading)};
+        *find_memo(s, key) =
+            (memo){.key = key, .got = verdicts_of(eval__case_at(s->selection, of[i]), grading)};
         s->table_used++;
         s->gradings++;
         --*pending;
@@ -400,7 +396,8 @@ static slm_status grade_reply(search *s, const char *reply, const positions *cas
         if (find_memo(s, memo_key(hash, position))->key) continue;
         while (pending == EVAL_JUDGING)
             SLM_TRY(take_grading(s, hash, tickets, of, &pending, err));
-        SLM_TRY(slm_judge_submit(s->judge, case_at(s, position), reply, &tickets[pending], err));
+        SLM_TRY(slm_judge_submit(s->judge, eval__case_at(s->selection, position), reply,
+                                 &tickets[pending], err));
         of[pending++] = position;
         /* Room for what is pending was not made: a table half empty always has it. */
     }

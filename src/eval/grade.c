@@ -213,7 +213,7 @@ size_t eval__selection_find(const eval__selection *selection, const char *case_i
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         size_t position = selection->by_id[middle];
-        int order = strcmp(selection->cases->items[selection->items[position]].id, case_id);
+        int order = strcmp(eval__case_at(selection, position)->id, case_id);
         if (order == 0) return position;
         if (order < 0)
             low = middle + 1;

@@ -63,11 +63,6 @@ typedef struct loop {
     slm_error first_failure;
 } loop;
 
-static const slm_case *case_at(const loop *l, size_t position)
-{
-    return &l->selection->cases->items[l->selection->items[position]];
-}
-
 /* ---- asking ---- */
 
 /* The messages of a case: the arm's system text in front, joined with the case's own if both have
@@ -160,7 +155,7 @@ static bool next_missing(loop *l, size_t *position, size_t *first, size_t *n)
 
 static slm_status ask(loop *l, size_t position, size_t first, size_t n)
 {
-    const slm_case *c = case_at(l, position);
+    const slm_case *c = eval__case_at(l->selection, position);
     prompt p = prompt_of(l, c);
     slm_chat_request ask = {.messages = p.messages,
                             .message_count = p.count,
@@ -256,7 +251,7 @@ static slm_status take_reply(loop *l, const slm_chat_reply *reply, slm_error *er
                              ", index %" PRIu32 ")",
                              l->arm->chat->name, reply->ticket, reply->index);
     size_t position = r->position, rollout = r->first + reply->index;
-    const slm_case *c = case_at(l, position);
+    const slm_case *c = eval__case_at(l->selection, position);
     settle(l, r, reply->index);
     if (reply->finish == SLM_CHAT_CANCELLED) return SLM_OK;
     if (reply->finish == SLM_CHAT_ERROR) {
@@ -302,7 +297,7 @@ static slm_status regrade(loop *l, slm_error *err)
     while (!l->stopping && l->grader.pending_count < EVAL_JUDGING && l->grade_at < l->total) {
         size_t at = l->grade_at++;
         if (l->have[at] != EVAL_HAS_SAMPLE) continue;
-        const slm_case *c = case_at(l, at / l->k);
+        const slm_case *c = eval__case_at(l->selection, at / l->k);
         slm_sample sample;
         slm_arena_reset(&l->arena);
         SLM_TRY(slm_store_get_sample(l->store, l->run, c->id, (int64_t)(at % l->k), &l->arena,
