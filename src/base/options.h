@@ -44,7 +44,7 @@ typedef struct slm_option {
     const char *group;        /* heading in --help ("Sampling"); NULL continues the row above */
 } slm_option;
 
-enum { SLM_COMMAND_TABLES = 6 };
+enum { SLM_COMMAND_TABLES = 10 };
 /* A command: its words, its tables, its text. */
 typedef struct slm_command {
     const char *name;        /* "eval" */

@@ -121,20 +121,4 @@ slm_behaviour eval__twin_behaviour(const slm_case *c);
 /* As slm_rollout_scores.behaviours; c may be NULL. */
 void eval__judge_behaviours(const slm_case *c, const slm_stored_grading *grading, int8_t *out);
 
-/* CSV by RFC 4180, with errors that name the line. */
-typedef struct eval__csv {
-    const char *name;
-    const char *text;
-    size_t len, at;
-    size_t line; /* of the row being read */
-    size_t next_line;
-    slm_buffer field_text;
-    char **fields;
-    size_t field_count, field_cap;
-    size_t *offsets;
-} eval__csv;
-/* The next row that is not empty; *row false at the end. Fields live until the next call. */
-slm_status eval__csv_next(eval__csv *csv, bool *row, slm_error *err);
-void eval__csv_free(eval__csv *csv);
-
 #endif

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/csv.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -76,7 +77,7 @@ typedef struct csv_row {
 } csv_row;
 
 typedef struct csv_table {
-    eval__csv csv;
+    slm_csv csv;
     slm_arena arena;
     size_t columns[COLUMNS];
     size_t width; /* fields of the header */
@@ -87,7 +88,7 @@ typedef struct csv_table {
 static slm_status read_header(import *im, csv_table *t, slm_error *err)
 {
     bool row = false;
-    SLM_TRY(eval__csv_next(&t->csv, &row, err));
+    SLM_TRY(slm_csv_next(&t->csv, &row, err));
     if (!row)
         return slm_error_set(
             err, SLM_ERR_FORMAT,
@@ -180,7 +181,7 @@ static slm_status read_csv(import *im, csv_table *t, slm_error *err)
     bool row = false;
     SLM_TRY(read_header(im, t, err));
     for (;;) {
-        SLM_TRY(eval__csv_next(&t->csv, &row, err));
+        SLM_TRY(slm_csv_next(&t->csv, &row, err));
         if (!row) break;
         if (t->count == t->cap) {
             t->cap = t->cap ? 2 * t->cap : 1024;
@@ -283,7 +284,7 @@ static slm_status import_csv(import *im, const slm_buffer *text, slm_error *err)
     slm_log_print(im->log, SLM_LOG_INFO, "%s: %zu scores of %zu models, %zu of them new", im->path,
                   t.count, models, im->added);
 out:
-    eval__csv_free(&t.csv);
+    slm_csv_free(&t.csv);
     slm_arena_free(&t.arena);
     free(t.rows);
     return status;
