@@ -60,6 +60,7 @@ typedef union callback {
     slm_store_judge_fn *judge;
     slm_store_coverage_fn *coverage;
     slm_store_import_fn *import_row;
+    slm_store_agreement_fn *agreement;
     slm_store_case_set_fn *case_set;
     slm_store_case_fn *one_case;
     slm_store_sample_fn *sample;
@@ -142,6 +143,20 @@ slm_status slm_store_imports(slm_store *store, slm_store_import_fn *fn, void *co
 {
     return read_rows(store, "SELECT run, file_sha256 FROM imports", NULL, NULL, 0,
                      "run, file_sha256", give_import, (callback){.import_row = fn}, context, err);
+}
+
+static bool give_agreement(sqlite3_stmt *s, callback fn, void *context)
+{
+    return fn.agreement(context, column_text(s, 0), column_text(s, 1), column_text(s, 2),
+                        column_text(s, 3));
+}
+
+slm_status slm_store_agreements(slm_store *store, slm_store_agreement_fn *fn, void *context,
+                                slm_error *err)
+{
+    if (store->schema < 2) return SLM_OK; /* an older file that no writer has opened since */
+    return read_rows(store, "SELECT judge, labels, name, json FROM agreements", NULL, NULL, 0,
+                     "judge, labels", give_agreement, (callback){.agreement = fn}, context, err);
 }
 
 static bool give_case_set(sqlite3_stmt *s, callback fn, void *context)
@@ -412,6 +427,29 @@ slm_status slm_store_get_sample(slm_store *store, const char *run, const char *c
             .time_s = sqlite3_column_double(statement, 5),
             .reply = slm_arena_strdup(arena, column_text(statement, 6)),
             .transcript_json = slm_arena_strdup(arena, column_text(statement, 7)),
+        };
+    sqlite3_reset(statement);
+    return status;
+}
+
+slm_status slm_store_get_verdict(slm_store *store, const char *judge_hash, const char *question,
+                                 slm_arena *arena, bool *found, slm_stored_verdict *out,
+                                 slm_error *err)
+{
+    *found = false;
+    if (store->schema < 2) return SLM_OK;
+    sqlite3_stmt *statement = store__prepared(store, STORE_GET_VERDICT, err);
+    if (!statement) return SLM_ERR_IO;
+    store__bind_text(statement, 1, judge_hash);
+    store__bind_text(statement, 2, question);
+    slm_status status = next_row(store, statement, found, err);
+    if (status == SLM_OK && *found)
+        *out = (slm_stored_verdict){
+            .met = sqlite3_column_int(statement, 0) != 0,
+            .attempts = sqlite3_column_int64(statement, 1),
+            .prompt_tokens = column_count(statement, 2),
+            .reply_tokens = column_count(statement, 3),
+            .explanation = slm_arena_strdup(arena, column_text(statement, 4)),
         };
     sqlite3_reset(statement);
     return status;

@@ -7,7 +7,8 @@
  *
  * application_id says that the file is ours, user_version which schema it has; both are set in the
  * transaction that makes the tables, so a file killed while being made is an empty one and is made
- * again. Tables are STRICT and, being keyed by content, WITHOUT ROWID: a row's place in the file
+ * again. A file of an older schema gets what it lacks from the first writer, in one transaction; a
+ * reader finds the tables that it lacks empty. Tables are STRICT and, being keyed by content, WITHOUT ROWID: a row's place in the file
  * follows from its key. Small columns stand before texts, so that reading them alone is cheap. */
 #include "store/store_internal.h"
 
@@ -23,7 +24,7 @@
 
 enum {
     STORE_APPLICATION_ID = 0x736c6d31, /* "slm1" */
-    STORE_SCHEMA = 1,
+    STORE_SCHEMA = 2,
     STORE_WAIT_MS = 30000, /* for a reader that holds up a commit */
 };
 
@@ -108,6 +109,26 @@ static const char schema_sql[] =
     " FROM gradings g JOIN runs r ON r.hash = g.run JOIN judges j ON j.hash = g.judge"
     " GROUP BY g.run, g.judge, g.case_id;";
 
+/* What each later schema adds; a new file gets all of it. */
+static const char *const upgrades_sql[STORE_SCHEMA - 1] = {
+    /* 2: verdicts that need not be asked for again, and how far judges agree with labels. */
+    "CREATE TABLE verdicts("
+    " judge TEXT NOT NULL,"
+    " question TEXT NOT NULL,"
+    " met INTEGER NOT NULL CHECK(met IN (0, 1)),"
+    " attempts INTEGER NOT NULL,"
+    " prompt_tokens INTEGER,"
+    " reply_tokens INTEGER,"
+    " explanation TEXT,"
+    " PRIMARY KEY(judge, question)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE agreements("
+    " judge TEXT NOT NULL REFERENCES judges(hash),"
+    " labels TEXT NOT NULL,"
+    " name TEXT NOT NULL,"
+    " json TEXT NOT NULL,"
+    " PRIMARY KEY(judge, labels)) STRICT, WITHOUT ROWID;",
+};
+
 static const char *const statement_sql[STORE_STATEMENTS] = {
     [STORE_PUT_RUN] = "INSERT INTO runs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) "
                       "ON CONFLICT DO UPDATE SET model_name = ?2",
@@ -125,6 +146,12 @@ static const char *const statement_sql[STORE_STATEMENTS] = {
     [STORE_PUT_COVERAGE] = "INSERT INTO coverages VALUES(?1,?2,?3) "
                            "ON CONFLICT DO UPDATE SET coverage_json = ?3",
     [STORE_PUT_IMPORT] = "INSERT INTO imports VALUES(?1,?2) ON CONFLICT DO NOTHING",
+    [STORE_PUT_VERDICT] = "INSERT INTO verdicts VALUES(?1,?2,?3,?4,?5,?6,?7) "
+                          "ON CONFLICT DO NOTHING",
+    [STORE_GET_VERDICT] = "SELECT met, attempts, prompt_tokens, reply_tokens, explanation "
+                          "FROM verdicts WHERE judge = ?1 AND question = ?2",
+    [STORE_PUT_AGREEMENT] = "INSERT INTO agreements VALUES(?1,?2,?3,?4) "
+                            "ON CONFLICT DO UPDATE SET name = ?3, json = ?4",
     [STORE_HAS_SAMPLE] = "SELECT 1 FROM samples WHERE run = ?1 AND case_id = ?2 AND rollout = ?3",
     [STORE_HAS_GRADING] = "SELECT 1 FROM gradings WHERE run = ?1 AND judge = ?2 AND case_id = ?3 "
                           "AND rollout = ?4 AND score IS NOT NULL",
@@ -244,20 +271,27 @@ static slm_status check_identity(slm_store *store, bool *empty, slm_error *err)
                              "%s: was written by a newer slm (schema %" PRId64
                              ", this one knows %d); it is left as it is, use the newer slm",
                              store->path, schema, STORE_SCHEMA);
-    if (schema < STORE_SCHEMA)
+    store->schema = schema;
+    if (schema < 1)
         return slm_error_set(err, SLM_ERR_FORMAT, "%s: has schema %" PRId64 ", which never was",
                              store->path, schema);
     return SLM_OK;
 }
 
+/* An empty file's tables, or those that an older file lacks: all or nothing. */
 static slm_status make_schema(slm_store *store, slm_error *err)
 {
+    static const char what[] = "make its tables";
     char sql[128];
     snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
              STORE_APPLICATION_ID, STORE_SCHEMA);
-    SLM_TRY(store__exec(store, "BEGIN IMMEDIATE", "make its tables", err));
-    SLM_TRY(store__exec(store, schema_sql, "make its tables", err));
-    return store__exec(store, sql, "make its tables", err);
+    SLM_TRY(store__exec(store, "BEGIN IMMEDIATE", what, err));
+    if (store->schema == 0) SLM_TRY(store__exec(store, schema_sql, what, err));
+    for (int64_t schema = store->schema > 1 ? store->schema : 1; schema < STORE_SCHEMA; schema++)
+        SLM_TRY(store__exec(store, upgrades_sql[schema - 1], what, err));
+    SLM_TRY(store__exec(store, sql, what, err));
+    store->schema = STORE_SCHEMA;
+    return SLM_OK;
 }
 
 /* An empty file with mode 0600 unless there is a file already. */
@@ -309,7 +343,7 @@ static slm_status open_database(slm_store *store, bool read_only, slm_error *err
         store__exec(store, "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY", "open it", err));
     if (read_only) return store__exec(store, "PRAGMA query_only = ON", "open it", err);
     store->is_ours = true;
-    if (empty) SLM_TRY(make_schema(store, err));
+    if (empty || store->schema < STORE_SCHEMA) SLM_TRY(make_schema(store, err));
     /* Where shared memory is not to be had (some network folders) the mode stays what it is: as
      * safe, but readers wait. */
     return store__exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "open it",

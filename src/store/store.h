@@ -92,6 +92,25 @@ slm_status slm_store_put_coverage(slm_store *store, const char *judge_hash,
 slm_status slm_store_put_import(slm_store *store, const char *run, const char *file_sha256,
                                 bool *inserted, slm_error *err);
 
+/* A judge's verdict on a question (a hash of conversation, answer and criterion), kept so that no
+ * call is made twice for it. What came first stays. Failures are not stored. */
+typedef struct slm_stored_verdict {
+    bool met;
+    int64_t attempts;                    /* calls that it took */
+    int64_t prompt_tokens, reply_tokens; /* of all of them; -1: not told */
+    const char *explanation;             /* NULL: none */
+} slm_stored_verdict;
+slm_status slm_store_put_verdict(slm_store *store, const char *judge_hash, const char *question,
+                                 const slm_stored_verdict *verdict, slm_error *err);
+/* *found false: not known. The explanation lives in `arena`. */
+slm_status slm_store_get_verdict(slm_store *store, const char *judge_hash, const char *question,
+                                 slm_arena *arena, bool *found, slm_stored_verdict *out,
+                                 slm_error *err);
+/* How far a judge agrees with labels (slm judge): `labels` is their hash, or that of the judge who
+ * gave them, `name` what they are called. Replaces what was there. */
+slm_status slm_store_put_agreement(slm_store *store, const char *judge_hash, const char *labels,
+                                   const char *name, const char *json, slm_error *err);
+
 /* Group writes: begin, many puts, commit. Puts outside of a group are transactions of their own.
  * Closing a store drops a group that was not committed, as does a rollback. */
 slm_status slm_store_begin(slm_store *store, slm_error *err);
@@ -140,6 +159,10 @@ slm_status slm_store_coverages(slm_store *store, slm_store_coverage_fn *fn, void
 typedef bool slm_store_import_fn(void *context, const char *run, const char *file_sha256);
 slm_status slm_store_imports(slm_store *store, slm_store_import_fn *fn, void *context,
                              slm_error *err);
+typedef bool slm_store_agreement_fn(void *context, const char *judge_hash, const char *labels,
+                                    const char *name, const char *json);
+slm_status slm_store_agreements(slm_store *store, slm_store_agreement_fn *fn, void *context,
+                                slm_error *err);
 /* One sample, its strings in `arena`; SLM_ERR_NOT_FOUND if it is not there. */
 slm_status slm_store_get_sample(slm_store *store, const char *run, const char *case_id,
                                 int64_t rollout, slm_arena *arena, slm_sample *out, slm_error *err);

@@ -19,6 +19,9 @@ typedef enum store__statement {
     STORE_PUT_JUDGE,
     STORE_PUT_COVERAGE,
     STORE_PUT_IMPORT,
+    STORE_PUT_VERDICT,
+    STORE_GET_VERDICT,
+    STORE_PUT_AGREEMENT,
     STORE_HAS_SAMPLE,
     STORE_HAS_GRADING,
     STORE_GET_SAMPLE,
@@ -32,6 +35,7 @@ struct slm_store {
     sqlite3 *db;
     char *path;
     slm_file_lock *lock; /* NULL when read_only */
+    int64_t schema;      /* of the file; an older one is brought up to date by a writer alone */
     bool is_ours;        /* its identity was checked: only then is anything written to it */
     bool in_group, is_reading;
     sqlite3_stmt *statements[STORE_STATEMENTS];

@@ -212,3 +212,30 @@ slm_status slm_store_put_import(slm_store *store, const char *run, const char *f
     *inserted = sqlite3_changes(store->db) > 0;
     return SLM_OK;
 }
+
+slm_status slm_store_put_verdict(slm_store *store, const char *judge_hash, const char *question,
+                                 const slm_stored_verdict *verdict, slm_error *err)
+{
+    sqlite3_stmt *statement = store__prepared(store, STORE_PUT_VERDICT, err);
+    if (!statement) return SLM_ERR_IO;
+    store__bind_text(statement, 1, judge_hash);
+    store__bind_text(statement, 2, question);
+    sqlite3_bind_int64(statement, 3, verdict->met);
+    sqlite3_bind_int64(statement, 4, verdict->attempts);
+    bind_count(statement, 5, verdict->prompt_tokens);
+    bind_count(statement, 6, verdict->reply_tokens);
+    store__bind_text(statement, 7, verdict->explanation);
+    return store__step(store, statement, "store a verdict", err);
+}
+
+slm_status slm_store_put_agreement(slm_store *store, const char *judge_hash, const char *labels,
+                                   const char *name, const char *json, slm_error *err)
+{
+    sqlite3_stmt *statement = store__prepared(store, STORE_PUT_AGREEMENT, err);
+    if (!statement) return SLM_ERR_IO;
+    store__bind_text(statement, 1, judge_hash);
+    store__bind_text(statement, 2, labels);
+    store__bind_text(statement, 3, name);
+    store__bind_text(statement, 4, json);
+    return store__step(store, statement, "store an agreement", err);
+}

@@ -458,10 +458,110 @@ static void a_newer_schema_is_left_as_it_is(void **state)
     slm_store *store = open_store(false);
     put_run(store, "r", "m");
     slm_store_close(store);
-    run_sql("PRAGMA user_version = 2");
+    run_sql("PRAGMA user_version = 99");
     assert_untouched(SLM_ERR_UNSUPPORTED, "newer slm");
     run_sql("PRAGMA user_version = 0");
     assert_untouched(SLM_ERR_FORMAT, "never was");
+}
+
+/* ---- verdicts and agreements ---- */
+
+typedef struct agreements {
+    int count;
+    char text[512];
+} agreements;
+
+static bool on_agreement(void *context, const char *judge, const char *labels, const char *name,
+                         const char *json)
+{
+    agreements *a = context;
+    size_t len = strlen(a->text);
+    snprintf(a->text + len, sizeof a->text - len, "%s|%s|%s|%s\n", judge, labels, name, json);
+    a->count++;
+    return true;
+}
+
+static void a_verdict_is_kept(void **state)
+{
+    (void)state;
+    slm_store *store = open_store(false);
+    slm_arena arena = {0};
+    slm_error err = {0};
+    bool found = true;
+    slm_stored_verdict got,
+        met = {.met = true,
+               .attempts = 2,
+               .prompt_tokens = 40,
+               .reply_tokens = -1,
+               .explanation = "it says so"},
+        other = {.attempts = 1, .prompt_tokens = -1, .reply_tokens = 3};
+    ok(slm_store_get_verdict(store, "j", "q", &arena, &found, &got, &err), &err);
+    assert_false(found);
+    ok(slm_store_put_verdict(store, "j", "q", &met, &err), &err);
+    ok(slm_store_put_verdict(store, "j", "q", &other, &err), &err); /* the first stays */
+    ok(slm_store_put_verdict(store, "j", "r", &other, &err), &err);
+    slm_store_close(store);
+    store = open_store(true);
+    ok(slm_store_get_verdict(store, "j", "q", &arena, &found, &got, &err), &err);
+    assert_true(found && got.met);
+    assert_int_equal(got.attempts, 2);
+    assert_int_equal(got.prompt_tokens, 40);
+    assert_int_equal(got.reply_tokens, -1);
+    assert_string_equal(got.explanation, "it says so");
+    ok(slm_store_get_verdict(store, "j", "r", &arena, &found, &got, &err), &err);
+    assert_true(found && !got.met);
+    assert_null(got.explanation);
+    ok(slm_store_get_verdict(store, "k", "q", &arena, &found, &got, &err), &err);
+    assert_false(found);
+    slm_store_close(store);
+    slm_arena_free(&arena);
+}
+
+static void an_agreement_is_replaced(void **state)
+{
+    (void)state;
+    slm_store *store = open_store(false);
+    slm_error err = {0};
+    agreements all = {0};
+    assert_int_not_equal(slm_store_put_agreement(store, "j", "l", "dev", "{}", &err), SLM_OK);
+    ok(slm_store_put_judge(store, "j", "a judge", &err), &err);
+    ok(slm_store_put_agreement(store, "j", "l", "dev", "{\"kappa\":0.1}", &err), &err);
+    ok(slm_store_put_agreement(store, "j", "a", "other", "{}", &err), &err);
+    ok(slm_store_put_agreement(store, "j", "l", "dev 2", "{\"kappa\":0.2}", &err), &err);
+    ok(slm_store_agreements(store, on_agreement, &all, &err), &err);
+    assert_string_equal(all.text, "j|a|other|{}\nj|l|dev 2|{\"kappa\":0.2}\n");
+    slm_store_close(store);
+}
+
+static void an_older_schema_is_brought_up_to_date(void **state)
+{
+    (void)state;
+    slm_store *store = open_store(false);
+    slm_arena arena = {0};
+    slm_error err = {0};
+    agreements none = {0};
+    bool found = true, has = false;
+    slm_stored_verdict got, met = {.met = true, .attempts = 1};
+    put_run(store, "r", "m");
+    put_sample(store, "r", "c", 0, "hello");
+    slm_store_close(store);
+    run_sql("DROP TABLE verdicts; DROP TABLE agreements; PRAGMA user_version = 1");
+    store = open_store(true); /* a reader does with what there is */
+    ok(slm_store_get_verdict(store, "j", "q", &arena, &found, &got, &err), &err);
+    assert_false(found);
+    ok(slm_store_agreements(store, on_agreement, &none, &err), &err);
+    assert_int_equal(none.count, 0);
+    slm_store_close(store);
+    store = open_store(false);
+    ok(slm_store_put_verdict(store, "j", "q", &met, &err), &err);
+    slm_store_close(store);
+    store = open_store(true);
+    ok(slm_store_get_verdict(store, "j", "q", &arena, &found, &got, &err), &err);
+    assert_true(found && got.met);
+    ok(slm_store_has_sample(store, "r", "c", 0, &has, &err), &err);
+    assert_true(has);
+    slm_store_close(store);
+    slm_arena_free(&arena);
 }
 
 static void an_empty_file_becomes_a_database(void **state)
@@ -552,6 +652,9 @@ int main(void)
         TEST(a_missing_database_is_not_made_by_reading),
         TEST(foreign_files_are_left_as_they_are),
         TEST(a_newer_schema_is_left_as_it_is),
+        TEST(a_verdict_is_kept),
+        TEST(an_agreement_is_replaced),
+        TEST(an_older_schema_is_brought_up_to_date),
         TEST(an_empty_file_becomes_a_database),
         TEST(commits_survive_kill_9),
     };
