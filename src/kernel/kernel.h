@@ -73,10 +73,19 @@ slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data,
  * SLM_ERR_UNSUPPORTED. */
 slm_status slm_weight_pack_tensor(slm_device *device, const slm_tensor *tensor, slm_dtype keep,
                                   slm_weight **out, slm_error *err);
+/* The same, keeping a quantised tensor in its own whole numbers and scales, which every operation
+ * reads as `as`: to the bit what slm_weight_pack_tensor(.., as, ..) gives, in about the file's bytes.
+ * A tensor that is not quantised, or cannot be kept (NF4 with rows or scales of no multiple of 32),
+ * is widened; slm_weight_stored tells. */
+slm_status slm_weight_pack_quantised(slm_device *device, const slm_tensor *tensor, slm_dtype as,
+                                     slm_weight **out, slm_error *err);
+/* slm_weight_bytes of what the two functions above would make, quantised or widened. */
+size_t slm_weight_packed_bytes(const slm_tensor *tensor, slm_dtype as, bool quantised);
 void slm_weight_free(slm_weight *weight);
 size_t slm_weight_rows(const slm_weight *weight);    /* n */
 size_t slm_weight_columns(const slm_weight *weight); /* k */
-slm_dtype slm_weight_dtype(const slm_weight *weight);
+slm_dtype slm_weight_dtype(const slm_weight *weight);  /* what it is computed as: F32 or BF16 */
+slm_dtype slm_weight_stored(const slm_weight *weight); /* what its numbers are kept as */
 size_t slm_weight_bytes(const slm_weight *weight);
 
 /* ---- the paged KV cache -------------------------------------------------------------------- */
@@ -157,7 +166,8 @@ typedef struct slm_kernels {
                      slm_mem v, const slm_kv_span *spans, size_t span_count);
     /* y[.., heads, head_dim] act = softmax(q k^T * scale) v, causal, over the pages of each span,
      * whose K and V up to the span's end have been written; sets. q f32. heads is a multiple of
-     * kv_heads (Ainslie et al. 2023). */
+     * kv_heads (Ainslie et al. 2023). What a page holds beyond the span's end has no effect, but
+     * must be finite. */
     void (*attention)(slm_device *, slm_mem y, slm_dtype act, slm_mem q, slm_mem cache,
                       const slm_kv_shape *, int layer, size_t heads, float scale,
                       const slm_kv_span *spans, size_t span_count);

@@ -13,16 +13,18 @@ typedef struct path {
     const slm_kernels *table;
     const slm_cpu__rows *rows;
     slm_cpu__gemm_fn *gemm_f32, *gemm_bf16;
-    bool bf16_inputs; /* gemm_bf16 takes x in bf16 as it is */
+    bool bf16_inputs;   /* gemm_bf16 takes x in bf16 as it is */
+    bool attention_amx; /* where its shape is one for the matrix unit */
 } path;
 
 static const path paths[] = {
-    {&slm_kernel__amx, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512, slm_cpu__gemm_amx, true},
+    {&slm_kernel__amx, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512, slm_cpu__gemm_amx, true,
+     true},
     {&slm_kernel__avx512bf16, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
-     slm_cpu__gemm_avx512bf16, true},
+     slm_cpu__gemm_avx512bf16, true, false},
     {&slm_kernel__avx512, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
-     slm_cpu__gemm_bf16_avx512, false},
-    {&slm_kernel__avx2, &slm_cpu__rows_avx2, slm_cpu__gemm_f32_avx2, slm_cpu__gemm_bf16_avx2,
+     slm_cpu__gemm_bf16_avx512, false, false},
+    {&slm_kernel__avx2, &slm_cpu__rows_avx2, slm_cpu__gemm_f32_avx2, slm_cpu__gemm_bf16_avx2, false,
      false},
 };
 
@@ -341,36 +343,66 @@ static void cpu_kv_write(slm_device *device, slm_mem cache, const slm_kv_shape *
 
 typedef struct attention_job {
     slm_cpu__attention attention;
-    const path *path;
+    slm_cpu__attention_fn *fn;
     float *scratch;
     size_t scratch_items; /* of one thread */
+    size_t head_work;     /* of one kv head: blocks of keys over all rows */
+    size_t parts;
 } attention_job;
+
+static size_t row_work(const slm_kv_span *span, size_t r)
+{
+    return ((size_t)span->position + r) / SLM_PAGE_TOKENS + 2;
+}
+
+/* The first unit of a part. Parts have nearly the same work: a prompt's later rows see more keys. */
+static size_t part_begin(const attention_job *job, size_t part)
+{
+    const slm_cpu__attention *a = &job->attention;
+    const size_t kv_heads = (size_t)a->shape->kv_heads;
+    const size_t work = kv_heads * job->head_work * part / job->parts;
+    size_t unit = work / job->head_work * a->rows, left = work % job->head_work;
+    for (size_t s = 0; s < a->span_count; s++) {
+        for (size_t r = 0; r < (size_t)a->spans[s].rows; r++, unit++) {
+            const size_t row = row_work(&a->spans[s], r);
+            if (left < row) return unit;
+            left -= row;
+        }
+    }
+    return unit;
+}
 
 static void attention_range(void *context, size_t begin, size_t end, int thread)
 {
     const attention_job *job = context;
-    job->path->rows->attention(&job->attention, begin, end,
-                               job->scratch + (size_t)thread * job->scratch_items);
+    job->fn(&job->attention, part_begin(job, begin), part_begin(job, end),
+            job->scratch + (size_t)thread * job->scratch_items);
 }
 
 static void cpu_attention(slm_device *device, slm_mem y, slm_dtype act, slm_mem q, slm_mem cache,
                           const slm_kv_shape *shape, int layer, size_t heads, float scale,
                           const slm_kv_span *spans, size_t span_count)
 {
+    const path *p = path_of(device);
     const size_t rows = count_rows(spans, span_count), kv_heads = (size_t)shape->kv_heads;
+    const size_t per_query = slm_kernel__kv_width(shape) + 2;
+    const bool amx = p->attention_amx && slm_cpu__attention_amx_can(shape);
     attention_job job = {
         {y.at, act, f32_at(q), cache.at, shape, layer, heads, rows, scale, spans, span_count},
-        path_of(device),
+        amx ? slm_cpu__attention_amx : p->rows->attention,
         NULL,
-        0};
-    size_t per_query = slm_kernel__kv_width(shape) + 2, keys = 0;
-    job.scratch_items = slm_kernel__round_up(heads / kv_heads * per_query, 16);
+        slm_kernel__round_up(amx ? slm_cpu__attention_amx_scratch() : heads / kv_heads * per_query,
+                             16),
+        0,
+        (size_t)device->thread_count};
+    if (rows == 0) return;
     job.scratch = (float *)(void *)slm_kernel__scratch(device, job.scratch_items * sizeof(float) *
                                                                    (size_t)device->thread_count);
     for (size_t s = 0; s < span_count; s++)
-        keys += (size_t)spans[s].rows * (size_t)(spans[s].position + spans[s].rows);
-    const size_t work = keys * heads * (size_t)shape->head_dim / 8;
-    slm_kernel__run(device, kv_heads * rows, 1, work, attention_range, &job);
+        for (size_t r = 0; r < (size_t)spans[s].rows; r++)
+            job.head_work += row_work(&spans[s], r);
+    const size_t work = job.head_work * heads * (size_t)shape->head_dim * SLM_PAGE_TOKENS / 16;
+    slm_kernel__run(device, job.parts, 1, work, attention_range, &job);
 }
 
 /* ---- rows of logits ------------------------------------------------------------------------ */

@@ -40,6 +40,14 @@ typedef struct slm_cpu__attention {
     size_t span_count;
 } slm_cpu__attention;
 
+/* Units [begin, end) of kv_heads x rows, all rows of a kv head first. */
+typedef void slm_cpu__attention_fn(const slm_cpu__attention *job, size_t begin, size_t end,
+                                   float *scratch);
+slm_cpu__attention_fn slm_cpu__attention_amx;
+/* Whether it is made for this shape, and the floats of scratch that it wants. */
+bool slm_cpu__attention_amx_can(const slm_kv_shape *shape);
+size_t slm_cpu__attention_amx_scratch(void);
+
 /* Operations on rows; see kernel.h for what each does. */
 typedef struct slm_cpu__rows {
     void (*rms_norm)(char *y, slm_dtype act, const float *x, const float *weight, size_t m,
@@ -51,7 +59,7 @@ typedef struct slm_cpu__rows {
     void (*convert)(char *y, slm_dtype act, const float *x, float scale, size_t items);
     void (*widen)(float *y, const uint16_t *x, size_t items);
     /* scratch: group * (width + 2) floats. */
-    void (*attention)(const slm_cpu__attention *job, size_t begin, size_t end, float *scratch);
+    slm_cpu__attention_fn *attention;
     slm_kernel__row_ops logits;
 } slm_cpu__rows;
 extern const slm_cpu__rows slm_cpu__rows_avx2;
