@@ -442,6 +442,10 @@ slm_status data__case_from_json(const json_t *row, const char *name, size_t line
     slm_json_place root = {.name = name, .line = line};
     slm_case c = {.line = line, .file = slm_arena_strdup(arena, name)};
     if (!json_is_object(row)) return slm_json_error(&root, err, "a case must be a JSON object");
+    if (json_object_get(row, "binary_labels") != NULL)
+        return slm_json_error(&root, err,
+                              "is a row of HealthBench's meta-evaluation (it has binary_labels), "
+                              "not a case; slm judge measures judges on those");
     SLM_TRY(read_text(&r, row, "prompt_id", &root, &c.id));
     SLM_TRY(read_prompt(&r, row, &root, &c));
     SLM_TRY(read_texts_optional(&r, row, "example_tags", &root, &c.tags, &c.tag_count));

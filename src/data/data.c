@@ -3,7 +3,8 @@
  * Files are read in the order given, row by row. An id stands for one case over all files: where it
  * comes again, the error names both places. The set's identity is the SHA-256 over the canonical
  * JSON of its rows in order, so it depends on content alone, not on file names, key order or white
- * space. Filters apply before the limit: "the first n cases with this tag". */
+ * space. Filters apply before the limit: "the first n cases with this tag". A filter on criteria
+ * changes the rows themselves, and so the set: a score over fewer criteria is another score. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,11 @@ size_t data__set_put(data__set *set, const char *key, size_t value)
     return SIZE_MAX;
 }
 
+bool data__set_has(const data__set *set, const char *key)
+{
+    return set->count > 0 && set->keys[set_slot(set, key)] != NULL;
+}
+
 void data__set_free(data__set *set)
 {
     free(set->keys);
@@ -85,6 +91,7 @@ void data__set_free(data__set *set)
 
 typedef struct loader {
     const slm_cases_options *options;
+    slm_cases_filter *filter;
     slm_cases *cases;
     slm_case *items; /* grows with realloc; copied into the arena at the end */
     size_t count, cap;
@@ -105,25 +112,49 @@ static bool report(loader *l, const slm_error *problem)
     return true;
 }
 
-static bool wanted(const loader *l, const slm_case *c)
-{
-    if (l->options == NULL || l->options->tag_count == 0) return true;
-    for (size_t i = 0; i < l->options->tag_count; i++)
-        if (slm_case_has_tag(c, l->options->tags[i])) return true;
-    return false;
-}
-
 static bool is_full(const loader *l)
 {
     return l->options != NULL && l->options->limit > 0 && l->count >= l->options->limit;
+}
+
+/* The case anew from a row with fewer criteria, unless all of them are kept. */
+static slm_status keep_criteria(loader *l, const json_t *row, const char *path, size_t line,
+                                slm_case *c, bool *gives_points, slm_error *err)
+{
+    if (l->options == NULL || l->options->criteria_count == 0) return SLM_OK;
+    const json_t *rubrics = json_object_get(row, "rubrics");
+    json_t *kept = json_array(), *fewer = json_copy((json_t *)(uintptr_t)row);
+    if (kept == NULL || fewer == NULL) slm_out_of_memory(c->rubric_count);
+    *gives_points = false;
+    for (size_t i = 0; i < c->rubric_count; i++) {
+        if (!slm_cases_filter_keeps(l->filter, &c->rubrics[i])) continue;
+        json_array_append(kept, json_array_get(rubrics, i));
+        *gives_points = *gives_points || c->rubrics[i].points > 0;
+    }
+    json_object_set_new(fewer, "rubrics", kept);
+    slm_status status = SLM_OK;
+    if (*gives_points && json_array_size(kept) < c->rubric_count) {
+        *c = (slm_case){0};
+        status = data__case_from_json(fewer, path, line, &l->cases->arena, c, err);
+    }
+    json_decref(fewer);
+    return status;
 }
 
 static slm_status add_row(loader *l, const json_t *row, const char *path, size_t line,
                           slm_error *err)
 {
     slm_case c = {0};
+    l->cases->rows_read++;
     SLM_TRY(data__case_from_json(row, path, line, &l->cases->arena, &c, err));
-    if (!wanted(l, &c)) return SLM_OK;
+    if (!slm_cases_filter_wants_id(l->filter, c.id) || !slm_cases_filter_wants_tags(l->filter, &c))
+        return SLM_OK;
+    size_t criteria = c.rubric_count;
+    bool gives_points = true;
+    SLM_TRY(keep_criteria(l, row, path, line, &c, &gives_points, err));
+    if (!gives_points) return SLM_OK;
+    l->cases->criteria_read += criteria;
+    l->cases->criteria_kept += c.rubric_count;
     size_t first = data__set_put(&l->ids, c.id, l->count);
     if (first != SIZE_MAX) {
         slm_json_place root = {.name = path, .line = line};
@@ -223,14 +254,20 @@ slm_status slm_cases_load(const char *const *paths, size_t path_count,
 {
     slm_cases cases = {0};
     loader l = {.options = options, .cases = &cases, .on_problem = on_problem, .context = context};
+    slm_error problem = {0};
+    if (slm_cases_filter_open(options, &l.filter, &problem) != SLM_OK) {
+        report(&l, &problem);
+        path_count = 0;
+    }
     for (size_t i = 0; i < path_count; i++)
         if (!load_file(&l, paths[i])) break;
+    slm_cases_filter_free(l.filter);
     if (!l.failed && l.count == 0) {
-        bool filtered = options != NULL && options->tag_count > 0;
-        slm_error problem = {0};
         slm_error_set(&problem, SLM_ERR_FORMAT, "%s: there are no cases in it%s",
                       path_count > 0 ? paths[path_count - 1] : "(no file)",
-                      filtered ? " with the wanted tags; take other tags or none" : "");
+                      cases.rows_read > 0 ? " that the filters (--tag, --also-in, --criteria) let "
+                                            "through; take others or none"
+                                          : "");
         report(&l, &problem);
     }
     if (l.failed) {

@@ -127,13 +127,33 @@ typedef struct slm_cases {
     size_t count;
     char sha256[65]; /* over the rows' canonical JSON in order: identity of the set */
     slm_arena arena; /* owns everything above */
+    /* What a filter left out: rows read, and of the cases kept their criteria before and after. */
+    size_t rows_read, criteria_read, criteria_kept;
 } slm_cases;
 
+/* A tag is named as it stands ("theme:hedging") or by a shell pattern ("axis:*"). */
 typedef struct slm_cases_options {
     size_t limit;            /* first n cases over all files; 0: all */
-    const char *const *tags; /* keep cases with any of these example tags; NULL: all */
+    const char *const *tags; /* keep cases that have every one of these example tags */
     size_t tag_count;
+    const char *const *also_in; /* keep cases whose prompt_id stands in every one of these files */
+    size_t also_in_count;
+    /* Keep criteria that any of these fits: one of its tags, or its whole text (case ignored). The
+     * others are taken out of the case, so the points to be had are those of the kept ones; a case
+     * that keeps none with positive points is left out. */
+    const char *const *criteria;
+    size_t criteria_count;
 } slm_cases_options;
+
+/* The filter alone, for cases that were read before. The limit is not part of it. */
+typedef struct slm_cases_filter slm_cases_filter;
+slm_status slm_cases_filter_open(const slm_cases_options *options, slm_cases_filter **out,
+                                 slm_error *err);
+void slm_cases_filter_free(slm_cases_filter *filter); /* NULL is allowed */
+/* Is the case wanted by its id; by its tags? */
+bool slm_cases_filter_wants_id(const slm_cases_filter *filter, const char *id);
+bool slm_cases_filter_wants_tags(const slm_cases_filter *filter, const slm_case *c);
+bool slm_cases_filter_keeps(const slm_cases_filter *filter, const slm_rubric_item *item);
 
 /* Read the files in order; an id that occurs twice is an error. Fails on the first wrong row, unless
  * on_problem is given: then it is called for each and reading goes on, and the status is that of the
@@ -146,6 +166,30 @@ slm_status slm_cases_load(const char *const *paths, size_t path_count,
 slm_status slm_case_parse(const char *json, const char *name, size_t line, slm_arena *arena,
                           slm_case *out, slm_error *err);
 void slm_cases_free(slm_cases *cases);
+
+/* HealthBench's meta-evaluation (oss_meta_eval.jsonl): an answer, one criterion, and what physicians
+ * said of it. A row is one (answer, criterion) pair with two or more labels. */
+typedef struct slm_meta_row {
+    const char *id;  /* completion_id, else prompt_id, else "FILE:LINE" */
+    slm_turn *turns; /* the conversation before the answer */
+    size_t turn_count;
+    const char *completion;  /* the answer */
+    const char *rubric;      /* the criterion as a judge is shown it */
+    const char *category;    /* the consensus criterion: clusters are compared one by one */
+    const bool *labels;      /* by physician: is the criterion met? */
+    const char **physicians; /* anonymous ids, beside labels */
+    size_t label_count;
+    size_t line;
+} slm_meta_row;
+typedef struct slm_meta_rows {
+    slm_meta_row *items;
+    size_t count;
+    char sha256[65]; /* over the rows' canonical JSON in order */
+    slm_arena arena;
+} slm_meta_rows;
+/* limit 0: all. *out is freed with slm_meta_rows_free. */
+slm_status slm_meta_rows_load(const char *path, size_t limit, slm_meta_rows *out, slm_error *err);
+void slm_meta_rows_free(slm_meta_rows *rows); /* NULL is allowed */
 
 /* Our own cases, held to data/ask-first/README.md: every field, 3-7 follow-ups, 1-4 key points, 1-3
  * advice, families of two or more with both lacks and enough, follow-ups answered by facts, no
@@ -163,5 +207,65 @@ const slm_never *slm_case_never(const slm_case *c, const char *id);
 /* The highest tier among the case's follow-ups; SLM_TIER_OTHER if it has none. */
 slm_tier slm_case_highest_tier(const slm_case *c);
 bool slm_case_has_tag(const slm_case *c, const char *tag);
+
+/* ---- looking at a data set (inspect.c) ------------------------------------------------------ */
+
+struct slm_embed; /* provider/embed.h */
+
+typedef struct slm_data_check_options {
+    const char *const *against; /* benchmarks and sources that must not be in the cases: files or
+                                   folders of any format that slm_inventory_read knows, or JSON */
+    size_t against_count;
+    struct slm_embed *encoder; /* sentence vectors; NULL: TF-IDF */
+    const json_t *wanted; /* shares by dimension and value, {"context": {"lacks": 0.55}}; or NULL */
+    double tolerance;     /* of a share, absolute */
+    double near;          /* Jaccard index of word 5-grams from which texts are near duplicates */
+    double alike;         /* cosine from which pairs across sides are listed */
+    double overlap;       /* cosine from which a text overlaps with a benchmark's */
+    double surface_auc;   /* most that the surface test may reach */
+    bool plain_rows;      /* HealthBench rows without our fields: skip what asks for them */
+} slm_data_check_options;
+slm_data_check_options slm_data_check_options_default(void);
+
+typedef enum slm_data_verdict {
+    SLM_DATA_PASS,
+    SLM_DATA_FAIL,
+    SLM_DATA_SHOWN,   /* to be read by a person; fails nothing */
+    SLM_DATA_NOT_RUN, /* the summary says why */
+} slm_data_verdict;
+const char *slm_data_verdict_name(slm_data_verdict verdict); /* "pass" */
+
+typedef struct slm_data_finding {
+    const char *check, *kind; /* "personal", "phone" */
+    const char *file;
+    size_t line;
+    const char *text;
+    bool fails;
+} slm_data_finding;
+
+typedef struct slm_data_result {
+    const char *check, *summary;
+    const char *detail; /* lines to show below, or NULL */
+    slm_data_verdict verdict;
+    json_t *numbers;
+} slm_data_result;
+
+typedef struct slm_data_report {
+    slm_data_result results[8];
+    size_t result_count;
+    slm_data_finding *findings;
+    size_t finding_count;
+    bool failed;
+    json_t *proof; /* what was compared with what, by hash, and what was found: a contamination
+                      proof; NULL if nothing was given to compare with */
+    slm_arena arena;
+} slm_data_report;
+/* Each file is a side of the split. Fails only where nothing can be looked at (no such file); what
+ * is wrong with the cases is in the report. *out is freed with slm_data_report_free. */
+slm_status slm_data_check(const char *const *files, size_t file_count,
+                          const slm_data_check_options *options, slm_data_report *out,
+                          slm_error *err);
+json_t *slm_data_report_json(const slm_data_report *report); /* a new reference */
+void slm_data_report_free(slm_data_report *report);
 
 #endif

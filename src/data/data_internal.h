@@ -19,6 +19,7 @@ typedef struct data__set {
 } data__set;
 /* The value under which the key already stands, or SIZE_MAX if it was not there and is now. */
 size_t data__set_put(data__set *set, const char *key, size_t value);
+bool data__set_has(const data__set *set, const char *key);
 void data__set_free(data__set *set);
 
 #endif
