@@ -14,12 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include "base/http_internal.h"
 #include "base/progress.h"
 
 enum { DEFAULT_CONNECT_TIMEOUT_MS = 10000, MAX_REDIRECTS = 10 };
 /* A body kept in memory may be this large; what is larger goes through on_body. */
 static const size_t MAX_BODY_BYTES = (size_t)256 << 20;
+static const double WORK_EVERY_S = 0.01;
 
 typedef struct transfer {
     struct transfer *next;
@@ -32,6 +34,11 @@ typedef struct transfer {
     void *context;
     bool headers_told;   /* on_headers was called */
     const char *stopped; /* why a callback ended the transfer, or NULL */
+    slm_http_failure stopped_kind;
+    size_t max_body_bytes;
+    double reply_stall_s; /* 0: never */
+    curl_off_t seen;      /* bytes of the body that had arrived ... */
+    double seen_s;        /* ... when it last grew */
     char message[CURL_ERROR_SIZE];
 } transfer;
 
@@ -50,6 +57,7 @@ struct slm_http {
     size_t in_flight;
     transfer *transfers;
     finished *first, *last; /* queue of replies not handed out yet */
+    double worked_s;        /* when curl was last let work */
 };
 
 void slm_http__append_url(slm_buffer *out, const char *url)
@@ -146,6 +154,7 @@ static bool tell_headers(transfer *t, long status)
     t->reply->status = status;
     if (t->on_headers(t->context, t->reply)) return true;
     t->stopped = "stopped by the receiver";
+    t->stopped_kind = SLM_HTTP_CUT;
     return false;
 }
 
@@ -159,14 +168,34 @@ static size_t on_curl_body(char *bytes, size_t size, size_t count, void *userdat
     if (good && t->on_body != NULL) {
         if (t->on_body(t->context, bytes, len)) return len;
         t->stopped = "stopped by the receiver";
+        t->stopped_kind = SLM_HTTP_CUT;
         return CURL_WRITEFUNC_ERROR;
     }
-    if (len > MAX_BODY_BYTES - t->reply->body.len) {
-        t->stopped = "the reply is larger than 256 MiB";
+    if (len > t->max_body_bytes - t->reply->body.len) {
+        t->stopped = "the reply is larger than is taken";
+        t->stopped_kind = SLM_HTTP_TOO_LARGE;
         return CURL_WRITEFUNC_ERROR;
     }
     slm_buffer_append(&t->reply->body, bytes, len);
     return len;
+}
+
+/* curl calls this at every step of a transfer, at least once a second. */
+static int on_curl_progress(void *userdata, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                            curl_off_t up_now)
+{
+    (void)total, (void)up_total, (void)up_now;
+    transfer *t = userdata;
+    if (t->reply->headers.len == 0) return 0;
+    double clock_s = slm_progress_clock_s();
+    if (now != t->seen || t->seen_s == 0) {
+        t->seen = now;
+        t->seen_s = clock_s;
+    }
+    if (clock_s - t->seen_s <= t->reply_stall_s) return 0;
+    t->stopped = "the reply began, then nothing more arrived";
+    t->stopped_kind = SLM_HTTP_TIMEOUT;
+    return 1;
 }
 
 static size_t on_curl_header(char *bytes, size_t size, size_t count, void *userdata)
@@ -265,9 +294,12 @@ static void set_method(transfer *t, const slm_http_request *request)
 static bool must_go_directly(const slm_http_request *request)
 {
     static const char *const local[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    static const char *const keys[] = {"Authorization:", "Api-Key:", "X-Api-Key:"};
     bool has_key = false;
-    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++)
-        has_key = has_key || strncasecmp(request->headers[i], "Authorization:", 14) == 0;
+    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++) {
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            has_key = has_key || strncasecmp(request->headers[i], keys[k], strlen(keys[k])) == 0;
+    }
     for (size_t i = 0; has_key && i < sizeof local / sizeof *local; i++) {
         size_t len = strlen(local[i]);
         if (strncasecmp(request->url, local[i], len) != 0) continue;
@@ -291,6 +323,14 @@ static void set_options(slm_http *http, transfer *t, const slm_http_request *req
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (request->stall_timeout_ms + 999) / 1000);
     }
+    if (request->reply_stall_timeout_ms > 0) {
+        t->reply_stall_s = (double)request->reply_stall_timeout_ms / 1000;
+        curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_curl_progress);
+        curl_easy_setopt(easy, CURLOPT_XFERINFODATA, t);
+        curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    }
+    /* Many requests to one host at once: wait for its first connection, which may carry them all. */
+    if (strncasecmp(request->url, "https://", 8) == 0) curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     if (request->range_begin > 0) {
         char range[32];
         snprintf(range, sizeof range, "%llu-", (unsigned long long)request->range_begin);
@@ -317,6 +357,7 @@ slm_status slm_http_submit(slm_http *http, const slm_http_request *request, uint
     t->on_body = request->on_body;
     t->on_headers = request->on_headers;
     t->context = request->context;
+    t->max_body_bytes = request->max_body_bytes > 0 ? request->max_body_bytes : MAX_BODY_BYTES;
     t->start_s = slm_progress_clock_s();
     t->reply->id = ++http->last_id;
     set_options(http, t, request);
@@ -343,6 +384,35 @@ static void unlink_transfer(slm_http *http, transfer *t)
     http->in_flight--;
 }
 
+static slm_http_failure failure_kind(const transfer *t, CURLcode result)
+{
+    if (t->stopped != NULL) return t->stopped_kind;
+    switch (result) {
+    case CURLE_OK:
+        return SLM_HTTP_COMPLETE;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return SLM_HTTP_NO_HOST;
+    case CURLE_COULDNT_CONNECT:
+        return SLM_HTTP_NO_CONNECTION;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+        return SLM_HTTP_NOT_TRUSTED;
+    case CURLE_OPERATION_TIMEDOUT: {
+        /* Before anything was sent, it was the connection that did not come to stand. */
+        curl_off_t sent_us = 0;
+        curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
+        return sent_us > 0 ? SLM_HTTP_TIMEOUT : SLM_HTTP_NO_CONNECTION;
+    }
+    default:
+        return SLM_HTTP_CUT;
+    }
+}
+
 /* Moves a transfer that curl has ended to the queue of replies. */
 static void finish(slm_http *http, transfer *t, CURLcode result)
 {
@@ -357,8 +427,10 @@ static void finish(slm_http *http, transfer *t, CURLcode result)
         why = t->message[0] != '\0' ? t->message : curl_easy_strerror(result);
     }
     if (why != NULL) snprintf(reply->failure, sizeof reply->failure, "%s", why);
+    reply->failure_kind = failure_kind(t, result);
     if (why == NULL && reply->status == 0) {
         snprintf(reply->failure, sizeof reply->failure, "the host did not answer in HTTP");
+        reply->failure_kind = SLM_HTTP_CUT;
     }
     finished *f = malloc(sizeof *f);
     if (f == NULL) slm_out_of_memory(sizeof *f);
@@ -378,6 +450,7 @@ static void finish(slm_http *http, transfer *t, CURLcode result)
 static slm_status work(slm_http *http, slm_error *err)
 {
     int running;
+    http->worked_s = slm_progress_clock_s();
     CURLMcode code = curl_multi_perform(http->multi, &running);
     if (code != CURLM_OK) {
         return slm_error_set(err, SLM_ERR_NETWORK, "libcurl cannot go on: %s",
@@ -409,8 +482,11 @@ slm_status slm_http_poll(slm_http *http, int timeout_ms, slm_http_reply **reply,
     *reply = NULL;
     double end_s = slm_progress_clock_s() + timeout_ms / 1000.0;
     for (;;) {
-        /* Before handing out what is done already, let the others move on. */
-        if (http->in_flight > 0) SLM_TRY(work(http, err));
+        /* Before handing out what is done already, let the others move on; but not for each of
+         * many, since curl looks at every transfer each time. */
+        if (http->in_flight > 0 &&
+            (http->first == NULL || slm_progress_clock_s() - http->worked_s > WORK_EVERY_S))
+            SLM_TRY(work(http, err));
         if (http->first != NULL) {
             *reply = take_first(http);
             return SLM_OK;
@@ -483,6 +559,28 @@ bool slm_http_reply_header(const slm_http_reply *reply, const char *name, slm_bu
         line = end + 1;
     }
     return false;
+}
+
+double slm_http_reply_retry_after_s(const slm_http_reply *reply)
+{
+    slm_buffer value = {0};
+    double wait_s = -1;
+    const char *const names[] = {"Retry-After-Ms", "Retry-After"};
+    for (size_t i = 0; i < 2 && wait_s < 0; i++) {
+        if (!slm_http_reply_header(reply, names[i], &value)) continue;
+        const char *text = slm_buffer_text(&value);
+        char *end = NULL;
+        double number = strtod(text, &end);
+        if (end != text && *end == '\0') {
+            /* Not a number and infinities fail the comparison. */
+            if (number >= 0 && number < 1e9) wait_s = i == 0 ? number / 1000 : number;
+        } else {
+            time_t when = curl_getdate(text, NULL), now = time(NULL);
+            if (when != (time_t)-1) wait_s = when > now ? (double)(when - now) : 0;
+        }
+    }
+    slm_buffer_free(&value);
+    return wait_s;
 }
 
 /* Waits for the reply `id`, leaving others in the queue. */

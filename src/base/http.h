@@ -4,8 +4,9 @@
  * only to the same scheme-or-better, and never carry an Authorization header to another host (curl's
  * rule). A request with a body, or with a header that may hold a key under another name, follows
  * none: its 3xx reply comes back as it is, so that nothing goes to a host that was not named.
- * Proxies come from the environment variables that curl honours, except that an Authorization header
- * for plain http on this machine goes there directly: a proxy could read it. */
+ * Proxies come from the environment variables that curl honours, except that a header that holds a
+ * key (Authorization, Api-Key, X-Api-Key) for plain http on this machine goes there directly: a proxy
+ * could read it. */
 #ifndef SLM_BASE_HTTP_H
 #define SLM_BASE_HTTP_H
 
@@ -45,7 +46,21 @@ typedef struct slm_http_request {
     bool (*on_headers)(void *context, const struct slm_http_reply *reply);
     void *context;
     long stall_timeout_ms; /* give up when nothing arrives for so long (to a second); 0: never */
+    /* The same from the reply's first byte on: before it a host may think as long as it likes. */
+    long reply_stall_timeout_ms;
+    size_t max_body_bytes; /* of reply.body; what is larger fails; 0: 256 MiB */
 } slm_http_request;
+
+/* How a request without a complete reply failed. */
+typedef enum slm_http_failure {
+    SLM_HTTP_COMPLETE = 0,
+    SLM_HTTP_NO_HOST,       /* its name, or the proxy's, has no address */
+    SLM_HTTP_NO_CONNECTION, /* the request was not sent */
+    SLM_HTTP_NOT_TRUSTED,   /* certificates; the request was not sent */
+    SLM_HTTP_TIMEOUT,
+    SLM_HTTP_TOO_LARGE,
+    SLM_HTTP_CUT, /* anything else after the connection stood */
+} slm_http_failure;
 
 typedef struct slm_http_reply {
     uint64_t id; /* from submit */
@@ -53,7 +68,8 @@ typedef struct slm_http_reply {
     slm_buffer body;
     slm_buffer headers; /* raw "Name: value\n" lines of the last response */
     char failure[256];  /* empty when a complete reply arrived */
-    double time_s;      /* from submit to end */
+    slm_http_failure failure_kind;
+    double time_s; /* from submit to end */
 } slm_http_reply;
 
 slm_status slm_http_submit(slm_http *http, const slm_http_request *request, uint64_t *id,
@@ -67,6 +83,9 @@ size_t slm_http_in_flight(const slm_http *http);
 void slm_http_reply_free(slm_http_reply *reply);
 /* Value of a header (case-insensitive) into out; false if absent. */
 bool slm_http_reply_header(const slm_http_reply *reply, const char *name, slm_buffer *out);
+/* How long the host asks to wait, by its headers Retry-After (seconds or a date) or Retry-After-Ms;
+ * below 0: it does not say. */
+double slm_http_reply_retry_after_s(const slm_http_reply *reply);
 /* One request start to end. A reply of any status is SLM_OK; none, or one cut off, is
  * SLM_ERR_NETWORK with *reply NULL. */
 slm_status slm_http_perform(slm_http *http, const slm_http_request *request, slm_http_reply **reply,
