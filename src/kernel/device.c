@@ -132,6 +132,9 @@ slm_status slm_device_open(const slm_device_options *options, slm_device **out, 
     if (device == NULL) slm_out_of_memory(sizeof *device);
     device->table = table;
     device->blocked = table != &slm_kernel__ref;
+#ifndef SLM_KERNELS_REF_ONLY
+    device->pairs = table == &slm_kernel__amx || table == &slm_kernel__avx512bf16;
+#endif
     slm_status status = slm_threads_new(options->threads, &device->threads, err);
     if (status != SLM_OK) {
         free(device);

@@ -82,8 +82,8 @@ slm_status slm_weight_pack_quantised(slm_device *device, const slm_tensor *tenso
 /* slm_weight_bytes of what the two functions above would make, quantised or widened. */
 size_t slm_weight_packed_bytes(const slm_tensor *tensor, slm_dtype as, bool quantised);
 void slm_weight_free(slm_weight *weight);
-size_t slm_weight_rows(const slm_weight *weight);    /* n */
-size_t slm_weight_columns(const slm_weight *weight); /* k */
+size_t slm_weight_rows(const slm_weight *weight);      /* n */
+size_t slm_weight_columns(const slm_weight *weight);   /* k */
 slm_dtype slm_weight_dtype(const slm_weight *weight);  /* what it is computed as: F32 or BF16 */
 slm_dtype slm_weight_stored(const slm_weight *weight); /* what its numbers are kept as */
 size_t slm_weight_bytes(const slm_weight *weight);

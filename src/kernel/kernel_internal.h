@@ -4,6 +4,7 @@
 #define SLM_KERNEL_INTERNAL_H
 
 #include "kernel/kernel.h"
+#include "kernel/quant.h"
 
 /* ---- device -------------------------------------------------------------------------------- */
 
@@ -24,6 +25,7 @@ struct slm_device {
     slm_threads *threads;
     int thread_count;
     bool blocked; /* weights are packed in blocks of 16 outputs; false: row-major (ref) */
+    bool pairs;   /* bf16 weights feed instructions that take pairs of k */
     slm_kernel__scratch_memory scratch;
     slm_kernel__rope_cache rope;
 };
@@ -48,13 +50,15 @@ static inline size_t slm_kernel__round_up(size_t value, size_t to)
 enum { SLM_KERNEL_BLOCK = 16 }; /* outputs of a packed block */
 
 /* Row-major on ref. Elsewhere, with n padded to a multiple of 16 by zero rows:
- * f32  [n/16][k][16], bf16 [n/16][ceil(k/2)][16][2], an odd k padded by a zero. */
+ * f32  [n/16][k][16], bf16 [n/16][ceil(k/2)][16][2], an odd k padded by a zero.
+ * Kept quantised (quant.super is not 0), on ref too: panels as quant.h tells. */
 struct slm_weight {
     slm_device *device;
     slm_mem data;
     size_t n, k, bytes;
     size_t block_bytes; /* of one block of 16 outputs; of one row on ref */
-    slm_dtype dtype;
+    slm_dtype dtype;    /* what it is computed as */
+    slm_kernel__quant quant;
 };
 
 /* ---- KV pages ------------------------------------------------------------------------------ */

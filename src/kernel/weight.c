@@ -3,7 +3,8 @@
  * The layout decides the numerics' cost: with outputs in blocks of 16 and pairs of k side by side
  * ([n/16][k/2][16][2] in bf16), one 64-byte vector holds one step of k for 16 outputs, so that each
  * output has one accumulator that runs through k in ascending order, and a block streams from
- * memory in order. The plain C path keeps rows as they are. */
+ * memory in order. The plain C path keeps rows as they are. Quantised weights may be kept as they are
+ * (quant.h): panels of 16 outputs again, which the fast paths widen one after the other. */
 #include "kernel/kernel_internal.h"
 
 #include <stdlib.h>
@@ -48,6 +49,15 @@ static void pack_rows(void *context, size_t begin, size_t end, int thread)
     }
 }
 
+static void pack_panels(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const pack_job *job = context;
+    const slm_weight *w = job->weight;
+    for (size_t panel = begin; panel < end; panel++)
+        slm_kernel__quant_pack(&w->quant, job->from, panel, w->data.at + panel * w->block_bytes);
+}
+
 slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data, size_t n, size_t k,
                            slm_dtype keep, slm_weight **out, slm_error *err)
 {
@@ -55,49 +65,98 @@ slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data,
     return slm_weight_pack_tensor(device, &tensor, keep, out, err);
 }
 
-slm_status slm_weight_pack_tensor(slm_device *device, const slm_tensor *tensor, slm_dtype keep,
-                                  slm_weight **out, slm_error *err)
+static slm_status check_tensor(const slm_tensor *tensor, slm_error *err)
 {
     SLM_ASSERT(tensor->dims == 2);
     slm_dtype from = tensor->dtype;
-    size_t n = (size_t)tensor->shape[0], k = (size_t)tensor->shape[1];
+    uint64_t n = tensor->shape[0], k = tensor->shape[1];
     if (!slm_dtype_is_weight(from))
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                              "numbers of type %s are no weights that this version can use; convert "
                              "the model to F32, F16 or BF16",
                              slm_dtype_name(from));
-    SLM_ASSERT(keep == SLM_F32 || keep == SLM_BF16);
     if (n == 0 || k == 0 || n > INT32_MAX || k > INT32_MAX || k % slm_dtype_block_items(from) != 0)
-        return slm_error_set(err, SLM_ERR_FORMAT,
-                             "a matrix of %zu x %zu numbers of type %s cannot be used: both sides "
-                             "must be positive and a row must be whole blocks of %zu",
-                             n, k, slm_dtype_name(from), slm_dtype_block_items(from));
+        return slm_error_set(
+            err, SLM_ERR_FORMAT,
+            "a matrix of %llu x %llu numbers of type %s cannot be used: both sides "
+            "must be positive and a row must be whole blocks of %zu",
+            (unsigned long long)n, (unsigned long long)k, slm_dtype_name(from),
+            slm_dtype_block_items(from));
+    return SLM_OK;
+}
+
+/* block_bytes and bytes of a weight on a device whose layout is blocked or not. */
+static void measure(slm_weight *weight, bool blocked)
+{
+    const size_t blocks = (weight->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
+    const size_t item = weight->dtype == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
+    if (weight->quant.super > 0) {
+        weight->block_bytes = slm_kernel__quant_bytes(&weight->quant, weight->k);
+        weight->bytes = blocks * weight->block_bytes;
+    } else if (blocked) {
+        size_t steps = weight->dtype == SLM_F32 ? weight->k : slm_kernel__round_up(weight->k, 2);
+        weight->block_bytes = steps * SLM_KERNEL_BLOCK * item;
+        weight->bytes = blocks * weight->block_bytes;
+    } else {
+        weight->block_bytes = weight->k * item;
+        weight->bytes = weight->n * weight->block_bytes;
+    }
+}
+
+static slm_status pack(slm_device *device, const slm_tensor *tensor, slm_dtype as, bool quantised,
+                       slm_weight **out, slm_error *err)
+{
+    SLM_ASSERT(as == SLM_F32 || as == SLM_BF16);
+    SLM_TRY(check_tensor(tensor, err));
     slm_weight *weight = calloc(1, sizeof *weight);
     if (weight == NULL) slm_out_of_memory(sizeof *weight);
-    *weight = (slm_weight){.device = device, .n = n, .k = k, .dtype = keep};
-    size_t item = keep == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
-    if (device->blocked) {
-        size_t steps = keep == SLM_F32 ? k : slm_kernel__round_up(k, 2);
-        weight->block_bytes = steps * SLM_KERNEL_BLOCK * item;
-        weight->bytes =
-            slm_kernel__round_up(n, SLM_KERNEL_BLOCK) / SLM_KERNEL_BLOCK * weight->block_bytes;
-    } else {
-        weight->block_bytes = k * item;
-        weight->bytes = n * weight->block_bytes;
-    }
+    weight->device = device;
+    weight->n = (size_t)tensor->shape[0];
+    weight->k = (size_t)tensor->shape[1];
+    weight->dtype = as;
+    const bool pairs = device->pairs && as == SLM_BF16;
+    if (!quantised || !slm_kernel__quant_layout(tensor, as, pairs, &weight->quant))
+        weight->quant.super = 0;
+    measure(weight, device->blocked);
     slm_status status = slm_device_alloc(device, weight->bytes, &weight->data, err);
     if (status != SLM_OK) {
         free(weight);
         return status;
     }
-    size_t row_bytes = (size_t)device->thread_count * k * sizeof(float);
     pack_job job = {weight, tensor, NULL};
-    job.rows = malloc(row_bytes);
-    if (job.rows == NULL) slm_out_of_memory(row_bytes);
-    slm_kernel__run(device, n, SLM_KERNEL_BLOCK, n * k, pack_rows, &job);
-    free(job.rows);
+    const size_t items = weight->n * weight->k;
+    if (weight->quant.super > 0) {
+        slm_kernel__run(device, weight->bytes / weight->block_bytes, 1, items, pack_panels, &job);
+    } else {
+        size_t row_bytes = (size_t)device->thread_count * weight->k * sizeof(float);
+        job.rows = malloc(row_bytes);
+        if (job.rows == NULL) slm_out_of_memory(row_bytes);
+        slm_kernel__run(device, weight->n, SLM_KERNEL_BLOCK, items, pack_rows, &job);
+        free(job.rows);
+    }
     *out = weight;
     return SLM_OK;
+}
+
+slm_status slm_weight_pack_tensor(slm_device *device, const slm_tensor *tensor, slm_dtype keep,
+                                  slm_weight **out, slm_error *err)
+{
+    return pack(device, tensor, keep, false, out, err);
+}
+
+slm_status slm_weight_pack_quantised(slm_device *device, const slm_tensor *tensor, slm_dtype as,
+                                     slm_weight **out, slm_error *err)
+{
+    return pack(device, tensor, as, true, out, err);
+}
+
+size_t slm_weight_packed_bytes(const slm_tensor *tensor, slm_dtype as, bool quantised)
+{
+    slm_weight weight = {.n = (size_t)tensor->shape[0], .k = (size_t)tensor->shape[1], .dtype = as};
+    if (!quantised || !slm_kernel__quant_layout(tensor, as, false, &weight.quant))
+        weight.quant.super = 0;
+    measure(&weight, true);
+    return weight.bytes;
 }
 
 void slm_weight_free(slm_weight *weight)
@@ -120,6 +179,11 @@ size_t slm_weight_columns(const slm_weight *weight)
 slm_dtype slm_weight_dtype(const slm_weight *weight)
 {
     return weight->dtype;
+}
+
+slm_dtype slm_weight_stored(const slm_weight *weight)
+{
+    return weight->quant.super > 0 ? weight->quant.dtype : weight->dtype;
 }
 
 size_t slm_weight_bytes(const slm_weight *weight)

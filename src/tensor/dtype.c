@@ -17,7 +17,7 @@
  * with a minimum is rounded, once: the result equals the gguf Python package's to the bit, fused
  * multiply-add or not. */
 #include <string.h>
-#include "tensor/tensor.h"
+#include "tensor/tensor_internal.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are little endian");
 
@@ -72,6 +72,11 @@ bool slm_dtype_is_weight(slm_dtype dtype)
 {
     SLM_ASSERT(dtype < SLM_DTYPE_COUNT);
     return dtype <= SLM_NF4;
+}
+
+bool slm_dtype_is_quantised(slm_dtype dtype)
+{
+    return slm_dtype_is_weight(dtype) && dtype >= SLM_Q8_0;
 }
 
 float slm_f16_to_f32(uint16_t value)
@@ -169,10 +174,7 @@ static void dequantise_q5(const uint8_t *in, size_t blocks, bool has_minimum, fl
     }
 }
 
-/* Eight scales and eight minima of 6 bits in 12 bytes: byte j < 4 holds scale j and byte 4 + j
- * minimum j in the low 6 bits; of group 4 + j byte 8 + j holds the low halves of both (scale low,
- * minimum high) and the top bits of bytes j and 4 + j what is left of them. */
-static void unpack_scales(const uint8_t in[12], uint8_t scales[8], uint8_t minima[8])
+void slm_tensor__unpack_scales(const uint8_t in[12], uint8_t scales[8], uint8_t minima[8])
 {
     for (int j = 0; j < 4; j++) {
         scales[j] = in[j] & 63;
@@ -191,7 +193,7 @@ static void dequantise_q45_k(const uint8_t *in, size_t blocks, bool five, float 
         float d = slm_f16_to_f32(load_u16(in)), e = slm_f16_to_f32(load_u16(in + 2));
         const uint8_t *high = in + 16, *low = high + (five ? 32 : 0);
         uint8_t scales[8], minima[8];
-        unpack_scales(in + 4, scales, minima);
+        slm_tensor__unpack_scales(in + 4, scales, minima);
         for (int g = 0; g < 8; g++) {
             float scale = d * (float)scales[g], minimum = e * (float)minima[g];
             for (int i = 0; i < 32; i++) {

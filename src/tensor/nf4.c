@@ -35,7 +35,7 @@ static float load_f32(const uint8_t *at)
     return value;
 }
 
-static float scale_of(const slm_nf4 *nf4, uint64_t block)
+float slm_tensor__nf4_scale(const slm_nf4 *nf4, uint64_t block)
 {
     if (nf4->nested == NULL) return load_f32(nf4->scales + 4 * block);
     float scale = nf4->nested_map[nf4->scales[block]] *
@@ -46,7 +46,7 @@ static float scale_of(const slm_nf4 *nf4, uint64_t block)
 /* What the 16 codes mean in one block. */
 static void make_table(const slm_nf4 *nf4, uint64_t block, float table[16])
 {
-    float scale = scale_of(nf4, block);
+    float scale = slm_tensor__nf4_scale(nf4, block);
     for (int q = 0; q < 16; q++) {
         float value = nf4->map[q] * scale;
         if (nf4->rounded == SLM_BF16) value = slm_bf16_to_f32(slm_bf16_from_f32(value));

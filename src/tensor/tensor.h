@@ -57,6 +57,8 @@ size_t slm_dtype_block_bytes(slm_dtype dtype);
 size_t slm_dtype_bytes(slm_dtype dtype, size_t items);
 /* True for the types that hold a model's weights: those that slm_tensor_read reads. */
 bool slm_dtype_is_weight(slm_dtype dtype);
+/* True for the weights' types that hold whole numbers of few bits with scales. */
+bool slm_dtype_is_quantised(slm_dtype dtype);
 
 /* bfloat16: the upper half of a float32. Rounds to nearest even; NaN stays NaN. */
 static inline uint16_t slm_bf16_from_f32(float value)
@@ -106,6 +108,22 @@ typedef struct slm_tensor {
  * bitsandbytes computes it: (code x scale) in f32, rounded to the dtype that the file names. */
 void slm_tensor_read(const slm_tensor *tensor, size_t first, size_t items, float *out);
 uint64_t slm_tensor_items(const slm_tensor *tensor); /* the product of its shape */
+
+/* A block of a quantised tensor taken apart, for those who keep the numbers as they are: what q, d,
+ * m and e, s and the minima mean stands at slm_dtype. */
+typedef struct slm_quants {
+    uint8_t q[SLM_DTYPE_MAX_BLOCK_ITEMS]; /* Q8_0: int8 */
+    uint16_t d, m;                        /* binary16; m: also e of the K types */
+    uint8_t scales[16], minima[8];        /* K types, one for each 32; Q6_K: int8 for each 16 */
+    float scale;                          /* NF4 */
+} slm_quants;
+/* The block that begins at number `first`; of NF4 the 32 numbers from there, which must have one
+ * scale (asserted). */
+void slm_tensor_read_quants(const slm_tensor *tensor, size_t first, slm_quants *out);
+/* NF4: the numbers that the 16 codes stand for before scaling; the dtype that a product is rounded
+ * to; and the numbers to a scale, counted from the tensor's first. */
+void slm_tensor_nf4_codes(const slm_tensor *tensor, float codes[16], slm_dtype *rounded,
+                          uint64_t *block);
 
 typedef struct slm_tensors slm_tensors;
 

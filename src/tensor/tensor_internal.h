@@ -74,6 +74,13 @@ slm_status slm_tensor__check_index(const slm_tensors *file, const slm_tensor_par
  * by_name. *joined: whether there was any, so that by_name is to be made again. */
 slm_status slm_tensor__join_nf4(slm_tensors *file, bool *joined, slm_error *err);
 void slm_tensor__read_nf4(const slm_tensor *tensor, size_t first, size_t items, float *out);
+/* The scale of the block-th scales' block. */
+float slm_tensor__nf4_scale(const slm_nf4 *nf4, uint64_t block);
+
+/* dtype.c: Q4_K's and Q5_K's eight scales and eight minima of 6 bits in 12 bytes: byte j < 4 holds
+ * scale j and byte 4 + j minimum j in the low 6 bits; of group 4 + j byte 8 + j holds the low halves
+ * of both (scale low, minimum high) and the top bits of bytes j and 4 + j what is left of them. */
+void slm_tensor__unpack_scales(const uint8_t in[12], uint8_t scales[8], uint8_t minima[8]);
 
 /* members.c: walks the members of a JSON object without building it, so that a hostile text cannot
  * take more memory than one member of it does. */

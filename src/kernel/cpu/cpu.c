@@ -15,17 +15,19 @@ typedef struct path {
     slm_cpu__gemm_fn *gemm_f32, *gemm_bf16;
     bool bf16_inputs;   /* gemm_bf16 takes x in bf16 as it is */
     bool attention_amx; /* where its shape is one for the matrix unit */
+    slm_cpu__quant_fn *quant;
+    size_t panels; /* of a quantised weight that are widened before they are multiplied */
 } path;
 
 static const path paths[] = {
     {&slm_kernel__amx, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512, slm_cpu__gemm_amx, true,
-     true},
+     true, slm_cpu__quant_avx512, 4},
     {&slm_kernel__avx512bf16, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
-     slm_cpu__gemm_avx512bf16, true, false},
+     slm_cpu__gemm_avx512bf16, true, false, slm_cpu__quant_avx512, 3},
     {&slm_kernel__avx512, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
-     slm_cpu__gemm_bf16_avx512, false, false},
+     slm_cpu__gemm_bf16_avx512, false, false, slm_cpu__quant_avx512, 3},
     {&slm_kernel__avx2, &slm_cpu__rows_avx2, slm_cpu__gemm_f32_avx2, slm_cpu__gemm_bf16_avx2, false,
-     false},
+     false, slm_cpu__quant_avx2, 2},
 };
 
 static const path *path_of(const slm_device *device)
@@ -57,7 +59,9 @@ static void cpu_embed(slm_device *device, slm_mem y, const slm_weight *w, const 
         SLM_ASSERT(ids[i] >= 0 && (size_t)ids[i] < w->n);
         const size_t lane = (size_t)ids[i] % SLM_KERNEL_BLOCK;
         const char *block = w->data.at + (size_t)ids[i] / SLM_KERNEL_BLOCK * w->block_bytes;
-        if (w->dtype == SLM_F32) {
+        if (w->quant.super > 0) {
+            slm_kernel__quant_row(&w->quant, block, lane, w->k, to);
+        } else if (w->dtype == SLM_F32) {
             const float *from = (const float *)(const void *)block + lane;
             for (size_t j = 0; j < w->k; j++)
                 to[j] = from[j * SLM_KERNEL_BLOCK];
@@ -94,21 +98,89 @@ static void linear_range(void *context, size_t begin, size_t end, int thread)
     job->fn(&job->gemm, begin, end);
 }
 
+/* ---- linear over a weight that is kept quantised -------------------------------------------- */
+
+typedef struct quant_job {
+    slm_cpu__gemm gemm; /* over panels that were widened */
+    slm_cpu__gemm_fn *fn;
+    slm_cpu__quant_fn *widen;
+    const slm_weight *weight;
+    char *scratch; /* `panels` of them for each thread */
+    size_t panels;
+} quant_job;
+
+/* Widen some panels into the thread's scratch, which its L2 cache holds, and multiply all rows with
+ * them. The multiplication is that of widened weights, so the results are the same to the bit. */
+static void quant_range(void *context, size_t begin, size_t end, int thread)
+{
+    const quant_job *job = context;
+    const slm_weight *w = job->weight;
+    slm_cpu__gemm gemm = job->gemm;
+    char *scratch = job->scratch + (size_t)thread * job->panels * gemm.block_bytes;
+    gemm.w = scratch;
+    for (size_t block = begin; block < end; block = gemm.first + job->panels) {
+        const size_t stop = end - block < job->panels ? end : block + job->panels;
+        gemm.first = block;
+        for (size_t b = block; b < stop; b++)
+            job->widen(&w->quant, w->data.at + b * w->block_bytes, 0, w->k / SLM_KERNEL_GROUP,
+                       scratch + (b - block) * gemm.block_bytes);
+        job->fn(&gemm, block, stop);
+    }
+}
+
+/* Panels that 1 MiB holds, so that they stay in the L2 cache. */
+static size_t panels_that_fit(size_t panels, size_t panel_bytes)
+{
+    while (panels > 1 && panels * panel_bytes > 1 << 20)
+        panels--;
+    return panels;
+}
+
+/* ---- linear over widened weights ----------------------------------------------------------- */
+
+/* The inputs of a bf16 weight as the path takes them: in bf16, or widened to `wide`. */
+static const void *linear_inputs(slm_device *device, const path *p, const slm_weight *w, slm_mem x,
+                                 float *wide, size_t m)
+{
+    if (w->dtype == SLM_F32 || p->bf16_inputs) return x.at;
+    widen_job widen = {p, wide, (const uint16_t *)(const void *)x.at};
+    slm_kernel__run(device, m * w->k, 64, m * w->k, widen_range, &widen);
+    return wide;
+}
+
 static void cpu_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias,
                        size_t m, bool add)
 {
     const path *p = path_of(device);
-    linear_job job = {{f32_at(y), x.at, w->data.at, bias.at == NULL ? NULL : f32_at(bias), m, w->n,
-                       w->k, w->block_bytes, add},
-                      w->dtype == SLM_F32 ? p->gemm_f32 : p->gemm_bf16};
-    if (w->dtype == SLM_BF16 && !p->bf16_inputs) {
-        float *wide = (float *)(void *)slm_kernel__scratch(device, m * w->k * sizeof(float));
-        widen_job widen = {p, wide, (const uint16_t *)(const void *)x.at};
-        slm_kernel__run(device, m * w->k, 64, m * w->k, widen_range, &widen);
-        job.gemm.x = wide;
-    }
+    const bool f32 = w->dtype == SLM_F32, quantised = w->quant.super > 0;
     const size_t blocks = (w->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
-    slm_kernel__run(device, blocks, 1, (m + 4) * w->n * w->k / 32, linear_range, &job);
+    slm_cpu__gemm gemm = {
+        f32_at(y), NULL, w->data.at,     0,  bias.at == NULL ? NULL : f32_at(bias), m,
+        w->n,      w->k, w->block_bytes, add};
+    const size_t wide_bytes =
+        f32 || p->bf16_inputs ? 0 : slm_kernel__round_up(m * w->k * sizeof(float), 64);
+    quant_job quant = {.weight = w};
+    if (quantised) {
+        quant.widen = w->quant.pairs ? slm_cpu__quant_pairs : p->quant;
+        quant.fn = w->quant.pairs ? p->gemm_bf16 : p->gemm_f32;
+        gemm.block_bytes =
+            SLM_KERNEL_BLOCK * w->k * (w->quant.pairs ? sizeof(uint16_t) : sizeof(float));
+        quant.panels = panels_that_fit(p->panels, gemm.block_bytes);
+    }
+    const size_t panel_bytes = (size_t)device->thread_count * quant.panels * gemm.block_bytes;
+    char *scratch = NULL;
+    if (wide_bytes + panel_bytes > 0)
+        scratch = slm_kernel__scratch(device, wide_bytes + panel_bytes);
+    gemm.x = linear_inputs(device, p, w, x, (float *)(void *)scratch, m);
+    const size_t work = (m + 4) * w->n * w->k / 32;
+    if (quantised) {
+        quant.gemm = gemm;
+        quant.scratch = scratch + wide_bytes;
+        slm_kernel__run(device, blocks, 1, work + w->n * w->k / 8, quant_range, &quant);
+    } else {
+        linear_job job = {gemm, f32 ? p->gemm_f32 : p->gemm_bf16};
+        slm_kernel__run(device, blocks, 1, work, linear_range, &job);
+    }
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */

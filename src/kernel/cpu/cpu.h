@@ -7,15 +7,21 @@
 #include "kernel/kernel_internal.h"
 
 /* y[m,n] (+)= x[m,k] @ W^T (+ bias) with W packed (kernel_internal.h). x is f32, or bf16 where the
- * function says so. */
+ * function says so. w holds the blocks from `first` on: 0 but for a part of a quantised weight. */
 typedef struct slm_cpu__gemm {
     float *y;
     const void *x;
     const char *w;
+    size_t first;
     const float *bias; /* or NULL */
     size_t m, n, k, block_bytes;
     bool add;
 } slm_cpu__gemm;
+
+static inline const char *slm_cpu__block(const slm_cpu__gemm *job, size_t block)
+{
+    return job->w + (block - job->first) * job->block_bytes;
+}
 
 /* Compute the outputs of blocks [begin, end) for all rows. */
 typedef void slm_cpu__gemm_fn(const slm_cpu__gemm *job, size_t begin, size_t end);
@@ -25,6 +31,14 @@ slm_cpu__gemm_fn slm_cpu__gemm_f32_avx512;  /* x f32,  W f32 */
 slm_cpu__gemm_fn slm_cpu__gemm_bf16_avx512; /* x f32 (widened from bf16), W bf16 */
 slm_cpu__gemm_fn slm_cpu__gemm_avx512bf16;  /* x bf16, W bf16 */
 slm_cpu__gemm_fn slm_cpu__gemm_amx;         /* x bf16, W bf16 */
+
+/* Groups [begin, end) of 32 k of a panel of quantised weights, as packed weights of one block: to
+ * out, aligned to 64 bytes. */
+typedef void slm_cpu__quant_fn(const slm_kernel__quant *quant, const char *panel, size_t begin,
+                               size_t end, char *out);
+slm_cpu__quant_fn slm_cpu__quant_avx2;   /* plain lanes to f32 (rounded, if computed as bf16) */
+slm_cpu__quant_fn slm_cpu__quant_avx512; /* the same */
+slm_cpu__quant_fn slm_cpu__quant_pairs;  /* lanes in pairs to bf16 */
 
 /* Attention of all rows of all spans: kv_heads * rows units. */
 typedef struct slm_cpu__attention {

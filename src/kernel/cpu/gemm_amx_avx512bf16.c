@@ -48,7 +48,7 @@ static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size
 {
     const size_t k = job->k, column = block * LANES, left = job->n - column;
     const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1);
-    const char *w = job->w + block * job->block_bytes;
+    const char *w = slm_cpu__block(job, block);
     for (size_t r = 0; r < rows; r++) {
         const uint16_t *x = (const uint16_t *)job->x + (row + r) * k;
         float *y = job->y + (row + r) * job->n + column;
@@ -91,7 +91,7 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
 {
     const size_t k = job->k, stride = k * sizeof(uint16_t);
     const char *x = (const char *)job->x + row * stride, *x2 = x + first * stride;
-    const char *w = job->w + block * job->block_bytes;
+    const char *w = slm_cpu__block(job, block);
     const char *w2 = block + 1 < end ? w + job->block_bytes : w;
     float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));
     _tile_zero(0);
@@ -122,7 +122,7 @@ INLINE void one_tile(const bool ahead, const slm_cpu__gemm *job, size_t row, siz
                      size_t block, size_t end)
 {
     const size_t k = job->k, stride = k * sizeof(uint16_t), step = job->block_bytes;
-    const char *x = (const char *)job->x + row * stride, *w = job->w + block * step;
+    const char *x = (const char *)job->x + row * stride, *w = slm_cpu__block(job, block);
     const char *w1 = block + 1 < end ? w + step : w, *w2 = block + 2 < end ? w + 2 * step : w;
     const char *w3 = block + 3 < end ? w + 3 * step : w;
     float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));

@@ -60,7 +60,7 @@ INLINE void tile(const bool wide, const int rows, const int vectors, const slm_c
 {
     const size_t k = job->k, stride = job->block_bytes;
     const float *x = (const float *)job->x + row * k;
-    const char *w = job->w + block * stride;
+    const char *w = slm_cpu__block(job, block);
     __m256 sum[12];
 #pragma GCC unroll 12
     for (int i = 0; i < rows * vectors; i++)

@@ -52,7 +52,7 @@ INLINE void tile(const bool wide, const int rows, const int blocks, const slm_cp
 {
     const size_t k = job->k, stride = job->block_bytes;
     const float *x = (const float *)job->x + row * k;
-    const char *w = job->w + block * stride;
+    const char *w = slm_cpu__block(job, block);
     __m512 sum[ROWS * BLOCKS];
 #pragma GCC unroll 24
     for (int i = 0; i < rows * blocks; i++)

@@ -42,7 +42,7 @@ INLINE void tile(const int rows, const int blocks, const slm_cpu__gemm *job, siz
 {
     const size_t k = job->k, step = job->block_bytes;
     const uint16_t *x = (const uint16_t *)job->x + row * k;
-    const char *w = job->w + block * step;
+    const char *w = slm_cpu__block(job, block);
     __m512 sum[ROWS * BLOCKS];
 #pragma GCC unroll 24
     for (int i = 0; i < rows * blocks; i++)

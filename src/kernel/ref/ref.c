@@ -35,12 +35,23 @@ static float get(slm_mem x, slm_dtype act, size_t index)
 
 /* ---- linear -------------------------------------------------------------------------------- */
 
+/* The numbers of one output of a weight that is kept quantised. */
+static void quantised_row(const slm_weight *w, size_t row, float *out)
+{
+    const char *panel = w->data.at + row / SLM_KERNEL_BLOCK * w->block_bytes;
+    slm_kernel__quant_row(&w->quant, panel, row % SLM_KERNEL_BLOCK, w->k, out);
+}
+
 static void ref_embed(slm_device *device, slm_mem y, const slm_weight *w, const int32_t *ids,
                       size_t m)
 {
     (void)device;
     for (size_t i = 0; i < m; i++) {
         SLM_ASSERT(ids[i] >= 0 && (size_t)ids[i] < w->n);
+        if (w->quant.super > 0) {
+            quantised_row(w, (size_t)ids[i], f32_at(y) + i * w->k);
+            continue;
+        }
         for (size_t j = 0; j < w->k; j++)
             f32_at(y)[i * w->k + j] = get(w->data, w->dtype, (size_t)ids[i] * w->k + j);
     }
@@ -51,6 +62,7 @@ typedef struct linear_job {
     const slm_weight *w;
     size_t m;
     bool add;
+    float *rows; /* of a quantised weight: 4 rows for each thread */
 } linear_job;
 
 static void linear_store(const linear_job *job, size_t i, size_t j, double sum)
@@ -92,12 +104,33 @@ static void linear_outputs_bf16(const linear_job *job, size_t i, size_t j, size_
         linear_store(job, i, j + c, sum[c]);
 }
 
+/* Four rows of a quantised weight, read once for all inputs. */
+static void linear_outputs_quantised(const linear_job *job, size_t j, size_t count, float *rows)
+{
+    const size_t k = job->w->k;
+    for (size_t c = 0; c < count; c++)
+        quantised_row(job->w, j + c, rows + c * k);
+    for (size_t i = 0; i < job->m; i++) {
+        double sum[4] = {0.0, 0.0, 0.0, 0.0};
+        for (size_t p = 0; p < k; p++) {
+            double value = (double)get(job->x, job->w->dtype, i * k + p);
+            for (size_t c = 0; c < count; c++)
+                sum[c] += value * (double)rows[c * k + p];
+        }
+        for (size_t c = 0; c < count; c++)
+            linear_store(job, i, j + c, sum[c]);
+    }
+}
+
 static void linear_range(void *context, size_t begin, size_t end, int thread)
 {
-    (void)thread;
     const linear_job *job = context;
     for (size_t j = begin; j < end; j += 4) {
         size_t count = end - j < 4 ? end - j : 4;
+        if (job->rows != NULL) {
+            linear_outputs_quantised(job, j, count, job->rows + (size_t)thread * 4 * job->w->k);
+            continue;
+        }
         for (size_t i = 0; i < job->m; i++) {
             if (job->w->dtype == SLM_F32)
                 linear_outputs_f32(job, i, j, count);
@@ -110,7 +143,10 @@ static void linear_range(void *context, size_t begin, size_t end, int thread)
 static void ref_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias,
                        size_t m, bool add)
 {
-    linear_job job = {y, x, bias, w, m, add};
+    linear_job job = {y, x, bias, w, m, add, NULL};
+    if (w->quant.super > 0)
+        job.rows = (float *)(void *)slm_kernel__scratch(device, (size_t)device->thread_count * 4 *
+                                                                    w->k * sizeof(float));
     slm_kernel__run(device, w->n, 4, m * w->n * w->k, linear_range, &job);
 }
 

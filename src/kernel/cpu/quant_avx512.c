@@ -1,0 +1,14 @@
+/* quant_avx512.c: panels of quantised weights to f32, rounded to bf16 where they are computed as
+ * that: what gemm_avx512.c multiplies f32 weights with gives the same bits as its bf16 weights,
+ * which it widens to the same numbers. */
+#include "kernel/cpu/quant512.h"
+
+void slm_cpu__quant_avx512(const slm_kernel__quant *quant, const char *panel, size_t begin,
+                           size_t end, char *out)
+{
+    const bool nf4_bf16 = quant->dtype == SLM_NF4 && quant->rounded == SLM_BF16;
+    if (quant->as == SLM_BF16 || nf4_bf16)
+        decode(STORE_ROUNDED, quant, panel, begin, end, out);
+    else
+        decode(STORE_F32, quant, panel, begin, end, out);
+}
