@@ -42,6 +42,11 @@ slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval
                         size_t arm_count, slm_judge *judge, const slm_eval_options *options,
                         slm_log *log, slm_error *err);
 
+/* A grading that did not come from a judge of this run (a person's sheet): scored and stored. */
+slm_status slm_eval_put_grading(slm_store *store, const char *run, const slm_case *c,
+                                int64_t rollout, const char *judge_hash, const slm_grading *grading,
+                                slm_error *err);
+
 /* ---- baselines ----------------------------------------------------------------------------- */
 
 /* Arms that no model speaks, graded by the same judge and stored as runs of kind "baseline":
@@ -76,11 +81,10 @@ slm_score slm_score_case(const slm_case *c, const slm_verdict *verdicts);
 
 /* ---- worst at k ---------------------------------------------------------------------------- */
 
-/* Expected worst (best) of k answers drawn without replacement from the n scores of a case:
- * sum over i of s(i) C(i-1,k-1) / C(n,k), s sorted descending (ascending for best). 1 <= k <= n.
- * Exact: computed by the ratio of successive terms. `sorted` is sorted in place. */
+/* Expected worst of k answers drawn without replacement from the n scores of a case:
+ * sum over i of s(i) C(i-1,k-1) / C(n,k), s sorted descending. 1 <= k <= n.
+ * Exact: computed by the ratio of successive terms. `scores` is sorted in place. */
 double slm_worst_at_k(double *scores, size_t n, size_t k);
-double slm_best_at_k(double *scores, size_t n, size_t k);
 
 /* ---- what the report is made of ------------------------------------------------------------ */
 
@@ -92,6 +96,13 @@ typedef struct slm_rollout_scores {
     /* By slm_behaviour: 1 right (its covered criteria are met, those with negative points are not),
      * 0 wrong, -1 a criterion that decides is unscored, -2 none is covered. */
     int8_t behaviours[SLM_BEHAVIOUR_ACT + 1];
+    /* By criterion of the case's rubric: 1 met, 0 not met, -1 unscored, -2 not covered. NULL where
+     * the case is not there. */
+    const int8_t *met;
+    /* The answer itself. Without its text (scores imported from CSV) there is nothing to count. */
+    bool has_text, is_refused, is_empty, is_cut_off;
+    uint32_t words, characters; /* characters: code points, as HealthBench's length counts them */
+    int32_t questions;          /* -1: not counted (slm_results_count_questions) */
 } slm_rollout_scores;
 
 typedef struct slm_case_scores {
@@ -107,8 +118,7 @@ typedef struct slm_case_scores {
     size_t rollout_count;
 } slm_case_scores;
 
-/* One arm under one judge; a "measure" of NULL is the whole score, else only criteria of one
- * behaviour count: a sample's value is 1 if every covered criterion of it is met, else 0. */
+/* One arm under one judge. */
 typedef struct slm_arm {
     slm_run run;
     const char *judge_hash, *judge_name, *coverage_json;
@@ -126,8 +136,13 @@ typedef struct slm_results {
     size_t arm_count;
     slm_case *cases; /* those of all sets, parsed */
     size_t case_count;
+    slm_arena *arena;                   /* given to slm_results_load */
+    struct eval__resamples **resamples; /* what figures share: their bootstrap draws once */
 } slm_results;
 slm_status slm_results_load(slm_store *store, slm_arena *arena, slm_results *out, slm_error *err);
+/* Count the questions of every answer whose text is there (match/ tells what asks): about 0.1 ms an
+ * answer, so only reports that show them do it. */
+slm_status slm_results_count_questions(slm_store *store, slm_results *results, slm_error *err);
 
 /* A figure with its 95% interval: bootstrap over families (rollouts are never resampled); where the
  * value is exactly 0 or 1, the exact binomial bound over families. One family, or families that are
@@ -148,6 +163,31 @@ typedef enum slm_stratum {
     SLM_STRATUM_BOTH,      /* lacks or enough */
 } slm_stratum;
 
+/* What is measured of an arm. */
+typedef enum slm_measure_kind {
+    SLM_MEASURE_SCORE,           /* the whole score, clipped to [0,1] after the mean */
+    SLM_MEASURE_BEHAVIOUR,       /* a sample is 1 if every covered criterion of it is met, else 0 */
+    SLM_MEASURE_TWINS,           /* as slm_figure_twins */
+    SLM_MEASURE_TAG,             /* HealthBench's score of an example or criterion tag */
+    SLM_MEASURE_LENGTH_ADJUSTED, /* slm_length_adjusted; clipped as the score is */
+    SLM_MEASURE_WORDS,           /* of an answer */
+    SLM_MEASURE_CHARACTERS,
+    SLM_MEASURE_QUESTIONS, /* in an answer; needs slm_results_count_questions */
+    SLM_MEASURE_ASKS,      /* share of answers with a question; likewise */
+    SLM_MEASURE_REFUSED,   /* share of answers that the model refused */
+} slm_measure_kind;
+typedef struct slm_measure {
+    slm_measure_kind kind;
+    slm_behaviour behaviour; /* of SLM_MEASURE_BEHAVIOUR */
+    slm_stratum stratum;
+    const char *tag; /* of SLM_MEASURE_TAG */
+    size_t k;        /* worst of k; 0 and 1: the mean. Of words to questions always the mean */
+} slm_measure;
+/* A figure is a mean over cases, of each case's mean or worst at k. NaN where a case has fewer scores
+ * than k, or nothing counts. */
+slm_figure slm_figure_of(const slm_results *results, const slm_arm *arm,
+                         const slm_measure *measure);
+
 /* Mean of case means (k = 1) or mean over cases of worst-at-k, for a behaviour (SLM_BEHAVIOUR_NONE:
  * the whole score; clipped to [0,1] after the mean) within a stratum. k <= samples of every case;
  * cases with fewer scores than k make the figure NaN. */
@@ -158,6 +198,96 @@ slm_figure slm_figure_worst_at_k(const slm_results *results, const slm_arm *arm,
 slm_figure slm_figure_twins(const slm_results *results, const slm_arm *arm, size_t k);
 /* Smallest number of scored rollouts over the arm's cases. */
 size_t slm_arm_max_k(const slm_arm *arm);
+
+/* ---- HealthBench's tags -------------------------------------------------------------------- */
+
+/* The score of a tag (simple-evals, healthbench_eval.py). An example tag ("theme:hedging",
+ * "physician_agreed_category:no-uncertainty") has the whole score of the cases that carry it. A
+ * criterion tag ("axis:accuracy", "cluster:...", "level:example") has, in each case, the points met
+ * over the positive points among the criteria that carry it; where none of those gives points the
+ * case does not count. */
+typedef struct slm_tag_score {
+    const char *tag;
+    bool is_criterion_tag;
+    slm_figure figure;    /* mean over cases, clipped to [0,1]; interval over families */
+    double bootstrap_std; /* as the reference's, over samples and not families; seeded */
+    size_t samples;       /* the reference's n_samples: scored answers that count */
+} slm_tag_score;
+/* All tags of an arm that begin with `prefix` ("theme:", "axis:", "cluster:", NULL: any), sorted. An
+ * arm without cases (scores alone) has none. */
+void slm_arm_tag_scores(const slm_results *results, const slm_arm *arm, const char *prefix,
+                        slm_arena *arena, slm_tag_score **out, size_t *count);
+/* The whole score with the same figures beside it; its tag is "score". */
+slm_tag_score slm_arm_aggregate(const slm_results *results, const slm_arm *arm);
+
+/* HealthBench's length-adjusted score of one answer: score - 0.0147 (characters - 2000) / 500. See
+ * docs/scoring.md for where it comes from. */
+double slm_length_adjusted(double score, uint32_t characters);
+
+/* May this arm's score stand beside OpenAI's published HealthBench figures? Only with the reference's
+ * grader template and gpt-4.1 as the judge, over all criteria. *why: a sentence in the arena, what
+ * makes it so or what is missing. */
+bool slm_arm_is_comparable(const slm_arm *arm, slm_arena *arena, const char **why);
+
+/* ---- arms against each other --------------------------------------------------------------- */
+
+/* Two arms on the cases that both have. `difference` is first minus second, mean over those cases,
+ * not clipped. p: two-sided sign-flip permutation test over families (exact up to 2^14 flips, else
+ * 10,000 drawn with a fixed seed). */
+typedef struct slm_comparison {
+    const slm_arm *first, *second;
+    slm_measure measure;
+    double difference;     /* NaN: no case in which both have a value */
+    slm_interval interval; /* 95%, bootstrap over families; NaN where it is not known */
+    double low, high; /* the difference's bounds with unscored samples taken as worst and best */
+    size_t cases, families;
+    size_t left_out;  /* cases of both in which one of them has no score */
+    double p, p_holm; /* p_holm: over the pairs that were compared together */
+    bool is_exact;
+} slm_comparison;
+slm_comparison slm_compare(const slm_results *results, const slm_arm *first, const slm_arm *second,
+                           const slm_measure *measure);
+/* All pairs of models and imported scores that one judge graded on one set of cases, in the order of
+ * results->arms, with Holm's correction (1979) over the pairs of each such set. */
+void slm_compare_all(const slm_results *results, const slm_measure *measure, slm_arena *arena,
+                     slm_comparison **out, size_t *count);
+
+/* A target: "score=0.4", "seek=80%", "score@4=0.2" (worst of 4), "theme:hedging=0.3", "twins=50%".
+ * Names: score, length-adjusted, seek, precise, safe, act, twins, or a tag with a colon. */
+typedef struct slm_target {
+    const char *name; /* as it was given, without its value */
+    slm_measure measure;
+    double value;
+} slm_target;
+/* Strings live in the arena. SLM_ERR_INVALID says what is wrong and what names there are. */
+slm_status slm_target_parse(const char *text, slm_arena *arena, slm_target *out, slm_error *err);
+typedef enum slm_target_state {
+    SLM_TARGET_UNKNOWN, /* nothing to measure */
+    SLM_TARGET_MISSED,
+    SLM_TARGET_REACHED, /* by the value alone */
+    SLM_TARGET_MET, /* by the lower end of the interval, and with unscored answers taken as worst */
+} slm_target_state;
+const char *slm_target_state_name(slm_target_state state); /* "met"; "unknown" */
+slm_target_state slm_target_check(const slm_results *results, const slm_arm *arm,
+                                  const slm_target *target, slm_figure *figure);
+
+/* Refused, empty and cut-off answers of an arm, and what its score is with and without the refused
+ * ones (mean over samples; NaN: there are none). */
+typedef struct slm_refusals {
+    size_t samples, refused, empty, cut_off;
+    slm_figure share; /* of refused answers */
+    double score_refused, score_answered;
+} slm_refusals;
+slm_refusals slm_arm_refusals(const slm_results *results, const slm_arm *arm);
+
+/* ---- a part of the results ----------------------------------------------------------------- */
+
+/* The results of some cases and some criteria (the limit is not looked at), computed anew from the
+ * stored verdicts: the denominator is that of the kept criteria. Scores without verdicts can be cut
+ * by case id alone (also_in). Arms that keep no case are left out. What is left shares memory with
+ * `results`. */
+slm_status slm_results_select(const slm_results *results, const slm_cases_options *options,
+                              slm_arena *arena, slm_results *out, slm_error *err);
 
 /* ---- import and export --------------------------------------------------------------------- */
 

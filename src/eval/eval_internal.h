@@ -49,6 +49,9 @@ slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, slm_error *er
 /* Waits for all of it. */
 slm_status eval__grader_finish(eval__grader *grader, slm_error *err);
 
+/* Forget what is with the judge: it is graded by the next run. */
+void eval__grader_drop(eval__grader *grader);
+
 /* After a failure: take what the judge still has in flight and forget it, so that the next user does
  * not get it. */
 void eval__drop_gradings(slm_judge *judge);
@@ -73,7 +76,7 @@ void eval__selection_free(eval__selection *selection);
 size_t eval__selection_find(const eval__selection *selection, const char *case_id);
 
 /* The judge, its coverage of the set and the set's cases, into the store. */
-slm_status eval__put_setting(slm_store *store, const slm_cases *cases, const slm_judge *judge,
+slm_status eval__put_setting(slm_store *store, const slm_cases *cases, slm_judge *judge,
                              slm_error *err);
 bool eval__stopped(const slm_eval_options *options);
 
@@ -118,7 +121,52 @@ slm_status eval__floor_search(const eval__selection *selection, slm_judge *judge
 bool eval__in_stratum(const slm_case *c, slm_stratum stratum);
 /* What is right in a case of a pair of twins: to seek where facts lack, else to be precise. */
 slm_behaviour eval__twin_behaviour(const slm_case *c);
+/* As slm_rollout_scores.met, into met[c->rubric_count]. */
+void eval__met_of(const slm_case *c, const slm_stored_grading *grading, int8_t *met);
 /* As slm_rollout_scores.behaviours; c may be NULL. */
-void eval__judge_behaviours(const slm_case *c, const slm_stored_grading *grading, int8_t *out);
+void eval__judge_behaviours(const slm_case *c, const int8_t *met, int8_t *out);
+/* Words and characters of an answer. A word is a run of anything but white space that holds a letter
+ * or a digit, so languages that write without spaces have few. */
+void eval__count_text(const char *text, uint32_t *words, uint32_t *characters);
+
+/* ---- units: what a case, or a pair of twins, has of a measure ---- */
+
+typedef struct eval__unit {
+    const slm_case_scores *scores; /* of twins: their family's first case */
+    double value;                  /* NaN: fewer scores than k */
+    double low, high;              /* NaN: fewer rollouts than k */
+} eval__unit;
+typedef struct eval__units {
+    eval__unit *items;
+    size_t count;
+    bool clip;     /* the mean is clipped to [0,1] */
+    bool is_share; /* values in [0,1]: the exact interval holds at the ends */
+} eval__units;
+eval__units eval__units_of(const slm_arm *arm, const slm_measure *measure);
+void eval__units_free(eval__units *units);
+/* Every scored answer's value, malloc'd; how many. Not of twins. */
+size_t eval__values_of(const slm_arm *arm, const slm_measure *measure, double **out);
+/* Sets family_count and each case's family_index. */
+void eval__number_families(slm_arm *arm);
+
+/* Sums of values, family by family. */
+typedef struct eval__tally {
+    double *sums;
+    size_t *counts;
+    size_t families, with_value; /* all of the arm; those with a value */
+    double sum;
+    size_t count;
+} eval__tally;
+eval__tally eval__tally_new(size_t families);
+void eval__tally_add(eval__tally *t, size_t family, double value);
+/* Has each family with a value the same mean? */
+bool eval__tally_alike(const eval__tally *t);
+void eval__tally_free(eval__tally *t);
+
+typedef struct eval__resamples eval__resamples;
+/* 95% interval of sum(sums) / sum(counts) over families, by the draws that all figures share. Those
+ * with a count of 0 do not matter but as part of what is drawn from. Not for two threads at once. */
+slm_interval eval__bootstrap(const slm_results *results, size_t families, const double *sums,
+                             const size_t *counts, bool clip);
 
 #endif

@@ -339,7 +339,11 @@ static verdicts verdicts_of(const slm_case *c, const slm_grading *grading)
     if (!grades) slm_out_of_memory(c->rubric_count);
     eval__to_stored(c, grading, grades, &stored);
     out.score = stored.low; /* the score itself where there is one */
-    eval__judge_behaviours(c, &stored, out.behaviours);
+    int8_t *met = calloc(c->rubric_count + 1, sizeof *met);
+    if (!met) slm_out_of_memory(c->rubric_count);
+    eval__met_of(c, &stored, met);
+    eval__judge_behaviours(c, met, out.behaviours);
+    free(met);
     free(grades);
     return out;
 }

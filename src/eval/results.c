@@ -2,8 +2,8 @@
  *
  * An arm is a run under a judge that graded some of it. Each table is read once, forward, in key
  * order; a run's samples and its gradings come sorted by case and rollout, so what belongs together
- * is found by walking them side by side. The texts of answers stay in the database: a report that
- * shows them reads them itself. */
+ * is found by walking them side by side. The texts of answers stay in the database, but for their
+ * length and their questions: a report that shows them reads them itself. */
 #include "eval/eval_internal.h"
 
 #include <stdlib.h>
@@ -36,6 +36,14 @@ typedef struct case_samples {
     size_t samples;
 } case_samples;
 
+/* What is known of an answer but its text. */
+typedef struct answer {
+    size_t samples; /* index of its case in the samples */
+    int64_t rollout;
+    uint32_t words, characters;
+    bool has_text, is_refused, is_empty, is_cut_off;
+} answer;
+
 typedef struct loader {
     slm_arena *arena;
     slm_store *store;
@@ -58,11 +66,16 @@ typedef struct loader {
     case_samples *samples;
     size_t sample_count, sample_cap;
     slm_arm totals;
+    answer *answers; /* in key order */
+    size_t answer_count, answer_cap;
+    size_t answer_at; /* the next that a grading may be of */
     const case_set *set;
     slm_case_scores *scores;
     size_t score_count, score_cap;
     slm_rollout_scores *rollouts;
     size_t rollout_count, rollout_cap;
+    int8_t *met; /* of the rollouts whose case is there, one behind the other */
+    size_t met_count, met_cap;
     slm_status status;
     slm_error *err;
 } loader;
@@ -192,11 +205,18 @@ static bool on_facts(void *context, const slm_sample *sample, bool empty)
     }
     last->samples++;
     l->totals.samples++;
-    bool refused = strcmp(sample->finish, "refused") == 0;
-    bool known = strcmp(sample->finish, "unknown") != 0;
-    l->totals.refused += refused;
-    l->totals.empty += empty && known && !refused;
-    l->totals.cut_off += strcmp(sample->finish, "length") == 0;
+    ROOM(l->answers, l->answer_count, l->answer_cap);
+    answer *a = &l->answers[l->answer_count++];
+    *a = (answer){.samples = l->sample_count - 1,
+                  .rollout = sample->rollout,
+                  .has_text = strcmp(sample->finish, "unknown") != 0,
+                  .is_refused = strcmp(sample->finish, "refused") == 0,
+                  .is_cut_off = strcmp(sample->finish, "length") == 0};
+    a->is_empty = empty && a->has_text && !a->is_refused;
+    eval__count_text(sample->reply, &a->words, &a->characters);
+    l->totals.refused += a->is_refused;
+    l->totals.empty += a->is_empty;
+    l->totals.cut_off += a->is_cut_off;
     if (sample->reply_tokens > 0) l->totals.reply_tokens += sample->reply_tokens;
     if (sample->prompt_tokens > 0) l->totals.prompt_tokens += sample->prompt_tokens;
     return true;
@@ -237,6 +257,29 @@ static slm_case_scores *open_case(loader *l, const char *id)
     return s;
 }
 
+/* The answer that was graded: both come in the order of their keys. NULL: it is not there. */
+static const answer *answer_of(loader *l, const slm_stored_grading *grading)
+{
+    for (; l->answer_at < l->answer_count; l->answer_at++) {
+        const answer *a = &l->answers[l->answer_at];
+        int order = strcmp(l->samples[a->samples].id, grading->case_id);
+        if (order == 0) order = (a->rollout > grading->rollout) - (a->rollout < grading->rollout);
+        if (order >= 0) return order == 0 ? a : NULL;
+    }
+    return NULL;
+}
+
+/* The verdicts by criterion, behind those of the rollouts before. */
+static const int8_t *put_met(loader *l, const slm_case *c, const slm_stored_grading *grading)
+{
+    while (l->met_cap < l->met_count + c->rubric_count)
+        l->met = grown(l->met, l->met_cap, &l->met_cap, sizeof *l->met);
+    int8_t *met = l->met + l->met_count;
+    eval__met_of(c, grading, met);
+    l->met_count += c->rubric_count;
+    return met;
+}
+
 static bool on_grading(void *context, const slm_stored_grading *grading)
 {
     loader *l = context;
@@ -248,8 +291,18 @@ static bool on_grading(void *context, const slm_stored_grading *grading)
                               .has_score = grading->has_score,
                               .score = grading->score,
                               .low = grading->low,
-                              .high = grading->high};
-    eval__judge_behaviours(s->c, grading, r->behaviours);
+                              .high = grading->high,
+                              .questions = -1};
+    const answer *a = answer_of(l, grading);
+    if (a) {
+        r->has_text = a->has_text;
+        r->is_refused = a->is_refused;
+        r->is_empty = a->is_empty;
+        r->is_cut_off = a->is_cut_off;
+        r->words = a->words;
+        r->characters = a->characters;
+    }
+    eval__judge_behaviours(s->c, s->c ? put_met(l, s->c, grading) : NULL, r->behaviours);
     s->rollout_count++;
     s->count += grading->has_score;
     s->low_sum += grading->low;
@@ -270,8 +323,9 @@ static int compare_family(const void *a, const void *b)
 }
 
 /* Numbers for the families, so that figures need not compare names. */
-static void number_families(slm_arm *arm)
+void eval__number_families(slm_arm *arm)
 {
+    arm->family_count = 0;
     slm_case_scores **by_family = calloc(arm->case_count + 1, sizeof *by_family);
     if (!by_family) slm_out_of_memory(arm->case_count);
     for (size_t i = 0; i < arm->case_count; i++)
@@ -304,7 +358,9 @@ static void close_arm(loader *l, const slm_run *run, const judge_row *judge)
     memcpy(arm->cases, l->scores, l->score_count * sizeof *arm->cases);
     slm_rollout_scores *rollouts = slm_arena_array(l->arena, l->rollout_count, sizeof *rollouts);
     double *scores = slm_arena_array(l->arena, l->rollout_count, sizeof *scores);
-    memcpy(rollouts, l->rollouts, l->rollout_count * sizeof *rollouts);
+    int8_t *met = slm_arena_array(l->arena, l->met_count, sizeof *met);
+    if (l->rollout_count) memcpy(rollouts, l->rollouts, l->rollout_count * sizeof *rollouts);
+    if (l->met_count) memcpy(met, l->met, l->met_count);
     for (size_t i = 0; i < arm->case_count; i++) {
         slm_case_scores *s = &arm->cases[i];
         s->rollouts = rollouts + s->family_index;
@@ -312,12 +368,15 @@ static void close_arm(loader *l, const slm_run *run, const judge_row *judge)
         size_t n = 0;
         for (size_t j = 0; j < s->rollout_count; j++) {
             if (s->rollouts[j].has_score) s->scores[n++] = s->rollouts[j].score;
+            if (!s->c) continue;
+            s->rollouts[j].met = met;
+            met += s->c->rubric_count;
         }
         arm->scored += s->count;
         arm->unscored += s->rollout_count - s->count;
     }
     qsort(arm->cases, arm->case_count, sizeof *arm->cases, compare_position);
-    number_families(arm);
+    eval__number_families(arm);
 }
 
 static const case_set *find_set(const loader *l, const char *sha256)
@@ -330,12 +389,12 @@ static const case_set *find_set(const loader *l, const char *sha256)
 
 static slm_status load_run(loader *l, const slm_run *run, slm_error *err)
 {
-    l->sample_count = 0;
+    l->sample_count = l->answer_count = 0;
     l->totals = (slm_arm){0};
     l->set = find_set(l, run->cases_sha256);
     SLM_TRY(slm_store_sample_facts(l->store, run->hash, on_facts, l, err));
     for (size_t i = 0; i < l->judge_count; i++) {
-        l->score_count = l->rollout_count = 0;
+        l->score_count = l->rollout_count = l->met_count = l->answer_at = 0;
         SLM_TRY(slm_store_gradings(l->store, run->hash, l->judges[i].hash, on_grading, l, err));
         if (l->score_count) close_arm(l, run, &l->judges[i]);
     }
@@ -385,6 +444,8 @@ static void free_loader(loader *l)
     free(l->table);
     free(l->arms);
     free(l->samples);
+    free(l->answers);
+    free(l->met);
     free(l->scores);
     free(l->rollouts);
 }
@@ -404,6 +465,8 @@ slm_status slm_results_load(slm_store *store, slm_arena *arena, slm_results *out
     out->arms = slm_arena_array(arena, l.arm_count, sizeof *out->arms);
     if (l.arm_count) memcpy(out->arms, l.arms, l.arm_count * sizeof *out->arms);
     out->arm_count = l.arm_count;
+    out->arena = arena;
+    out->resamples = slm_arena_alloc(arena, sizeof *out->resamples);
     out->cases = l.final_cases;
     out->case_count = l.case_count;
 out:

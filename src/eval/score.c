@@ -6,6 +6,8 @@
  * each unscored criterion is taken as it would lower the score, and as it would raise it. */
 #include "eval/eval_internal.h"
 
+#include <string.h>
+
 slm_score slm_score_case(const slm_case *c, const slm_verdict *verdicts)
 {
     double possible = 0, met = 0, lowest = 0, highest = 0;
@@ -67,18 +69,27 @@ void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_g
     out->grade_count = count;
 }
 
-void eval__judge_behaviours(const slm_case *c, const slm_stored_grading *grading, int8_t *out)
+void eval__met_of(const slm_case *c, const slm_stored_grading *grading, int8_t *met)
+{
+    memset(met, -2, c->rubric_count);
+    for (size_t i = 0; i < grading->grade_count; i++) {
+        const slm_stored_grade *grade = &grading->grades[i];
+        if (grade->criterion >= 0 && (size_t)grade->criterion < c->rubric_count)
+            met[grade->criterion] = (int8_t)(grade->met < 0 ? -1 : grade->met);
+    }
+}
+
+void eval__judge_behaviours(const slm_case *c, const int8_t *met, int8_t *out)
 {
     bool wrong[SLM_BEHAVIOUR_ACT + 1] = {0}, unscored[SLM_BEHAVIOUR_ACT + 1] = {0};
     bool covered[SLM_BEHAVIOUR_ACT + 1] = {0};
-    for (size_t i = 0; c && i < grading->grade_count; i++) {
-        const slm_stored_grade *grade = &grading->grades[i];
-        if (grade->criterion < 0 || (size_t)grade->criterion >= c->rubric_count) continue;
-        const slm_rubric_item *item = &c->rubrics[grade->criterion];
+    for (size_t i = 0; c && i < c->rubric_count; i++) {
+        const slm_rubric_item *item = &c->rubrics[i];
+        if (met[i] == -2) continue;
         covered[item->behaviour] = true;
-        if (grade->met < 0)
+        if (met[i] < 0)
             unscored[item->behaviour] = true;
-        else if ((grade->met == 1) != (item->points > 0))
+        else if ((met[i] == 1) != (item->points > 0))
             wrong[item->behaviour] = true;
     }
     for (int b = 0; b <= SLM_BEHAVIOUR_ACT; b++) {

@@ -1,10 +1,9 @@
-/* worst.c: worst and best of k.
+/* worst.c: the worst of k.
  *
  * Of n scores sorted s(1) >= ... >= s(n), the worst of k drawn without replacement is s(i) when i is
  * drawn and the other k - 1 are among the i - 1 that are at least as good: in C(i-1, k-1) of the
  * C(n, k) draws. The weights are not computed as binomials, which overflow, but as w(n) = k / n and
- * w(i-1) = w(i) (i - k) / (i - 1), all between 0 and 1; the sum is compensated (Neumaier 1974).
- * The best of k is the same with the scores sorted the other way. */
+ * w(i-1) = w(i) (i - k) / (i - 1), all between 0 and 1; the sum is compensated (Neumaier 1974). */
 #include "eval/eval_internal.h"
 
 #include <math.h>
@@ -14,11 +13,6 @@ static int descending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x < y) - (x > y);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    return descending(b, a);
 }
 
 /* Sum of w(i) s(i) from i = n down to k. */
@@ -41,11 +35,5 @@ static double weighted(const double *sorted, size_t n, size_t k)
 double slm_worst_at_k(double *scores, size_t n, size_t k)
 {
     qsort(scores, n, sizeof *scores, descending);
-    return weighted(scores, n, k);
-}
-
-double slm_best_at_k(double *scores, size_t n, size_t k)
-{
-    qsort(scores, n, sizeof *scores, ascending);
     return weighted(scores, n, k);
 }

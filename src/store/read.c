@@ -225,6 +225,7 @@ slm_status slm_store_samples(slm_store *store, const char *run, slm_store_sample
 static bool give_facts(sqlite3_stmt *s, callback fn, void *context)
 {
     slm_sample sample = sample_of(s);
+    sample.reply = column_text(s, 10);
     return fn.facts(context, &sample, sqlite3_column_int(s, 9) != 0);
 }
 
@@ -233,7 +234,7 @@ slm_status slm_store_sample_facts(slm_store *store, const char *run, slm_store_s
 {
     return read_rows(store,
                      "SELECT " SAMPLE_COLUMNS
-                     ", trim(reply, char(9, 10, 11, 12, 13, 32)) = ''" SAMPLE_TABLES,
+                     ", trim(reply, char(9, 10, 11, 12, 13, 32)) = '', reply" SAMPLE_TABLES,
                      (const char *const[]){"run"}, (const char *const[]){run}, 1,
                      "run, case_id, rollout", give_facts, (callback){.facts = fn}, context, err);
 }
@@ -381,20 +382,6 @@ slm_status slm_store_has_sample(slm_store *store, const char *run, const char *c
     store__bind_text(statement, 1, run);
     store__bind_text(statement, 2, case_id);
     sqlite3_bind_int64(statement, 3, rollout);
-    slm_status status = next_row(store, statement, has, err);
-    sqlite3_reset(statement);
-    return status;
-}
-
-slm_status slm_store_has_grading(slm_store *store, const char *run, const char *case_id,
-                                 int64_t rollout, const char *judge_hash, bool *has, slm_error *err)
-{
-    sqlite3_stmt *statement = store__prepared(store, STORE_HAS_GRADING, err);
-    if (!statement) return SLM_ERR_IO;
-    store__bind_text(statement, 1, run);
-    store__bind_text(statement, 2, judge_hash);
-    store__bind_text(statement, 3, case_id);
-    sqlite3_bind_int64(statement, 4, rollout);
     slm_status status = next_row(store, statement, has, err);
     sqlite3_reset(statement);
     return status;

@@ -153,8 +153,6 @@ static const char *const statement_sql[STORE_STATEMENTS] = {
     [STORE_PUT_AGREEMENT] = "INSERT INTO agreements VALUES(?1,?2,?3,?4) "
                             "ON CONFLICT DO UPDATE SET name = ?3, json = ?4",
     [STORE_HAS_SAMPLE] = "SELECT 1 FROM samples WHERE run = ?1 AND case_id = ?2 AND rollout = ?3",
-    [STORE_HAS_GRADING] = "SELECT 1 FROM gradings WHERE run = ?1 AND judge = ?2 AND case_id = ?3 "
-                          "AND rollout = ?4 AND score IS NOT NULL",
     [STORE_GET_SAMPLE] = "SELECT s.finish, s.prompt_tokens, s.reply_tokens, s.reasoning_tokens, "
                          "t.cached_tokens, t.time_s, s.reply, s.transcript_json FROM samples s "
                          "LEFT JOIN timings t ON t.run = s.run AND t.case_id = s.case_id AND "

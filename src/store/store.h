@@ -142,7 +142,7 @@ slm_status slm_store_samples(slm_store *store, const char *run, slm_store_sample
 typedef bool slm_store_grading_fn(void *context, const slm_stored_grading *grading);
 slm_status slm_store_gradings(slm_store *store, const char *run, const char *judge_hash,
                               slm_store_grading_fn *fn, void *context, slm_error *err);
-/* Samples without their texts: reply and transcript_json are NULL; `empty` tells that the reply is
+/* Samples without their transcripts (transcript_json is NULL); `empty` tells that the reply is
  * nothing but white space. */
 typedef bool slm_store_sample_facts_fn(void *context, const slm_sample *sample, bool empty);
 slm_status slm_store_sample_facts(slm_store *store, const char *run, slm_store_sample_facts_fn *fn,
@@ -166,11 +166,8 @@ slm_status slm_store_agreements(slm_store *store, slm_store_agreement_fn *fn, vo
 /* One sample, its strings in `arena`; SLM_ERR_NOT_FOUND if it is not there. */
 slm_status slm_store_get_sample(slm_store *store, const char *run, const char *case_id,
                                 int64_t rollout, slm_arena *arena, slm_sample *out, slm_error *err);
-/* Is the sample there; is it graded by this judge with a score (unscored ones are graded again)? */
+/* Is the sample there? */
 slm_status slm_store_has_sample(slm_store *store, const char *run, const char *case_id,
                                 int64_t rollout, bool *has, slm_error *err);
-slm_status slm_store_has_grading(slm_store *store, const char *run, const char *case_id,
-                                 int64_t rollout, const char *judge_hash, bool *has,
-                                 slm_error *err);
 
 #endif
