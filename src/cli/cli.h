@@ -42,12 +42,18 @@ typedef struct cli_shared {
     uint64_t memory;
     const char *dtype, *kernels, *device, *template_name;
     bool prefix_sharing;
+    /* cli_judge_options */
+    slm_option_list judges;
+    const char *judge_template, *judge_system, *judge_thinking;
+    double judge_temperature;
+    int64_t judge_max_tokens, judge_seed;
 } cli_shared;
 
 extern const slm_option cli_common_options[];
 extern const slm_option cli_json_options[];
 extern const slm_option cli_sampling_options[];
 extern const slm_option cli_machine_options[];
+extern const slm_option cli_judge_options[];
 
 extern const char cli_default_system_text[]; /* "You are a helpful assistant." */
 
@@ -71,6 +77,13 @@ int cli__fail(cli_app *app, const slm_error *error);
 
 slm_chat_sampling cli__sampling(const cli_shared *shared);
 slm_open_options cli__open_options(const cli_shared *shared);
+
+/* What --judge and the options beside it say: one judge, or a jury. Without --judge `fallback`
+ * (may be NULL: then it is wrong use). */
+slm_status cli__open_judges(cli_app *app, const cli_shared *shared, const char *fallback,
+                            slm_judge **out, slm_error *err);
+/* One line on how a judge did: calls, verdicts from the database, unscored, disagreement. */
+void cli__log_judge(cli_app *app, const slm_judge *judge);
 
 /* TEXT, or @FILE for the file's content without its last newline (@- is stdin), in the arena. */
 slm_status cli__text_or_file(cli_app *app, const char *argument, const char **out, slm_error *err);

@@ -20,7 +20,7 @@ typedef struct eval_options {
     cli_shared shared;
     slm_option_list cases, systems, names;
     int64_t cases_limit, k;
-    const char *db, *judge;
+    const char *db;
     bool skip_uncovered;
 } eval_options;
 
@@ -144,7 +144,7 @@ static slm_status evaluate(cli_app *app, const eval_options *options, const slm_
     slm_cases_options limits = {.limit = (size_t)options->cases_limit};
     SLM_TRY(slm_cases_load(options->cases.items, options->cases.count, &limits, NULL, NULL, cases,
                            err));
-    SLM_TRY(slm_open_judge(options->judge, judge, err));
+    SLM_TRY(cli__open_judges(app, &options->shared, "rule", judge, err));
     slm_open_options open = cli__open_options(&options->shared);
     for (size_t m = 0; m < models->count; m++) {
         SLM_TRY(check_model(models->items[m], &open, err));
@@ -167,6 +167,7 @@ static int run_eval(void *context, const void *options_in, const slm_option_list
     slm_error error;
     cli__catch_interrupts(true);
     slm_status status = evaluate(app, options, arguments, &store, &cases, &judge, &error);
+    if (judge != NULL) cli__log_judge(app, judge);
     slm_judge_free(judge);
     slm_cases_free(&cases);
     slm_store_close(store);
@@ -210,13 +211,6 @@ static const slm_option eval_table[] = {
      .value_name = "TEXT|@FILE",
      .help = "system text, each an arm of its own (default: You are a helpful assistant.); \"\" "
              "sends none"},
-    {.name = "judge",
-     .type = SLM_OPTION_CHOICE,
-     .offset = offsetof(eval_options, judge),
-     .choices = "rule",
-     .value_name = "JUDGE",
-     .default_text = "rule",
-     .help = "who grades the answers"},
     {.name = "skip-uncovered",
      .type = SLM_OPTION_FLAG,
      .offset = offsetof(eval_options, skip_uncovered),
@@ -253,8 +247,8 @@ const slm_command cli_command_eval = {
         "slm eval model.gguf --cases data/ask-first/seed.jsonl -k 4\n"
         "# does a system text help?\n"
         "slm eval model.gguf --cases cases.jsonl --system @plain.txt --system @ask-first.txt",
-    .tables = {eval_table, cli_sampling_options, cli_machine_options, cli_json_options,
-               cli_common_options},
+    .tables = {eval_table, cli_judge_options, cli_sampling_options, cli_machine_options,
+               cli_json_options, cli_common_options},
     .options_bytes = sizeof(eval_options),
     .min_arguments = 1,
     .max_arguments = -1,

@@ -8,6 +8,7 @@
  * and returns SLM_ERR_CANCELLED like any other error. */
 #include "cli/cli.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -196,6 +197,57 @@ const slm_option cli_machine_options[] = {
     {.name = NULL},
 };
 
+const slm_option cli_judge_options[] = {
+    {.name = "judge",
+     .type = SLM_OPTION_STRINGS,
+     .offset = SHARED(judges),
+     .value_name = "JUDGE",
+     .help = "who grades: rule (the default), or a MODEL; several are a jury that votes",
+     .group = "Judge"},
+    {.name = "judge-template",
+     .type = SLM_OPTION_FILE,
+     .offset = SHARED(judge_template),
+     .value_name = "FILE",
+     .help = "what a MODEL is asked, with <<conversation>> and <<rubric_item>> in it"},
+    {.name = "judge-system",
+     .type = SLM_OPTION_STRING,
+     .offset = SHARED(judge_system),
+     .value_name = "TEXT|@FILE",
+     .help = "the judge's system text; left out, none is sent"},
+    {.name = "judge-temperature",
+     .type = SLM_OPTION_NUMBER,
+     .offset = SHARED(judge_temperature),
+     .min = 0,
+     .max = 10,
+     .value_name = "T",
+     .default_text = "0",
+     .help = "randomness of its verdicts; a reply without one is asked for again at 0.5 or more"},
+    {.name = "judge-max-tokens",
+     .type = SLM_OPTION_INT,
+     .offset = SHARED(judge_max_tokens),
+     .min = 1,
+     .max = 1000000,
+     .value_name = "N",
+     .default_text = "1024",
+     .help = "longest verdict with its reason, and its thoughts where it thinks"},
+    {.name = "judge-seed",
+     .type = SLM_OPTION_INT,
+     .offset = SHARED(judge_seed),
+     .min = 0,
+     .max = 9007199254740991.0,
+     .value_name = "N",
+     .default_text = "0",
+     .help = "the same seed gives the same verdicts, as far as the model allows"},
+    {.name = "judge-thinking",
+     .type = SLM_OPTION_CHOICE,
+     .offset = SHARED(judge_thinking),
+     .choices = "on|off",
+     .value_name = "WHEN",
+     .default_text = "off",
+     .help = "let a judge that can think before it decides"},
+    {.name = NULL},
+};
+
 int cli__fail(cli_app *app, const slm_error *error)
 {
     slm_log_print(&app->log, SLM_LOG_ERROR, "%s", error->message);
@@ -233,6 +285,60 @@ slm_open_options cli__open_options(const cli_shared *shared)
         .cache_bytes = shared->memory,
         .no_prefix_sharing = !shared->prefix_sharing,
     };
+}
+
+slm_status cli__open_judges(cli_app *app, const cli_shared *shared, const char *fallback,
+                            slm_judge **out, slm_error *err)
+{
+    slm_judge_options options = slm_judge_options_default();
+    options.sampling.temperature = shared->judge_temperature;
+    options.sampling.max_tokens = shared->judge_max_tokens;
+    options.sampling.seed = shared->judge_seed;
+    options.sampling.thinking = strcmp(shared->judge_thinking, "on") == 0;
+    if (shared->judge_system != NULL)
+        SLM_TRY(cli__text_or_file(app, shared->judge_system, &options.system_text, err));
+    if (shared->judge_template != NULL) {
+        slm_buffer path = {0};
+        slm_buffer_printf(&path, "@%s", shared->judge_template);
+        options.template_name = shared->judge_template;
+        slm_status status =
+            cli__text_or_file(app, slm_buffer_text(&path), &options.template_text, err);
+        slm_buffer_free(&path);
+        if (status != SLM_OK) return status;
+    }
+    slm_open_options open = cli__open_options(shared);
+    if (shared->judges.count > 0)
+        return slm_open_judges(shared->judges.items, shared->judges.count, &open, &options, out,
+                               err);
+    if (fallback == NULL)
+        return slm_error_set(err, SLM_ERR_INVALID, "which judge? Name it: rule, or a MODEL");
+    return slm_open_judge(fallback, &open, &options, out, err);
+}
+
+void cli__log_judge(cli_app *app, const slm_judge *judge)
+{
+    const slm_judge_tally *t = &judge->tally;
+    if (!judge->is_costly || t->verdicts == 0) return;
+    for (size_t m = 0; m < judge->member_count; m++)
+        cli__log_judge(app, judge->members[m]);
+    slm_log_level level = t->unscored > 0 ? SLM_LOG_WARNING : SLM_LOG_INFO;
+    if (judge->member_count > 0) {
+        slm_log_print(&app->log, level,
+                      "%s: %" PRIu64 " verdicts, of one mind on %" PRIu64 ", by vote on %" PRIu64
+                      ", %" PRIu64 " unscored for want of a majority",
+                      judge->name, t->verdicts, t->unanimous, t->majority, t->unscored);
+        return;
+    }
+    slm_buffer text = {0};
+    slm_buffer_printf(&text,
+                      "judge %s: %" PRIu64 " verdicts, %" PRIu64
+                      " of them known from before, %" PRIu64 " calls",
+                      judge->name, t->verdicts, t->cached, t->calls);
+    if (t->asked_again > 0)
+        slm_buffer_printf(&text, ", %" PRIu64 " of them to ask again", t->asked_again);
+    slm_buffer_printf(&text, ", %" PRIu64 " unscored", t->unscored);
+    slm_log_print(&app->log, level, "%s", slm_buffer_text(&text));
+    slm_buffer_free(&text);
 }
 
 slm_status cli__text_or_file(cli_app *app, const char *argument, const char **out, slm_error *err)

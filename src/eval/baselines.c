@@ -316,6 +316,13 @@ slm_status slm_eval_baselines(slm_store *store, const slm_cases *cases,
 {
     eval__selection selection = {0};
     slm_status status = SLM_OK;
+    if (judge->is_costly) {
+        slm_log_print(log, SLM_LOG_INFO,
+                      "no baselines with judge %s: they would take many times the calls of the "
+                      "answers themselves (--judge rule makes them)",
+                      judge->name);
+        return SLM_OK;
+    }
     /* Left-out cases were told of by the evaluation. */
     SLM_TRY(eval__select(cases, judge, options->skip_uncovered, NULL, &selection, err));
     size_t k = (size_t)options->k, distinct = 0;

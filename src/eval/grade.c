@@ -60,23 +60,45 @@ slm_status eval__grader_submit(eval__grader *grader, const char *run, const slm_
     return SLM_OK;
 }
 
-static slm_status store_grading(eval__grader *grader, size_t at, const slm_grading *grading,
-                                slm_error *err)
+static slm_status put_grading(slm_store *store, const char *run, const slm_case *c, int64_t rollout,
+                              const char *judge_hash, const slm_grading *grading, bool *has_score,
+                              slm_error *err)
 {
-    const slm_case *c = grader->pending[at].c;
-    slm_stored_grading row = {.run = grader->pending[at].run,
-                              .case_id = c->id,
-                              .rollout = grader->pending[at].rollout,
-                              .judge_hash = grader->judge->identity};
+    slm_stored_grading row = {
+        .run = run, .case_id = c->id, .rollout = rollout, .judge_hash = judge_hash};
     slm_stored_grade *grades = calloc(c->rubric_count + 1, sizeof *grades);
     if (!grades) slm_out_of_memory(c->rubric_count);
     eval__to_stored(c, grading, grades, &row);
-    slm_status status = eval__writer_open(grader->writer, err);
-    if (status == SLM_OK) status = slm_store_put_grading(grader->writer->store, &row, err);
+    slm_status status = slm_store_put_grading(store, &row, err);
     free(grades);
-    if (status != SLM_OK) return status;
+    if (has_score) *has_score = row.has_score;
+    return status;
+}
+
+slm_status slm_eval_put_grading(slm_store *store, const char *run, const slm_case *c,
+                                int64_t rollout, const char *judge_hash, const slm_grading *grading,
+                                slm_error *err)
+{
+    return put_grading(store, run, c, rollout, judge_hash, grading, NULL, err);
+}
+
+/* The judge's grading; of a jury also what each of its judges said, as that judge's own. */
+static slm_status store_grading(eval__grader *grader, size_t at, const slm_grading *grading,
+                                slm_error *err)
+{
+    const slm_judge *judge = grader->judge;
+    const char *run = grader->pending[at].run;
+    const slm_case *c = grader->pending[at].c;
+    int64_t rollout = grader->pending[at].rollout;
+    slm_store *store = grader->writer->store;
+    bool has_score = false;
+    SLM_TRY(eval__writer_open(grader->writer, err));
+    SLM_TRY(put_grading(store, run, c, rollout, judge->identity, grading, &has_score, err));
+    for (size_t m = 0; m < grading->member_count; m++)
+        SLM_TRY(put_grading(store, run, c, rollout, judge->members[m]->identity,
+                            grading->members[m], NULL, err));
     grader->graded++;
-    if (!row.has_score) {
+    if (!has_score) {
         if (grader->unscored++ == 0) grader->unscored_error = grading->error;
     }
     grader->pending[at] = grader->pending[--grader->pending_count];
@@ -87,6 +109,8 @@ slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, slm_error *er
 {
     while (grader->pending_count > 0) {
         slm_grading *grading = NULL;
+        /* A judge that keeps its verdicts writes them while it is polled: into the open group. */
+        if (grader->judge->is_costly) SLM_TRY(eval__writer_open(grader->writer, err));
         SLM_TRY(slm_judge_poll(grader->judge, timeout_ms, &grading, err));
         if (!grading) {
             if (grader->judge->in_flight > 0) return SLM_OK;
@@ -119,12 +143,13 @@ slm_status eval__grader_finish(eval__grader *grader, slm_error *err)
 
 void eval__drop_gradings(slm_judge *judge)
 {
-    double begun_s = slm_progress_clock_s();
-    while (judge->in_flight > 0 && slm_progress_clock_s() - begun_s < EVAL_DROP_S) {
-        slm_grading *grading = NULL;
-        if (slm_judge_poll(judge, 100, &grading, NULL) != SLM_OK) return;
-        slm_grading_free(grading);
-    }
+    slm_judge_drop(judge, EVAL_DROP_S);
+}
+
+void eval__grader_drop(eval__grader *grader)
+{
+    slm_judge_drop(grader->judge, EVAL_DROP_S);
+    grader->pending_count = 0;
 }
 
 bool eval__stopped(const slm_eval_options *options)
@@ -223,21 +248,36 @@ size_t eval__selection_find(const eval__selection *selection, const char *case_i
     return SIZE_MAX;
 }
 
-slm_status eval__put_setting(slm_store *store, const slm_cases *cases, const slm_judge *judge,
-                             slm_error *err)
+/* Name and coverage of a judge; what it is made of goes with the coverage. */
+static slm_status put_judge(slm_store *store, const slm_cases *cases, const slm_judge *judge,
+                            slm_error *err)
 {
     slm_buffer text = {0};
-    slm_status status = SLM_OK;
     slm_coverage coverage = slm_judge_coverage(judge, cases);
     slm_buffer_printf(&text,
                       "{\"cases\":%zu,\"cases_covered\":%zu,\"criteria\":%zu,"
-                      "\"criteria_covered\":%zu}",
+                      "\"criteria_covered\":%zu",
                       coverage.cases, coverage.cases_covered, coverage.criteria,
                       coverage.criteria_covered);
+    if (judge->details_json) slm_buffer_printf(&text, ",\"judge\":%s", judge->details_json);
+    slm_buffer_append_char(&text, '}');
+    slm_status status = slm_store_put_judge(store, judge->identity, judge->name, err);
+    if (status == SLM_OK)
+        status = slm_store_put_coverage(store, judge->identity, cases->sha256,
+                                        slm_buffer_text(&text), err);
+    slm_buffer_free(&text);
+    return status;
+}
+
+slm_status eval__put_setting(slm_store *store, const slm_cases *cases, slm_judge *judge,
+                             slm_error *err)
+{
+    slm_status status = SLM_OK;
+    slm_judge_use_store(judge, store);
     SLM_TRY_OUT(slm_store_begin(store, err));
-    SLM_TRY_OUT(slm_store_put_judge(store, judge->identity, judge->name, err));
-    SLM_TRY_OUT(
-        slm_store_put_coverage(store, judge->identity, cases->sha256, slm_buffer_text(&text), err));
+    SLM_TRY_OUT(put_judge(store, cases, judge, err));
+    for (size_t m = 0; m < judge->member_count; m++)
+        SLM_TRY_OUT(put_judge(store, cases, judge->members[m], err));
     for (size_t i = 0; i < cases->count; i++) {
         const slm_case *c = &cases->items[i];
         SLM_TRY_OUT(slm_store_put_case(store, cases->sha256, c->id, c->family, i, c->json, err));
@@ -245,7 +285,6 @@ slm_status eval__put_setting(slm_store *store, const slm_cases *cases, const slm
     status = slm_store_commit(store, err);
 out:
     if (status != SLM_OK) slm_store_rollback(store);
-    slm_buffer_free(&text);
     return status;
 }
 

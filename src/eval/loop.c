@@ -316,16 +316,17 @@ static void look_for_stop(loop *l)
     if (!l->stopping) {
         l->stopping = true;
         l->stop_s = slm_progress_clock_s();
-        if (l->awaited)
+        if (l->awaited || l->grader.pending_count)
             slm_log_print(
                 l->log, SLM_LOG_INFO,
-                "stopping: waiting up to %.0f s for %zu answers on their way; again to end "
-                "at once",
-                STOP_GRACE_S, l->awaited);
+                "stopping: waiting up to %.0f s for %zu answers on their way and %zu with the "
+                "judge; again to end at once",
+                STOP_GRACE_S, l->awaited, l->grader.pending_count);
     } else if (!l->cancelled && slm_progress_clock_s() - l->stop_s > STOP_GRACE_S) {
         l->cancelled = true;
         for (size_t i = 0; i < l->request_count; i++)
             slm_chat_cancel(l->arm->chat, l->requests[i].ticket);
+        eval__grader_drop(&l->grader);
     }
 }
 

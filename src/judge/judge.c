@@ -4,11 +4,15 @@
  * the ticket says which is which. Coverage is known from the cases alone, so that a run can say
  * before its first call how much of the rubrics its scores will rest on. */
 #include <stdlib.h>
+#include "base/progress.h"
 #include "judge/judge.h"
 
 void slm_grading_free(slm_grading *grading)
 {
     if (grading == NULL) return;
+    for (size_t i = 0; i < grading->member_count; i++)
+        slm_grading_free(grading->members[i]);
+    free(grading->members);
     for (size_t i = 0; i < grading->count; i++)
         free(grading->grades[i].explanation);
     free(grading->grades);
@@ -47,6 +51,27 @@ slm_status slm_judge_poll(slm_judge *judge, int timeout_ms, slm_grading **gradin
 void slm_judge_free(slm_judge *judge)
 {
     if (judge != NULL) judge->class->free(judge);
+}
+
+void slm_judge_drop(slm_judge *judge, double patience_s)
+{
+    if (judge->class->drop != NULL) {
+        judge->class->drop(judge);
+        judge->in_flight = 0;
+    }
+    double begun_s = slm_progress_clock_s();
+    while (judge->in_flight > 0 && slm_progress_clock_s() - begun_s < patience_s) {
+        slm_grading *grading = NULL;
+        if (slm_judge_poll(judge, 100, &grading, NULL) != SLM_OK) return;
+        slm_grading_free(grading);
+    }
+}
+
+void slm_judge_use_store(slm_judge *judge, slm_store *store)
+{
+    judge->store = store;
+    for (size_t i = 0; i < judge->member_count; i++)
+        slm_judge_use_store(judge->members[i], store);
 }
 
 slm_coverage slm_judge_coverage(const slm_judge *judge, const slm_cases *cases)

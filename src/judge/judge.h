@@ -1,4 +1,4 @@
-/* judge.h: grading an answer against a case's rubric.
+/* judge.h: grading an answer against a case's rubric (docs/judges.md).
  *
  * A judge grades criteria one by one: met, not met, or unscored (the judge failed: never a verdict,
  * ARCHITECTURE.md). A criterion that a judge does not grade at all is not covered, which is known
@@ -10,8 +10,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include "base/arena.h"
 #include "base/error.h"
+#include "base/log.h"
+#include "base/statistics.h"
 #include "data/data.h"
+#include "provider/chat.h"
+#include "store/store.h"
 
 typedef enum slm_verdict {
     SLM_VERDICT_NOT_COVERED,
@@ -31,6 +37,9 @@ typedef struct slm_grading {
     slm_grade *grades; /* one for each rubric item of the case */
     size_t count;
     slm_error error; /* set when any grade is unscored */
+    /* A jury's: what each of its judges said, in their order. */
+    struct slm_grading **members;
+    size_t member_count;
 } slm_grading;
 void slm_grading_free(slm_grading *grading); /* NULL is allowed */
 
@@ -42,13 +51,31 @@ typedef struct slm_judge_class {
                          slm_error *);
     slm_status (*poll)(slm_judge *, int timeout_ms, slm_grading **, slm_error *);
     void (*free)(slm_judge *);
+    /* Forget what is in flight and ask nothing more for it; NULL: it is polled away. */
+    void (*drop)(slm_judge *);
 } slm_judge_class;
+
+/* What a judge has done so far. A jury makes no calls; its judges have tallies of their own. */
+typedef struct slm_judge_tally {
+    uint64_t verdicts; /* wanted of it */
+    uint64_t cached;   /* of these: known from the store, or the same question stood twice */
+    uint64_t calls, asked_again;
+    uint64_t unscored;
+    int64_t prompt_tokens, reply_tokens; /* of the calls made now, as far as told */
+    uint64_t unanimous, majority;        /* a jury's; unscored: no verdict has more than half */
+} slm_judge_tally;
 
 /* What every implementation's struct begins with. */
 struct slm_judge {
     const slm_judge_class *class;
-    char *name;     /* "rule" */
-    char *identity; /* hash of method, version and thresholds */
+    char *name;                 /* "rule" */
+    char *identity;             /* hash of method, version and thresholds */
+    char *details_json;         /* what it is made of, for reports; NULL: nothing to tell */
+    bool is_costly;             /* each criterion is a call: ask for nothing that is not wanted */
+    slm_store *store;           /* where verdicts are kept and looked up; NULL: nowhere */
+    struct slm_judge **members; /* a jury's judges; freed with it */
+    size_t member_count;
+    slm_judge_tally tally;
     uint64_t next_ticket;
     size_t in_flight;
 };
@@ -59,6 +86,10 @@ slm_status slm_judge_submit(slm_judge *judge, const slm_case *c, const char *rep
                             uint64_t *ticket, slm_error *err);
 slm_status slm_judge_poll(slm_judge *judge, int timeout_ms, slm_grading **grading, slm_error *err);
 void slm_judge_free(slm_judge *judge); /* NULL is allowed */
+/* Forget what is in flight, so that the next user does not get it. Waits at most patience_s. */
+void slm_judge_drop(slm_judge *judge, double patience_s);
+/* Keep verdicts in the store, which must live as long as the judge is used. Of a jury: each judge. */
+void slm_judge_use_store(slm_judge *judge, slm_store *store);
 
 /* How much of a set a judge covers: stated before a run. */
 typedef struct slm_coverage {
@@ -72,5 +103,125 @@ slm_coverage slm_judge_coverage(const slm_judge *judge, const slm_cases *cases);
  * every one of says is said, none of avoids is said) where a criterion has no behaviour tag. Covers
  * criteria that carry a check. Deterministic. */
 slm_status slm_judge_rule_new(slm_judge **out, slm_error *err);
+
+/* ---- a model as judge ---------------------------------------------------------------------- */
+
+typedef struct slm_judge_options {
+    const char *template_text; /* with <<conversation>> and <<rubric_item>>; NULL: slm's own */
+    const char *template_name; /* shown in errors and details; NULL: "slm" */
+    const char *system_text;   /* NULL: none is sent */
+    slm_chat_sampling sampling;
+} slm_judge_options;
+/* Temperature 0, 1024 tokens. */
+slm_judge_options slm_judge_options_default(void);
+/* One call for each criterion, up to the chat's width in flight; a reply without a verdict is asked
+ * for again, three times in all. Takes the chat, also when it fails. */
+slm_status slm_judge_model_new(slm_chat *chat, const slm_judge_options *options, slm_judge **out,
+                               slm_error *err);
+/* SHA-256 of the grader template of simple-evals (healthbench_eval.py), white space at its ends
+ * stripped, as that of --judge-template is. */
+extern const char slm_judge_reference_template[];
+
+/* The verdict in a judge's reply: the last JSON object in it that has a string `explanation` and a
+ * boolean `criteria_met`, wherever it stands. False: there is none, *why says what was there. The
+ * explanation (malloc'd) is at most some 4,000 bytes long. */
+bool slm_judge_parse(const char *text, size_t len, bool *met, char **explanation, const char **why);
+
+/* ---- a jury -------------------------------------------------------------------------------- */
+
+/* Two judges or more, all different; takes them, also when it fails. By criterion the verdict of more
+ * than half of those who cover it; without one it is unscored. */
+slm_status slm_judge_jury_new(slm_judge **members, size_t count, slm_judge **out, slm_error *err);
+slm_verdict slm_jury_vote(const slm_verdict *votes, size_t count);
+
+/* ---- labels, and how far a judge agrees with them ------------------------------------------- */
+
+/* What labellers said of a criterion: how many, and what. */
+typedef struct slm_label {
+    size_t criterion;      /* index in the rubric of the case as it is stored */
+    uint32_t met, not_met; /* labellers */
+} slm_label;
+/* An answer with labels. */
+typedef struct slm_labelled {
+    slm_case c; /* its rubric: the labelled criteria alone; points 0: not given */
+    const char *reply;
+    slm_label *labels; /* [c.rubric_count] */
+    size_t first;      /* index of its first criterion among all of the set */
+    size_t prompt;     /* answers to the same prompt have the same, 0 to prompt_count - 1 */
+    const char *run;   /* of labels from a database; else NULL */
+    int64_t rollout;
+} slm_labelled;
+typedef struct slm_labels {
+    slm_labelled *items;
+    size_t count;
+    size_t criteria; /* over all answers: verdicts to be given */
+    size_t prompt_count;
+    const char *name; /* of the file, or of the judge who gave them */
+    char sha256[65];  /* of what is labelled, and how */
+    slm_arena arena;
+} slm_labels;
+/* JSON Lines of {prompt, response, rubrics[{criterion, points, criteria_met}]}, or HealthBench's
+ * meta-evaluation: {prompt, completion, rubric, binary_labels, category}. Which, each row tells.
+ * tags_from (may be NULL): cases whose tags go to the criteria of the same prompt and text. */
+slm_status slm_labels_load(const char *path, const slm_cases *tags_from, slm_labels *out,
+                           slm_error *err);
+/* The gradings of a judge in the database, by its name or the beginning of its hash. */
+slm_status slm_labels_from_store(slm_store *store, const char *judge, slm_labels *out,
+                                 slm_error *err);
+/* Keep n criteria, drawn at random; all if there are fewer. */
+void slm_labels_sample(slm_labels *labels, size_t n, uint64_t seed);
+void slm_labels_free(slm_labels *labels);
+
+/* The judge's verdicts on all of them: verdicts[labels->criteria], and of a jury those of each judge
+ * behind them (member 0 from labels->criteria on, and so forth). Kept in judge->store as they come.
+ * *first_error: of the first unscored one. */
+slm_status slm_labels_grade(const slm_labels *labels, slm_judge *judge, slm_log *log,
+                            const volatile bool *stop, slm_verdict *verdicts,
+                            slm_error *first_error, slm_error *err);
+/* Verdicts that a judge (as in slm_labels_from_store) has in the database; others are not covered. */
+slm_status slm_labels_stored_verdicts(const slm_labels *labels, slm_store *store, const char *judge,
+                                      char hash[65], slm_verdict *verdicts, slm_error *err);
+
+typedef struct slm_agreement_figure {
+    double value;          /* NaN: not defined */
+    slm_interval interval; /* 95%, bootstrap over prompts; NaN: not known */
+} slm_agreement_figure;
+typedef struct slm_agreement {
+    size_t criteria, unscored, not_covered; /* verdicts that were wanted, and failed */
+    uint64_t cells[2][2];                   /* [label met][judge met], a label each */
+    slm_agreement_figure accuracy, balanced_accuracy, macro_f1, kappa;
+} slm_agreement;
+/* Over the criteria that carry a tag (or whose case does); NULL: all. */
+slm_agreement slm_agreement_of(const slm_labels *labels, const slm_verdict *verdicts,
+                               const char *tag);
+/* Two judges with each other: the first stands for the labels. */
+slm_agreement slm_agreement_between(const slm_labels *labels, const slm_verdict *first,
+                                    const slm_verdict *second);
+/* The labellers of a criterion with each other, each pair both ways. */
+slm_agreement slm_agreement_of_labellers(const slm_labels *labels, const char *tag);
+/* The tags that there are, sorted, in the arena. */
+const char **slm_labels_tags(const slm_labels *labels, slm_arena *arena, size_t *count);
+/* {"criteria":..., "accuracy":{"value","low","high"}, ...}; new reference. */
+json_t *slm_agreement_json(const slm_agreement *agreement);
+
+/* ---- sheets for people --------------------------------------------------------------------- */
+
+typedef struct slm_sheet_options {
+    size_t n; /* answers */
+    uint64_t seed;
+} slm_sheet_options;
+/* CSV: a row for each criterion of n answers that models gave, without their names, balanced over
+ * arms and kinds of case. *answers, *arms (may be NULL): how many there are in it. */
+slm_status slm_sheet_export(slm_store *store, const slm_sheet_options *options, FILE *out,
+                            size_t *answers, size_t *arms, slm_error *err);
+/* Called for every answer in which something is filled in; the rest is unscored. */
+typedef slm_status slm_sheet_fn(void *context, const char *run, const char *cases_sha256,
+                                const slm_case *c, int64_t rollout, const slm_grading *grading,
+                                slm_error *err);
+/* Every bad cell goes to on_problem with its line and column; then nothing is given to fn, and the
+ * status is SLM_ERR_FORMAT. */
+slm_status slm_sheet_import(slm_store *store, const char *path,
+                            void (*on_problem)(void *context, const slm_error *problem),
+                            slm_sheet_fn *fn, void *context, slm_error *err);
 
 #endif

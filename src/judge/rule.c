@@ -505,7 +505,7 @@ static void rule_free(slm_judge *judge)
     free(j);
 }
 
-static const slm_judge_class rule_class = {rule_covers, rule_submit, rule_poll, rule_free};
+static const slm_judge_class rule_class = {rule_covers, rule_submit, rule_poll, rule_free, NULL};
 
 static char *identity_of(const slm_matcher *matcher)
 {

@@ -41,11 +41,40 @@ slm_status slm_open_chat(const char *model, const slm_open_options *options, slm
     return open__local_chat(model, options, out, err);
 }
 
-slm_status slm_open_judge(const char *judge, slm_judge **out, slm_error *err)
+slm_status slm_open_judge(const char *judge, const slm_open_options *options,
+                          const slm_judge_options *judge_options, slm_judge **out, slm_error *err)
 {
     if (strcmp(judge, "rule") == 0) return slm_judge_rule_new(out, err);
-    return slm_error_set(err, SLM_ERR_UNSUPPORTED, "unknown judge '%s'; this version has: rule",
-                         judge);
+    slm_open_options open = *options;
+    open.template = NULL; /* that of the models that are judged */
+    open.name = NULL;
+    slm_chat *chat = NULL;
+    slm_status status = slm_open_chat(judge, &open, &chat, err);
+    if (status != SLM_OK) return slm_error_prefix(err, status, "the judge (`rule` or a MODEL)");
+    return slm_judge_model_new(chat, judge_options, out, err);
+}
+
+slm_status slm_open_judges(const char *const *judges, size_t count, const slm_open_options *options,
+                           const slm_judge_options *judge_options, slm_judge **out, slm_error *err)
+{
+    slm_judge **members = calloc(count + 1, sizeof(slm_judge *));
+    if (!members) slm_out_of_memory(count);
+    slm_status status = SLM_OK;
+    size_t opened = 0;
+    while (opened < count && status == SLM_OK) {
+        status = slm_open_judge(judges[opened], options, judge_options, &members[opened], err);
+        opened += status == SLM_OK;
+    }
+    if (status != SLM_OK) {
+        while (opened > 0)
+            slm_judge_free(members[--opened]);
+    } else if (count == 1) {
+        *out = members[0];
+    } else {
+        status = slm_judge_jury_new(members, count, out, err);
+    }
+    free(members);
+    return status;
 }
 
 slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err)

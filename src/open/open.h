@@ -31,8 +31,12 @@ typedef struct slm_open_options {
  * refused by name. */
 slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
                          slm_error *err);
-/* JUDGE: `rule`. */
-slm_status slm_open_judge(const char *judge, slm_judge **out, slm_error *err);
+/* JUDGE: `rule`, or a MODEL. */
+slm_status slm_open_judge(const char *judge, const slm_open_options *options,
+                          const slm_judge_options *judge_options, slm_judge **out, slm_error *err);
+/* Several are a jury; one is itself. */
+slm_status slm_open_judges(const char *const *judges, size_t count, const slm_open_options *options,
+                           const slm_judge_options *judge_options, slm_judge **out, slm_error *err);
 /* The tokenizer alone: of a .gguf file, a tokenizer.json, or a folder that holds one. */
 slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err);
 

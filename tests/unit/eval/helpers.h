@@ -447,7 +447,7 @@ static inline void fake_judge_free(slm_judge *judge)
 }
 
 static const slm_judge_class fake_judge_class = {fake_covers, fake_judge_submit, fake_judge_poll,
-                                                 fake_judge_free};
+                                                 fake_judge_free, NULL};
 
 static inline fake_judge *fake_judge_new(uint64_t taste)
 {

@@ -50,7 +50,7 @@ static void fake_free(slm_judge *judge)
     ((fake *)judge)->freed = true;
 }
 
-static const slm_judge_class fake_class = {fake_covers, fake_submit, fake_poll, fake_free};
+static const slm_judge_class fake_class = {fake_covers, fake_submit, fake_poll, fake_free, NULL};
 
 static fake make_fake(void)
 {
