@@ -26,6 +26,7 @@
 typedef struct bench_options {
     cli_shared shared;
     int64_t repeat, tokens;
+    slm_option_list depths;
 } bench_options;
 
 /* One figure of the model, and the values of all rounds in tokens per second. */
@@ -39,7 +40,13 @@ typedef struct bench_test {
     bool bound_by_memory; /* what the limit comes from */
 } bench_test;
 
-enum { TESTS = 4, PEAK_ROWS = 256, PEAK_SIDE = 512, MEDIAN_MAX = 1000 };
+enum {
+    DEPTHS_MAX = 32,
+    TESTS = 4 + DEPTHS_MAX,
+    PEAK_ROWS = 256,
+    PEAK_SIDE = 512,
+    MEDIAN_MAX = 1000
+};
 
 typedef struct bench {
     cli_app *app;
@@ -173,6 +180,29 @@ static void count_costs(const bench *b, bench_test *test)
     }
 }
 
+/* --depth: one reply after a prompt of that length. */
+static slm_status add_depths(bench *b, const bench_options *options, slm_error *err)
+{
+    const slm_model_config *config = slm_model_get_config(b->model);
+    if (options->depths.count > DEPTHS_MAX)
+        return slm_error_set(err, SLM_ERR_INVALID, "%zu --depth: at most %d", options->depths.count,
+                             DEPTHS_MAX);
+    for (size_t i = 0; i < options->depths.count; i++) {
+        const char *text = options->depths.items[i];
+        char *end = NULL;
+        const long long depth = strtoll(text, &end, 10);
+        const long long most = (long long)config->context - b->tokens;
+        if (end == text || *end != '\0' || depth < 2 || depth > most)
+            return slm_error_set(err, SLM_ERR_INVALID,
+                                 "--depth %s: it must be from 2 to %lld, the model's context "
+                                 "without the reply",
+                                 text, most);
+        b->tests[b->test_count++] =
+            (bench_test){.name = "decode", .prompt = (size_t)depth, .rollouts = 1};
+    }
+    return SLM_OK;
+}
+
 static slm_status prepare_model(bench *b, const bench_options *options, slm_error *err)
 {
     enum { PREFILL = 512, PROMPT = 256, WIDEST = 32 };
@@ -183,30 +213,35 @@ static slm_status prepare_model(bench *b, const bench_options *options, slm_erro
     if (context < PROMPT + b->tokens) context = PROMPT + b->tokens;
     if (shared->context > 0) context = shared->context;
     if (shared->context == 0 && context > config->context) context = config->context;
-    slm_engine_options engine = slm_engine_options_default();
-    engine.batch = shared->batch > 0 ? (int32_t)shared->batch : WIDEST;
-    engine.context = context > INT32_MAX ? INT32_MAX : (int32_t)context;
-    engine.prefix_sharing = shared->prefix_sharing;
-    uint64_t pages = ((uint64_t)context + SLM_PAGE_TOKENS - 1) / SLM_PAGE_TOKENS + 1;
-    engine.cache_bytes = shared->memory;
-    if (engine.cache_bytes == 0)
-        engine.cache_bytes = pages * (uint64_t)engine.batch * slm_kv_page_bytes(shape);
-    SLM_TRY(slm_engine_new(b->model, slm_open_chat_tokenizer(b->chat), &engine, &b->engine, err));
     if (context < 4)
         return slm_error_set(err, SLM_ERR_INVALID, "--ctx %lld: a benchmark wants at least 4",
                              (long long)context);
-    size_t prefill = context > PREFILL ? PREFILL : (size_t)context - 1;
-    size_t prompt = context / 2 >= PROMPT ? PROMPT : (size_t)context / 2;
+    const size_t prefill = context > PREFILL ? PREFILL : (size_t)context - 1;
+    const size_t prompt = context / 2 >= PROMPT ? PROMPT : (size_t)context / 2;
     if (b->tokens > context - (int64_t)prompt) b->tokens = context - (int64_t)prompt;
-    const bench_test tests[TESTS] = {{.name = "prefill", .prompt = prefill},
-                                     {.name = "decode", .prompt = prompt, .rollouts = 1},
-                                     {.name = "decode", .prompt = prompt, .rollouts = 16},
-                                     {.name = "decode", .prompt = prompt, .rollouts = WIDEST}};
+    const bench_test tests[] = {{.name = "prefill", .prompt = prefill},
+                                {.name = "decode", .prompt = prompt, .rollouts = 1},
+                                {.name = "decode", .prompt = prompt, .rollouts = 16},
+                                {.name = "decode", .prompt = prompt, .rollouts = WIDEST}};
     memcpy(b->tests, tests, sizeof tests);
-    b->test_count = TESTS;
-    for (size_t i = 0; i < TESTS; i++)
+    b->test_count = sizeof tests / sizeof *tests;
+    SLM_TRY(add_depths(b, options, err));
+    int64_t deepest = context;
+    for (size_t i = 0; i < b->test_count; i++) {
         count_costs(b, &b->tests[i]);
-    return SLM_OK;
+        const int64_t depth = (int64_t)b->tests[i].prompt + b->tokens;
+        if (b->tests[i].rollouts > 0 && depth > deepest) deepest = depth;
+    }
+    slm_engine_options engine = slm_engine_options_default();
+    engine.batch = shared->batch > 0 ? (int32_t)shared->batch : WIDEST;
+    engine.context = deepest > INT32_MAX ? INT32_MAX : (int32_t)deepest;
+    engine.prefix_sharing = shared->prefix_sharing;
+    const uint64_t wide = ((uint64_t)context / SLM_PAGE_TOKENS + 2) * (uint64_t)engine.batch;
+    const uint64_t deep = (uint64_t)deepest / SLM_PAGE_TOKENS + 2;
+    engine.cache_bytes = shared->memory;
+    if (engine.cache_bytes == 0)
+        engine.cache_bytes = (wide > deep ? wide : deep) * slm_kv_page_bytes(shape);
+    return slm_engine_new(b->model, slm_open_chat_tokenizer(b->chat), &engine, &b->engine, err);
 }
 
 /* Tokens per second of one request: of its prompt until the first token is there, or of its replies
@@ -482,6 +517,11 @@ static const slm_option bench_table[] = {
      .value_name = "N",
      .default_text = "128",
      .help = "length of each reply"},
+    {.name = "depth",
+     .type = SLM_OPTION_STRINGS,
+     .offset = offsetof(bench_options, depths),
+     .value_name = "N",
+     .help = "also one reply after a prompt of N tokens; may be given more than once"},
     {.name = NULL},
 };
 
@@ -497,7 +537,9 @@ const slm_command cli_command_bench = {
         "from the request to its first token; decode counts the steps without rows of the prompt, "
         "sampling included.",
     .example = "# this machine, and a model on it\nslm bench model.gguf\n"
-               "# the same for a program, on one thread\nslm bench model.gguf --threads 1 --json",
+               "# the same for a program, on one thread\nslm bench model.gguf --threads 1 --json\n"
+               "# how a reply slows down with its context\n"
+               "slm bench model.gguf --depth 1024 --depth 8192 --depth 32000",
     .tables = {bench_table, cli_machine_options, cli_json_options, cli_common_options},
     .options_bytes = sizeof(bench_options),
     .min_arguments = 0,
