@@ -116,6 +116,11 @@ static void quant_range(void *context, size_t begin, size_t end, int thread)
     const quant_job *job = context;
     const slm_weight *w = job->weight;
     slm_cpu__gemm gemm = job->gemm;
+    if (job->panels == 0) {
+        const slm_cpu__quantised quantised = {&w->quant, w->data.at, w->block_bytes};
+        slm_cpu__gemm_amx_quantised(&gemm, &quantised, begin, end);
+        return;
+    }
     char *scratch = job->scratch + (size_t)thread * job->panels * gemm.block_bytes;
     gemm.w = scratch;
     for (size_t block = begin; block < end; block = gemm.first + job->panels) {
@@ -123,7 +128,7 @@ static void quant_range(void *context, size_t begin, size_t end, int thread)
         gemm.first = block;
         for (size_t b = block; b < stop; b++)
             job->widen(&w->quant, w->data.at + b * w->block_bytes, 0, w->k / SLM_KERNEL_GROUP,
-                       scratch + (b - block) * gemm.block_bytes);
+                       job->panels * w->block_bytes, scratch + (b - block) * gemm.block_bytes);
         job->fn(&gemm, block, stop);
     }
 }
@@ -166,6 +171,7 @@ static void cpu_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weigh
         gemm.block_bytes =
             SLM_KERNEL_BLOCK * w->k * (w->quant.pairs ? sizeof(uint16_t) : sizeof(float));
         quant.panels = panels_that_fit(p->panels, gemm.block_bytes);
+        if (p->gemm_bf16 == slm_cpu__gemm_amx && w->quant.pairs && m <= 32) quant.panels = 0;
     }
     const size_t panel_bytes = (size_t)device->thread_count * quant.panels * gemm.block_bytes;
     char *scratch = NULL;

@@ -33,12 +33,22 @@ slm_cpu__gemm_fn slm_cpu__gemm_avx512bf16;  /* x bf16, W bf16 */
 slm_cpu__gemm_fn slm_cpu__gemm_amx;         /* x bf16, W bf16 */
 
 /* Groups [begin, end) of 32 k of a panel of quantised weights, as packed weights of one block: to
- * out, aligned to 64 bytes. */
+ * out, aligned to 64 bytes. What stands `ahead` bytes behind them is fetched to the L2 cache. */
 typedef void slm_cpu__quant_fn(const slm_kernel__quant *quant, const char *panel, size_t begin,
-                               size_t end, char *out);
+                               size_t end, size_t ahead, char *out);
 slm_cpu__quant_fn slm_cpu__quant_avx2;   /* plain lanes to f32 (rounded, if computed as bf16) */
 slm_cpu__quant_fn slm_cpu__quant_avx512; /* the same */
 slm_cpu__quant_fn slm_cpu__quant_pairs;  /* lanes in pairs to bf16 */
+
+/* A weight that is kept quantised, for the multiplications that widen it as they go. */
+typedef struct slm_cpu__quantised {
+    const slm_kernel__quant *quant;
+    const char *panels;
+    size_t panel_bytes;
+} slm_cpu__quantised;
+/* The outputs of blocks [begin, end) for all of up to 32 rows; job->w is not read. */
+void slm_cpu__gemm_amx_quantised(const slm_cpu__gemm *job, const slm_cpu__quantised *w,
+                                 size_t begin, size_t end);
 
 /* Attention of all rows of all spans: kv_heads * rows units. */
 typedef struct slm_cpu__attention {

@@ -48,12 +48,13 @@ static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size
 {
     const size_t k = job->k, column = block * LANES, left = job->n - column;
     const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1);
-    const char *w = slm_cpu__block(job, block);
+    const size_t whole = k / TILE_K * TILE_K;
+    const char *w = whole < k ? slm_cpu__block(job, block) : NULL;
     for (size_t r = 0; r < rows; r++) {
         const uint16_t *x = (const uint16_t *)job->x + (row + r) * k;
         float *y = job->y + (row + r) * job->n + column;
         __m512 sum = _mm512_loadu_ps(sums + r * LANES);
-        for (size_t p = k / TILE_K * TILE_K; p < k; p += 2) {
+        for (size_t p = whole; p < k; p += 2) {
             uint16_t pair[2] = {x[p], p + 1 < k ? x[p + 1] : 0};
             int32_t both;
             memcpy(&both, pair, sizeof both);
@@ -179,4 +180,77 @@ void slm_cpu__gemm_amx(const slm_cpu__gemm *job, size_t begin, size_t end)
         }
     }
     if (configured > 0) _tile_release();
+}
+
+/* ---- weights that are kept quantised ------------------------------------------------------- */
+
+enum { AHEAD = 2 }; /* groups of 32 k that are widened at once */
+
+/* Widen groups [group, stop) of four blocks (of two, with two tiles of inputs) into `to`. A group of
+ * a block is a tile, and `AHEAD` of them follow each other. */
+static void widen_some(const slm_cpu__quantised *w, size_t block, size_t end, size_t blocks,
+                       size_t group, size_t stop, char *to)
+{
+    for (size_t b = block; b < block + blocks && b < end; b++, to += AHEAD * TILE_BYTES)
+        slm_cpu__quant_pairs(w->quant, w->panels + b * w->panel_bytes, group, stop,
+                             blocks * w->panel_bytes, to);
+}
+
+/* As one_tile, and two_tiles: weights come by way of a buffer in the L1 cache, which is filled with
+ * the next groups before the last ones are multiplied, so that neither waits for the other. The
+ * tiles and their order are the same, and so are the results, to the bit. */
+static void few_rows(const slm_cpu__gemm *job, const slm_cpu__quantised *w, size_t first,
+                     size_t second, size_t block, size_t end)
+{
+    const size_t stride = job->k * sizeof(uint16_t), groups = job->k / TILE_K;
+    const size_t step = AHEAD * TILE_BYTES;
+    const char *x = (const char *)job->x, *x2 = x + first * stride;
+    char buffer[2][4 * AHEAD * TILE_BYTES] __attribute__((aligned(64)));
+    float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    widen_some(w, block, end, second > 0 ? 2 : 4, 0, least(AHEAD, groups), buffer[0]);
+    for (size_t g = 0; g < groups; g += AHEAD) {
+        const char *at = buffer[g / AHEAD % 2];
+        if (g + AHEAD < groups)
+            widen_some(w, block, end, second > 0 ? 2 : 4, g + AHEAD, least(g + 2 * AHEAD, groups),
+                       buffer[(g / AHEAD + 1) % 2]);
+        for (size_t p = g; p < least(g + AHEAD, groups); p++, at += TILE_BYTES) {
+            _tile_loadd(4, x + 64 * p, stride);
+            _tile_loadd(6, at, 64);
+            _tile_loadd(7, at + step, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            if (second > 0) {
+                _tile_loadd(5, x2 + 64 * p, stride);
+                _tile_dpbf16ps(2, 5, 6);
+                _tile_dpbf16ps(3, 5, 7);
+            } else {
+                _tile_loadd(6, at + 2 * step, 64);
+                _tile_loadd(7, at + 3 * step, 64);
+                _tile_dpbf16ps(2, 4, 6);
+                _tile_dpbf16ps(3, 4, 7);
+            }
+        }
+    }
+    const size_t third = second > 0 ? block : block + 2, rows = second > 0 ? second : first;
+    STORE(0, 0, first, block);
+    STORE(1, 0, first, block + 1);
+    STORE(2, third == block ? first : 0, rows, third);
+    STORE(3, third == block ? first : 0, rows, third + 1);
+}
+
+void slm_cpu__gemm_amx_quantised(const slm_cpu__gemm *job, const slm_cpu__quantised *w,
+                                 size_t begin, size_t end)
+{
+    SLM_ASSERT(job->m <= GROUP && job->k % TILE_K == 0);
+    const size_t second = job->m <= TILE_ROWS ? 0 : job->m / 2, first = job->m - second;
+    const size_t blocks = second > 0 ? 2 : 4;
+    if (begin == end) return;
+    configure(first, second);
+    for (size_t block = begin; block < end; block += blocks)
+        few_rows(job, w, first, second, block, end);
+    _tile_release();
 }

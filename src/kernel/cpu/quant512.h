@@ -100,8 +100,9 @@ INLINE __m512 scaled(const slm_dtype type, const quant_tables *tables, const qua
 INLINE __m512 rounded_bf16(__m512 x)
 {
     const __m512i bits = _mm512_castps_si512(x);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __m512i even = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    const __m512i up = _mm512_mask_add_epi32(even, odd, bits, _mm512_set1_epi32(0x8000));
     return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32((int)0xffff0000)));
 }
 
@@ -196,7 +197,7 @@ INLINE quant_tables tables_of(const slm_kernel__quant *quant)
 }
 
 INLINE void groups_of(const slm_dtype type, const quant_store store, const slm_kernel__quant *quant,
-                      const char *panel, size_t begin, size_t end, char *out)
+                      const char *panel, size_t begin, size_t end, size_t ahead, char *out)
 {
     const size_t groups = quant->super / SLM_KERNEL_GROUP; /* of a super block */
     const quant_tables tables = tables_of(quant);
@@ -204,9 +205,8 @@ INLINE void groups_of(const slm_dtype type, const quant_store store, const slm_k
     size_t within = begin % groups;
     for (size_t g = begin; g < end; g++) {
         const char *group = head + quant->head_bytes + within * quant->group_bytes;
-        /* Panels follow each other in memory: this is what comes after the next groups. */
         for (size_t line = 0; line < quant->group_bytes; line += 64)
-            _mm_prefetch(group + 4096 + line, _MM_HINT_T0);
+            _mm_prefetch(group + ahead + line, _MM_HINT_T1);
         out = one_group(type, store, &tables, head, group, out);
         if (++within == groups) {
             within = 0;
@@ -217,35 +217,35 @@ INLINE void groups_of(const slm_dtype type, const quant_store store, const slm_k
 
 /* Each type compiled by itself. */
 INLINE void decode(const quant_store store, const slm_kernel__quant *quant, const char *panel,
-                   size_t begin, size_t end, char *out)
+                   size_t begin, size_t end, size_t ahead, char *out)
 {
     switch (quant->dtype) {
     case SLM_Q8_0:
-        groups_of(SLM_Q8_0, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q8_0, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q4_0:
-        groups_of(SLM_Q4_0, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q4_0, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q4_1:
-        groups_of(SLM_Q4_1, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q4_1, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q5_0:
-        groups_of(SLM_Q5_0, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q5_0, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q5_1:
-        groups_of(SLM_Q5_1, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q5_1, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q4_K:
-        groups_of(SLM_Q4_K, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q4_K, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q5_K:
-        groups_of(SLM_Q5_K, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q5_K, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q6_K:
-        groups_of(SLM_Q6_K, store, quant, panel, begin, end, out);
+        groups_of(SLM_Q6_K, store, quant, panel, begin, end, ahead, out);
         break;
     case SLM_NF4:
-        groups_of(SLM_NF4, store, quant, panel, begin, end, out);
+        groups_of(SLM_NF4, store, quant, panel, begin, end, ahead, out);
         break;
     default:
         SLM_ASSERT(!"a quantised type");

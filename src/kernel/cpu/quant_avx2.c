@@ -131,7 +131,7 @@ INLINE void half_group(const slm_dtype type, const tables *t, const char *head, 
 }
 
 INLINE void groups_of(const slm_dtype type, const slm_kernel__quant *quant, const char *panel,
-                      size_t begin, size_t end, char *out)
+                      size_t begin, size_t end, size_t ahead, char *out)
 {
     const size_t groups = quant->super / SLM_KERNEL_GROUP; /* of a super block */
     const tables t = {
@@ -143,41 +143,43 @@ INLINE void groups_of(const slm_dtype type, const slm_kernel__quant *quant, cons
     for (size_t g = begin; g < end; g++, out += 64 * SLM_KERNEL_GROUP) {
         const char *head = panel + g / groups * quant->super_bytes;
         const char *group = head + quant->head_bytes + g % groups * quant->group_bytes;
+        for (size_t line = 0; line < quant->group_bytes; line += 64)
+            _mm_prefetch(group + ahead + line, _MM_HINT_T1);
         half_group(type, &t, head, group, 0, out);
         half_group(type, &t, head, group, 1, out);
     }
 }
 
 void slm_cpu__quant_avx2(const slm_kernel__quant *quant, const char *panel, size_t begin,
-                         size_t end, char *out)
+                         size_t end, size_t ahead, char *out)
 {
     switch (quant->dtype) {
     case SLM_Q8_0:
-        groups_of(SLM_Q8_0, quant, panel, begin, end, out);
+        groups_of(SLM_Q8_0, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q4_0:
-        groups_of(SLM_Q4_0, quant, panel, begin, end, out);
+        groups_of(SLM_Q4_0, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q4_1:
-        groups_of(SLM_Q4_1, quant, panel, begin, end, out);
+        groups_of(SLM_Q4_1, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q5_0:
-        groups_of(SLM_Q5_0, quant, panel, begin, end, out);
+        groups_of(SLM_Q5_0, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q5_1:
-        groups_of(SLM_Q5_1, quant, panel, begin, end, out);
+        groups_of(SLM_Q5_1, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q4_K:
-        groups_of(SLM_Q4_K, quant, panel, begin, end, out);
+        groups_of(SLM_Q4_K, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q5_K:
-        groups_of(SLM_Q5_K, quant, panel, begin, end, out);
+        groups_of(SLM_Q5_K, quant, panel, begin, end, ahead, out);
         break;
     case SLM_Q6_K:
-        groups_of(SLM_Q6_K, quant, panel, begin, end, out);
+        groups_of(SLM_Q6_K, quant, panel, begin, end, ahead, out);
         break;
     case SLM_NF4:
-        groups_of(SLM_NF4, quant, panel, begin, end, out);
+        groups_of(SLM_NF4, quant, panel, begin, end, ahead, out);
         break;
     default:
         SLM_ASSERT(!"a quantised type");

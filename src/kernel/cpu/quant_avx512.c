@@ -4,11 +4,11 @@
 #include "kernel/cpu/quant512.h"
 
 void slm_cpu__quant_avx512(const slm_kernel__quant *quant, const char *panel, size_t begin,
-                           size_t end, char *out)
+                           size_t end, size_t ahead, char *out)
 {
     const bool nf4_bf16 = quant->dtype == SLM_NF4 && quant->rounded == SLM_BF16;
     if (quant->as == SLM_BF16 || nf4_bf16)
-        decode(STORE_ROUNDED, quant, panel, begin, end, out);
+        decode(STORE_ROUNDED, quant, panel, begin, end, ahead, out);
     else
-        decode(STORE_F32, quant, panel, begin, end, out);
+        decode(STORE_F32, quant, panel, begin, end, ahead, out);
 }

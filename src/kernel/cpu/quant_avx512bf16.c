@@ -5,7 +5,7 @@
 #include "kernel/cpu/quant512.h"
 
 void slm_cpu__quant_pairs(const slm_kernel__quant *quant, const char *panel, size_t begin,
-                          size_t end, char *out)
+                          size_t end, size_t ahead, char *out)
 {
-    decode(STORE_PAIRS, quant, panel, begin, end, out);
+    decode(STORE_PAIRS, quant, panel, begin, end, ahead, out);
 }
