@@ -26,7 +26,7 @@ INSTALL  ?= install
 INSTALL_PROGRAM ?= $(INSTALL) -m 755
 INSTALL_DATA ?= $(INSTALL) -m 644
 
-PACKAGES := jansson yaml-0.1 sqlite3 libcurl libpcre2-8 libutf8proc libcrypto libzip
+PACKAGES := jansson yaml-0.1 sqlite3 libcurl libpcre2-8 libutf8proc libcrypto libzip libxml-2.0
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES))
 

@@ -208,64 +208,9 @@ const slm_never *slm_case_never(const slm_case *c, const char *id);
 slm_tier slm_case_highest_tier(const slm_case *c);
 bool slm_case_has_tag(const slm_case *c, const char *tag);
 
-/* ---- looking at a data set (inspect.c) ------------------------------------------------------ */
-
-struct slm_embed; /* provider/embed.h */
-
-typedef struct slm_data_check_options {
-    const char *const *against; /* benchmarks and sources that must not be in the cases: files or
-                                   folders of any format that slm_inventory_read knows, or JSON */
-    size_t against_count;
-    struct slm_embed *encoder; /* sentence vectors; NULL: TF-IDF */
-    const json_t *wanted; /* shares by dimension and value, {"context": {"lacks": 0.55}}; or NULL */
-    double tolerance;     /* of a share, absolute */
-    double near;          /* Jaccard index of word 5-grams from which texts are near duplicates */
-    double alike;         /* cosine from which pairs across sides are listed */
-    double overlap;       /* cosine from which a text overlaps with a benchmark's */
-    double surface_auc;   /* most that the surface test may reach */
-    bool plain_rows;      /* HealthBench rows without our fields: skip what asks for them */
-} slm_data_check_options;
-slm_data_check_options slm_data_check_options_default(void);
-
-typedef enum slm_data_verdict {
-    SLM_DATA_PASS,
-    SLM_DATA_FAIL,
-    SLM_DATA_SHOWN,   /* to be read by a person; fails nothing */
-    SLM_DATA_NOT_RUN, /* the summary says why */
-} slm_data_verdict;
-const char *slm_data_verdict_name(slm_data_verdict verdict); /* "pass" */
-
-typedef struct slm_data_finding {
-    const char *check, *kind; /* "personal", "phone" */
-    const char *file;
-    size_t line;
-    const char *text;
-    bool fails;
-} slm_data_finding;
-
-typedef struct slm_data_result {
-    const char *check, *summary;
-    const char *detail; /* lines to show below, or NULL */
-    slm_data_verdict verdict;
-    json_t *numbers;
-} slm_data_result;
-
-typedef struct slm_data_report {
-    slm_data_result results[8];
-    size_t result_count;
-    slm_data_finding *findings;
-    size_t finding_count;
-    bool failed;
-    json_t *proof; /* what was compared with what, by hash, and what was found: a contamination
-                      proof; NULL if nothing was given to compare with */
-    slm_arena arena;
-} slm_data_report;
-/* Each file is a side of the split. Fails only where nothing can be looked at (no such file); what
- * is wrong with the cases is in the report. *out is freed with slm_data_report_free. */
-slm_status slm_data_check(const char *const *files, size_t file_count,
-                          const slm_data_check_options *options, slm_data_report *out,
-                          slm_error *err);
-json_t *slm_data_report_json(const slm_data_report *report); /* a new reference */
-void slm_data_report_free(slm_data_report *report);
+/* side[i] of each case: 0 training, 1 development, 2 test. Families stay whole, their kinds (contexts
+ * and dispositions) are shared out alike. An error if a family stands in two files. */
+slm_status slm_cases_split(const slm_cases *cases, double dev, double test, uint64_t seed,
+                           int *side, slm_error *err);
 
 #endif

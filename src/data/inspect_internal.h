@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "data/data.h"
 #include "data/data_internal.h"
+#include "data/inspect.h"
 #include "provider/embed.h"
 
 /* ---- words.c: a text as the hashes of its words -------------------------------------------- */
@@ -79,11 +80,13 @@ slm_status data__list_files(const char *path, slm_arena *arena, const char ***ou
 /* SHA-256 of a file, or of a folder's files with their names. */
 slm_status data__content_hash(const char *path, char hex[65], slm_error *err);
 /* Every text of a file or folder with its place. Of JSON and JSON Lines each string; of what else
- * slm data import reads, the questions. */
+ * slm data import reads, the questions. on_skip (may be NULL): a file or row in a folder that could
+ * not be read. */
 slm_status data__each_text(const char *path,
                            void (*fn)(void *context, const char *file, size_t line,
                                       const char *text, size_t len),
-                           void *context, slm_error *err);
+                           void (*on_skip)(void *context, const char *why), void *context,
+                           slm_error *err);
 
 /* ---- the set that is looked at ------------------------------------------------------------- */
 

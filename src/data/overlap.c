@@ -52,7 +52,7 @@ typedef struct overlap {
     bool *hit; /* of each case: overlaps with anything */
     /* the file that is read */
     uint32_t source;
-    size_t rows, strings, ngrams, whole;
+    size_t rows, strings, ngrams, whole, skipped;
     size_t *told; /* of each case: the row (counted from 1) whose 13-grams it was told of last */
     size_t row;   /* line of the row */
     const char *row_file;
@@ -201,6 +201,15 @@ static void add_text(void *context, const char *file, size_t line, const char *t
     slm_arena_free(&arena);
 }
 
+/* Not looked at: that is shown, for a proof over part of a folder is a proof of that part. */
+static void add_skip(void *context, const char *why)
+{
+    overlap *o = context;
+    o->skipped++;
+    data__find(o->in, "overlap", "not read", false, o->in->options->against[o->source], 0, "%s",
+               why);
+}
+
 /* ---- likeness ------------------------------------------------------------------------------ */
 
 static void tell_like(overlap *o, const char *method, size_t unit_index, size_t text_index,
@@ -331,10 +340,10 @@ slm_status data__check_overlap(data__inspection *in, slm_error *err)
     for (size_t f = 0; f < options->against_count; f++) {
         json_t *row = NULL;
         o.source = (uint32_t)f;
-        o.rows = o.strings = o.ngrams = o.whole = o.row = 0;
+        o.rows = o.strings = o.ngrams = o.whole = o.skipped = o.row = 0;
         o.row_file = NULL;
         memset(o.told, 0, in->cases->count * sizeof *o.told);
-        SLM_TRY_OUT(data__each_text(options->against[f], add_text, &o, err));
+        SLM_TRY_OUT(data__each_text(options->against[f], add_text, add_skip, &o, err));
         if (o.strings == 0) {
             status =
                 slm_error_set(err, SLM_ERR_FORMAT, "%s: there is no text in it to compare with",
@@ -343,6 +352,7 @@ slm_status data__check_overlap(data__inspection *in, slm_error *err)
         }
         SLM_TRY_OUT(describe(options->against[f], o.rows, &row, err));
         json_object_set_new(row, "texts", json_integer((json_int_t)o.strings));
+        json_object_set_new(row, "not_read", json_integer((json_int_t)o.skipped));
         json_object_set_new(row, "ngram_hits", json_integer((json_int_t)o.ngrams));
         json_object_set_new(row, "whole_hits", json_integer((json_int_t)o.whole));
         json_array_append_new(against, row);

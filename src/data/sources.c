@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "base/hash.h"
+#include "data/import_internal.h"
 #include "data/inspect_internal.h"
 
 enum { FILES_MAX = 1000000, DEPTH_MAX = 32, JSON_BYTES_MAX = 512 << 20 };
@@ -111,7 +112,10 @@ typedef struct source {
     const char *file;
     size_t line;
     void (*fn)(void *context, const char *file, size_t line, const char *text, size_t len);
+    void (*on_skip)(void *context, const char *why);
     void *context;
+    bool alone;        /* named itself, not found in a folder */
+    slm_error problem; /* the first one */
 } source;
 
 static void one_string(void *context, const char *path, const char *text, size_t len)
@@ -170,6 +174,35 @@ static slm_status whole_of(source *s, slm_error *err)
     return SLM_OK;
 }
 
+static void one_question(void *context, const char *set, const char *file, size_t line,
+                         const char *question, size_t len)
+{
+    source *s = context;
+    (void)set;
+    if (len > 0) s->fn(s->context, file, line > 0 ? line : ++s->line, question, len);
+}
+
+/* Files that hold no questions lie in folders too: they are passed over, and that is told. */
+static void one_problem(void *context, const char *set, const slm_error *problem)
+{
+    source *s = context;
+    (void)set;
+    if (s->problem.status == SLM_OK) s->problem = *problem;
+    if (!s->alone && s->on_skip != NULL) s->on_skip(s->context, problem->message);
+}
+
+static slm_status questions_of(source *s, slm_error *err)
+{
+    slm_import_options options = slm_import_options_default();
+    data__importer importer = {
+        .options = &options, .on_question = one_question, .on_problem = one_problem, .context = s};
+    data__import_file(&importer, s->file);
+    data__importer_free(&importer);
+    if (s->problem.status != SLM_OK && s->alone)
+        return slm_error_set(err, s->problem.status, "%s", s->problem.message);
+    return SLM_OK;
+}
+
 static bool is_json(const char *path)
 {
     slm_file_map map;
@@ -185,18 +218,25 @@ static bool is_json(const char *path)
 slm_status data__each_text(const char *path,
                            void (*fn)(void *context, const char *file, size_t line,
                                       const char *text, size_t len),
-                           void *context, slm_error *err)
+                           void (*on_skip)(void *context, const char *why), void *context,
+                           slm_error *err)
 {
     slm_arena arena = {0};
     const char **files;
     size_t count = 0;
     slm_status status = data__list_files(path, &arena, &files, &count, err);
     for (size_t i = 0; status == SLM_OK && i < count; i++) {
-        source s = {.file = files[i], .fn = fn, .context = context};
+        source s = {.file = files[i],
+                    .fn = fn,
+                    .on_skip = on_skip,
+                    .context = context,
+                    .alone = strcmp(files[i], path) == 0};
         if (is_json(files[i])) {
             bool is_lines = false;
             status = lines_of(&s, &is_lines, err);
             if (status == SLM_OK && !is_lines) status = whole_of(&s, err);
+        } else {
+            status = questions_of(&s, err);
         }
     }
     slm_arena_free(&arena);
