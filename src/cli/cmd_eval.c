@@ -211,6 +211,11 @@ static const slm_option eval_table[] = {
      .value_name = "TEXT|@FILE",
      .help = "system text, each an arm of its own (default: You are a helpful assistant.); \"\" "
              "sends none"},
+    {.name = "judge",
+     .type = SLM_OPTION_STRINGS,
+     .offset = offsetof(cli_shared, judges),
+     .value_name = "JUDGE",
+     .help = "who grades the answers: rule (the default), or a MODEL; several are a jury"},
     {.name = "skip-uncovered",
      .type = SLM_OPTION_FLAG,
      .offset = offsetof(eval_options, skip_uncovered),

@@ -198,17 +198,12 @@ const slm_option cli_machine_options[] = {
 };
 
 const slm_option cli_judge_options[] = {
-    {.name = "judge",
-     .type = SLM_OPTION_STRINGS,
-     .offset = SHARED(judges),
-     .value_name = "JUDGE",
-     .help = "who grades: rule (the default), or a MODEL; several are a jury that votes",
-     .group = "Judge"},
     {.name = "judge-template",
      .type = SLM_OPTION_FILE,
      .offset = SHARED(judge_template),
      .value_name = "FILE",
-     .help = "what a MODEL is asked, with <<conversation>> and <<rubric_item>> in it"},
+     .help = "what a MODEL that judges is asked, with <<conversation>> and <<rubric_item>> in it",
+     .group = "Judge"},
     {.name = "judge-system",
      .type = SLM_OPTION_STRING,
      .offset = SHARED(judge_system),

@@ -209,9 +209,10 @@ json_t *slm_agreement_json(const slm_agreement *agreement);
 typedef struct slm_sheet_options {
     size_t n; /* answers */
     uint64_t seed;
+    bool blind; /* without the models' names */
 } slm_sheet_options;
-/* CSV: a row for each criterion of n answers that models gave, without their names, balanced over
- * arms and kinds of case. *answers, *arms (may be NULL): how many there are in it. */
+/* CSV: a row for each criterion of n answers that models gave, balanced over arms and kinds of case.
+ * *answers, *arms (may be NULL): how many there are in it. */
 slm_status slm_sheet_export(slm_store *store, const slm_sheet_options *options, FILE *out,
                             size_t *answers, size_t *arms, slm_error *err);
 /* Called for every answer in which something is filled in; the rest is unscored. */
