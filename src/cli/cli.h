@@ -13,9 +13,21 @@
 #include "base/options.h"
 #include "open/open.h"
 #include "provider/chat.h"
+#include "provider/remote.h"
 
 /* Exit statuses. */
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_WRONG_USE = 2 };
+
+/* What remote models are asked with (remote.c); all zero until cli__remote_start. */
+typedef struct cli_remote {
+    bool started;
+    slm_remote_settings settings;
+    slm_endpoints endpoints;
+    slm_prices prices;
+    slm_budget budget;
+    bool dry_run;
+    const char *record;
+} cli_remote;
 
 /* The one thing that lives as long as the program. Given to every command as its context. */
 typedef struct cli_app {
@@ -23,6 +35,7 @@ typedef struct cli_app {
     slm_arena arena; /* options and arguments */
     bool colour;     /* stdout is a terminal and NO_COLOR is not set */
     size_t columns;  /* of the terminal on stdout; 0: none, or not told */
+    cli_remote remote;
 } cli_app;
 
 /* What several commands take. Every command's options struct begins with one, so that the tables
@@ -47,6 +60,12 @@ typedef struct cli_shared {
     const char *judge_template, *judge_system, *judge_thinking;
     double judge_temperature;
     int64_t judge_max_tokens, judge_seed;
+    /* cli_remote_options */
+    const char *key_env, *endpoints, *prices, *ca_file, *record;
+    bool dry_run, offline;
+    double max_cost, timeout_s;
+    int64_t concurrency, retries;
+    const cli_remote *remote; /* the program's, set before the command runs */
 } cli_shared;
 
 extern const slm_option cli_common_options[];
@@ -54,6 +73,7 @@ extern const slm_option cli_json_options[];
 extern const slm_option cli_sampling_options[];
 extern const slm_option cli_machine_options[];
 extern const slm_option cli_judge_options[];
+extern const slm_option cli_remote_options[];
 
 extern const char cli_default_system_text[]; /* "You are a helpful assistant." */
 
@@ -84,6 +104,20 @@ slm_status cli__open_judges(cli_app *app, const cli_shared *shared, const char *
                             slm_judge **out, slm_error *err);
 /* One line on how a judge did: calls, verdicts from the database, unscored, disagreement. */
 void cli__log_judge(cli_app *app, const slm_judge *judge);
+
+/* ---- remote models (remote.c): start, open, announce, work, finish -------------------------------- */
+
+/* Reads the files that cli_remote_options name and checks them against the MODELs and JUDGEs that the
+ * command will open (others than remote ones are passed over). From then on cli__open_options lets
+ * remote models open, and has --record in it. */
+slm_status cli__remote_start(cli_app *app, const cli_shared *shared, const char *const *models,
+                             size_t count, slm_error *err);
+/* Says on stderr what a MODEL will be asked: host, calls, tokens, cost; nothing where it is not remote.
+ * calls 0: one for each turn of a conversation. reply_tokens: the most of one reply. */
+slm_status cli__remote_announce(cli_app *app, const char *model, uint64_t calls,
+                                uint64_t prompt_bytes, int64_t reply_tokens, slm_error *err);
+/* What was asked and spent, if anything; frees. May be called where nothing was started. */
+void cli__remote_finish(cli_app *app);
 
 /* TEXT, or @FILE for the file's content without its last newline (@- is stdin), in the arena. */
 slm_status cli__text_or_file(cli_app *app, const char *argument, const char **out, slm_error *err);

@@ -279,6 +279,8 @@ slm_open_options cli__open_options(const cli_shared *shared)
         .context = (int)shared->context,
         .cache_bytes = shared->memory,
         .no_prefix_sharing = !shared->prefix_sharing,
+        .remote = shared->remote->started ? &shared->remote->settings : NULL,
+        .record = shared->remote->record,
     };
 }
 

@@ -75,6 +75,7 @@ static int run_command(cli_app *app, const slm_command *command, int argc, char 
     bool help = false;
     cli_shared *options = slm_arena_alloc(&app->arena, command->options_bytes);
     slm_options_defaults(command, options, &app->arena);
+    options->remote = &app->remote;
     slm_status status =
         slm_options_parse(command, argc, argv, options, &arguments, &help, &app->arena, &error);
     if (status == SLM_OK && help) {

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/progress.h"
 #include "open_internal.h"
+#include "provider/record.h"
 
 enum { STOP_TOKENS = 8 };
 
@@ -440,11 +441,13 @@ out:
 
 slm_engine *slm_open_engine(slm_chat *chat)
 {
+    chat = slm_chat_record_inner(chat);
     return chat->class == &local_class ? ((local_chat *)chat)->engine : NULL;
 }
 
 const slm_device *slm_open_device(const slm_chat *chat)
 {
+    chat = slm_chat_record_inner((slm_chat *)(uintptr_t)chat);
     return chat->class == &local_class ? ((const local_chat *)chat)->device : NULL;
 }
 

@@ -1,44 +1,51 @@
 /* open.c: which kind of MODEL or JUDGE a string names (README.md), and who opens it.
  *
  * A string with a known "scheme:" in front is a remote or recorded model; everything else is a path.
- * The forms of the grammar that this version cannot open are refused by name, never guessed at. */
+ * Whatever it is, its replies are recorded where that is wanted. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "open_internal.h"
+#include "provider/record.h"
 
 static bool has_prefix(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
-                         slm_error *err)
+static slm_status open_chat(const char *model, const slm_open_options *options, slm_chat **out,
+                            slm_error *err)
 {
-    static const char *const remote[] = {"openai:", "azure:", "anthropic:", "bedrock:"};
-    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
-        if (has_prefix(model, remote[i]))
+    if (slm_remote_is(model)) {
+        if (options->remote == NULL)
             return slm_error_set(err, SLM_ERR_UNSUPPORTED,
-                                 "%s: models behind '%s' are not supported by this version; give a "
-                                 ".gguf file, a Hugging Face folder or recorded:FILE",
-                                 model, remote[i]);
+                                 "%s: only models on this machine are taken here: a .gguf file, a "
+                                 "Hugging Face folder or recorded:FILE",
+                                 model);
+        return slm_chat_remote_open(model, options->remote, out, err);
+    }
     if (has_prefix(model, "hf:") || has_prefix(model, "pip:"))
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                              "%s: is a source, not a MODEL; bring it with `slm pull %s`, which "
                              "prints the path to give here",
                              model, model);
-    if (has_prefix(model, "recorded:")) {
-        SLM_TRY(slm_chat_recorded_open(model + strlen("recorded:"), out, err));
-        if (options->name) {
-            char *name = strdup(options->name);
-            if (!name) slm_out_of_memory(strlen(options->name));
-            free((*out)->name);
-            (*out)->name = name;
-        }
-        return SLM_OK;
-    }
+    if (has_prefix(model, "recorded:"))
+        return slm_chat_recorded_open(model + strlen("recorded:"), out, err);
     return open__local_chat(model, options, out, err);
+}
+
+slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
+                         slm_error *err)
+{
+    SLM_TRY(open_chat(model, options, out, err));
+    if (options->name) {
+        char *name = strdup(options->name);
+        if (!name) slm_out_of_memory(strlen(options->name));
+        free((*out)->name);
+        (*out)->name = name;
+    }
+    return options->record ? slm_chat_record_open(*out, options->record, out, err) : SLM_OK;
 }
 
 slm_status slm_open_judge(const char *judge, const slm_open_options *options,

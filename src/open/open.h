@@ -12,6 +12,8 @@
 #include "engine/engine.h"
 #include "judge/judge.h"
 #include "provider/chat.h"
+#include "provider/embed.h"
+#include "provider/remote.h"
 
 typedef struct slm_open_options {
     const char *dtype;    /* "bf16" (default) or "f32" */
@@ -24,11 +26,14 @@ typedef struct slm_open_options {
     int context;          /* 0: the model's own */
     uint64_t cache_bytes; /* 0: default */
     bool no_prefix_sharing;
+    const slm_remote_settings
+        *remote;        /* must outlive the handles; NULL: remote models are refused */
+    const char *record; /* --record: append what is asked and answered; NULL: no */
 } slm_open_options;
 
 /* MODEL: a .gguf file or a Hugging Face folder (safetensors, config.json, tokenizer.json), with +DIR
- * behind it for a LoRA adapter in PEFT's layout; or `recorded:FILE`. Other forms of the grammar are
- * refused by name. */
+ * behind it for a LoRA adapter in PEFT's layout; a remote model (provider/remote.h); or
+ * `recorded:FILE`. */
 slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
                          slm_error *err);
 /* JUDGE: `rule`, or a MODEL. */

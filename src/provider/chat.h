@@ -123,11 +123,14 @@ void slm_chat_cancel(slm_chat *chat, uint64_t ticket);
 void slm_chat_free(slm_chat *chat); /* NULL is allowed */
 
 /* recorded:FILE. JSON Lines of {"messages"?: [...], "last"?: TEXT, "reply": TEXT, "finish"?: NAME,
- * "reasoning"?: TEXT}. A request takes the line whose messages equal its own (or whose `last` equals
- * its last message), and with n > 1 the following equal lines in turn, by rollout index modulo their
- * number; a line with neither answers everything. `messages` goes before `last`, `last` before
- * neither. No match is an error reply naming the file, as is a line whose finish is "error". Sampling
- * and JSON schema are accepted and not enforced: what was recorded stands. */
+ * "reasoning"?: TEXT, "rollout"?: N, "case"?: ID, "model"?: TEXT, "usage"?: {...}}. A request takes the
+ * line whose messages equal its own (or whose `last` equals its last message), and with n > 1 the
+ * following equal lines in turn, by rollout index modulo their number; a line with neither answers
+ * everything. `messages` goes before `last`, `last` before neither. A line with a rollout answers that
+ * rollout alone, the last such line, and one of the request's own case before others. No match is an
+ * error reply naming the file, as is a line whose finish is "error". Sampling and JSON schema are
+ * accepted and not enforced: what was recorded stands. A file of several models' lines (record.h) is
+ * read as FILE#MODEL. */
 slm_status slm_chat_recorded_open(const char *path, slm_chat **out, slm_error *err);
 
 #endif

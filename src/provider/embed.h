@@ -22,4 +22,13 @@ struct slm_embed {
     size_t dimensions;
 };
 
+/* out[count, dimensions]. */
+slm_status slm_embed_run(slm_embed *embed, const char *const *texts, size_t count, float *out,
+                         slm_error *err);
+void slm_embed_free(slm_embed *embed); /* NULL is allowed */
+
+/* recorded:FILE, of lines {"text", "vector"} as --record writes them; other lines are passed over. A
+ * text that is not in it is an error that names the file. */
+slm_status slm_embed_recorded_open(const char *path, slm_embed **out, slm_error *err);
+
 #endif

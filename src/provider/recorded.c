@@ -2,9 +2,10 @@
  *
  * Every line is filed under a key: the canonical JSON of its messages, its `last` text, or nothing.
  * A request looks up its own messages, then its last message, then the lines without a key, and
- * takes line (rollout index modulo number of lines) of the first list that is there. So a reply
- * depends on the messages and the rollout alone, as chat.h promises for every model, and never on
- * the order of requests. Replies come in the order of submission. */
+ * takes line (rollout index modulo number of lines) of the first list that is there; lines that name
+ * their rollout, as record.c writes them, answer it alone. So a reply depends on the messages, the
+ * case and the rollout, as chat.h promises for every model, and never on the order of requests.
+ * Replies come in the order of submission. */
 #include "provider/chat.h"
 
 #include <inttypes.h>
@@ -25,6 +26,9 @@ typedef struct line {
     slm_chat_finish finish;
     size_t number; /* in the file */
     size_t order;
+    int64_t rollout; /* -1: any */
+    const char *case_id;
+    int64_t prompt_tokens, cached_tokens, reply_tokens, reasoning_tokens; /* -1: not told */
 } line;
 
 typedef struct waiting {
@@ -38,6 +42,8 @@ typedef struct recorded {
     slm_chat chat;
     slm_arena arena;
     char *path;
+    const char *model; /* whose lines are read; NULL: there must be one model's only */
+    const char *seen_model;
     line *lines; /* sorted by key, then order */
     size_t count;
     waiting *first, **last;
@@ -94,6 +100,31 @@ static size_t match_request(const recorded *r, const slm_chat_request *request, 
     return count;
 }
 
+/* The line for one rollout among those of a key, or NULL. */
+static const line *choose(const recorded *r, size_t begin, size_t count, const char *case_id,
+                          uint64_t rollout)
+{
+    const line *own = NULL, *other = NULL;
+    size_t unnumbered = 0;
+    for (size_t i = begin; i < begin + count; i++) {
+        const line *l = &r->lines[i];
+        if (l->rollout < 0) {
+            unnumbered++;
+        } else if ((uint64_t)l->rollout == rollout) {
+            bool same = l->case_id && case_id && strcmp(l->case_id, case_id) == 0;
+            if (same)
+                own = l;
+            else
+                other = l;
+        }
+    }
+    if (own || other || unnumbered == 0) return own ? own : other;
+    size_t wanted = (size_t)(rollout % unnumbered);
+    for (size_t i = begin;; i++) {
+        if (r->lines[i].rollout < 0 && wanted-- == 0) return &r->lines[i];
+    }
+}
+
 static slm_status recorded_submit(slm_chat *chat, const slm_chat_request *request, uint64_t ticket,
                                   slm_error *err)
 {
@@ -103,17 +134,25 @@ static slm_status recorded_submit(slm_chat *chat, const slm_chat_request *reques
     for (uint32_t i = 0; i < request->n; i++) {
         waiting *w = calloc(1, sizeof *w);
         if (!w) slm_out_of_memory(sizeof *w);
-        if (count == 0) {
+        uint64_t rollout = (uint64_t)request->first_rollout + i;
+        const line *l = choose(r, begin, count, request->case_id, rollout);
+        if (!l) {
             w->reply = slm_chat_reply_new(ticket, i, SLM_CHAT_ERROR, NULL);
             const char *last = request->messages[request->message_count - 1].content;
             size_t shown = strlen(last);
             if (shown > 80) shown = 80 - slm_utf8_incomplete_tail(last, 80);
-            slm_error_set(&w->reply->error, SLM_ERR_NOT_FOUND,
-                          "%s: no line answers this request (last message: \"%.*s\"); record one, "
-                          "or add a line with a reply alone that answers everything",
-                          r->path, (int)shown, last);
+            if (count == 0)
+                slm_error_set(&w->reply->error, SLM_ERR_NOT_FOUND,
+                              "%s: no line answers this request (last message: \"%.*s\"); record "
+                              "one, or add a line with a reply alone that answers everything",
+                              r->path, (int)shown, last);
+            else
+                slm_error_set(&w->reply->error, SLM_ERR_NOT_FOUND,
+                              "%s: rollout %" PRIu64
+                              " of this request was not recorded (last message: "
+                              "\"%.*s\")",
+                              r->path, rollout, (int)shown, last);
         } else {
-            const line *l = &r->lines[begin + (request->first_rollout + (size_t)i) % count];
             w->reply = slm_chat_reply_new(ticket, i, l->finish, l->reply);
             if (l->finish == SLM_CHAT_ERROR)
                 slm_error_set(&w->reply->error, SLM_ERR_NETWORK, "%s:%zu: recorded error%s%s",
@@ -122,6 +161,10 @@ static slm_status recorded_submit(slm_chat *chat, const slm_chat_request *reques
                 w->reply->reasoning = strdup(l->reasoning);
                 if (!w->reply->reasoning) slm_out_of_memory(strlen(l->reasoning));
             }
+            w->reply->prompt_tokens = l->prompt_tokens;
+            w->reply->cached_tokens = l->cached_tokens;
+            w->reply->reply_tokens = l->reply_tokens;
+            w->reply->reasoning_tokens = l->reasoning_tokens;
             w->on_text = request->on_text;
             w->context = request->context;
         }
@@ -203,6 +246,44 @@ static slm_status read_messages(const json_t *object, const slm_json_place *plac
     return SLM_OK;
 }
 
+static slm_status read_usage(const json_t *object, const slm_json_place *place, line *out,
+                             slm_error *err)
+{
+    json_t *usage = NULL;
+    slm_json_place at = {.parent = place, .key = "usage"};
+    out->prompt_tokens = out->cached_tokens = out->reply_tokens = out->reasoning_tokens = -1;
+    SLM_TRY(slm_json_object_optional(object, "usage", place, &usage, err));
+    if (!usage) return SLM_OK;
+    SLM_TRY(slm_json_integer_optional(usage, "prompt_tokens", &at, &out->prompt_tokens, err));
+    SLM_TRY(slm_json_integer_optional(usage, "cached_tokens", &at, &out->cached_tokens, err));
+    SLM_TRY(slm_json_integer_optional(usage, "reply_tokens", &at, &out->reply_tokens, err));
+    return slm_json_integer_optional(usage, "reasoning_tokens", &at, &out->reasoning_tokens, err);
+}
+
+/* What record.c adds. *mine: the line is of the model that is read. */
+static slm_status read_source(recorded *r, const json_t *object, const slm_json_place *place,
+                              line *out, bool *mine, slm_error *err)
+{
+    const char *model = NULL, *case_id = NULL;
+    out->rollout = -1;
+    SLM_TRY(slm_json_string_optional(object, "model", place, &model, err));
+    SLM_TRY(slm_json_string_optional(object, "case", place, &case_id, err));
+    SLM_TRY(slm_json_integer_optional(object, "rollout", place, &out->rollout, err));
+    if (json_object_get(object, "rollout") && (out->rollout < 0 || out->rollout > UINT32_MAX))
+        return slm_json_error(&(slm_json_place){.parent = place, .key = "rollout"}, err,
+                              "is %" PRId64 "; it must be from 0 to 4294967295", out->rollout);
+    SLM_TRY(read_usage(object, place, out, err));
+    out->case_id = slm_arena_strdup(&r->arena, case_id);
+    *mine = !model || !r->model || strcmp(model, r->model) == 0;
+    if (!model || r->model) return SLM_OK;
+    if (!r->seen_model) r->seen_model = slm_arena_strdup(&r->arena, model);
+    if (strcmp(r->seen_model, model) == 0) return SLM_OK;
+    return slm_json_error(place, err,
+                          "this file has replies of %.150s and of %.150s; say which is meant: "
+                          "recorded:%.200s#MODEL",
+                          r->seen_model, model, r->path);
+}
+
 static slm_status read_line(recorded *r, const json_t *object, size_t number, line *out,
                             slm_error *err)
 {
@@ -250,6 +331,10 @@ static slm_status read_lines(recorded *r, slm_error *err)
         size_t number = 0;
         SLM_TRY_OUT(slm_jsonl_next(reader, &object, &number, err));
         if (!object) break;
+        if (json_object_get(object, "vector")) { /* an embedding's */
+            json_decref(object);
+            continue;
+        }
         if (r->count == cap) {
             cap = cap ? cap * 2 : 64;
             line *grown = realloc(r->lines, cap * sizeof *grown);
@@ -257,11 +342,14 @@ static slm_status read_lines(recorded *r, slm_error *err)
             r->lines = grown;
         }
         line *l = &r->lines[r->count];
-        *l = (line){.order = r->count};
+        bool mine = true;
+        slm_json_place place = {.name = r->path, .line = number};
+        *l = (line){.order = r->count, .rollout = -1};
         status = read_line(r, object, number, l, err);
+        if (status == SLM_OK) status = read_source(r, object, &place, l, &mine, err);
         json_decref(object);
         if (status != SLM_OK) goto out;
-        r->count++;
+        if (mine) r->count++;
     }
     if (r->count == 0)
         status = slm_error_set(err, SLM_ERR_FORMAT,
@@ -274,26 +362,45 @@ out:
     return status;
 }
 
+/* FILE, or FILE#MODEL where there is no file of the whole name. */
+static void split_path(recorded *r, const char *path)
+{
+    const char *hash = strchr(path, '#');
+    while (hash && !slm_file_exists(path)) {
+        char *file = slm_arena_strndup(&r->arena, path, (size_t)(hash - path));
+        if (slm_file_exists(file)) {
+            r->model = slm_arena_strdup(&r->arena, hash + 1);
+            r->path = strdup(file);
+            if (!r->path) slm_out_of_memory(strlen(file));
+            return;
+        }
+        hash = strchr(hash + 1, '#');
+    }
+    r->path = strdup(path);
+    if (!r->path) slm_out_of_memory(strlen(path));
+}
+
 slm_status slm_chat_recorded_open(const char *path, slm_chat **out, slm_error *err)
 {
     char hex[SLM_SHA256_HEX_BYTES];
-    SLM_TRY(slm_sha256_file(path, hex, err));
     recorded *r = calloc(1, sizeof *r);
     if (!r) slm_out_of_memory(sizeof *r);
-    slm_buffer identity = {0};
-    slm_buffer_printf(&identity, "recorded:%s", hex);
     r->chat.class = &recorded_class;
     r->chat.width = RECORDED_WIDTH;
-    r->chat.identity = slm_buffer_take(&identity);
-    r->chat.name = strdup(slm_file_basename(path));
-    r->path = strdup(path);
     r->last = &r->first;
-    if (!r->chat.name || !r->path) slm_out_of_memory(strlen(path));
-    slm_status status = read_lines(r, err);
+    split_path(r, path);
+    slm_status status = slm_sha256_file(r->path, hex, err);
+    if (status == SLM_OK) status = read_lines(r, err);
     if (status != SLM_OK) {
         recorded_free(&r->chat);
         return status;
     }
+    slm_buffer identity = {0};
+    slm_buffer_printf(&identity, "recorded:%s%s%s", hex, r->model ? "#" : "",
+                      r->model ? r->model : "");
+    r->chat.identity = slm_buffer_take(&identity);
+    r->chat.name = strdup(slm_file_basename(r->path));
+    if (!r->chat.name) slm_out_of_memory(strlen(path));
     *out = &r->chat;
     return SLM_OK;
 }
