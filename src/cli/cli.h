@@ -55,8 +55,8 @@ typedef struct cli_shared {
     uint64_t memory;
     const char *dtype, *kernels, *device, *template_name;
     bool prefix_sharing;
+    slm_option_list judges; /* --judge of eval, JUDGE... of judge */
     /* cli_judge_options */
-    slm_option_list judges;
     const char *judge_template, *judge_system, *judge_thinking;
     double judge_temperature;
     int64_t judge_max_tokens, judge_seed;
@@ -79,6 +79,7 @@ extern const char cli_default_system_text[]; /* "You are a helpful assistant." *
 
 /* Ended by NULL; in the order of `slm --help`. */
 extern const slm_command *const cli_commands[];
+extern const slm_command cli_command_judge, cli_command_judge_export, cli_command_judge_import;
 extern const slm_command cli_command_pull, cli_command_info, cli_command_tokenize, cli_command_chat,
     cli_command_bench, cli_command_eval, cli_command_eval_import, cli_command_eval_export,
     cli_command_report, cli_command_help, cli_command_version, cli_command_man,

@@ -107,6 +107,25 @@ static measured *add_row(measurement *m, const char *name, const char *hash)
     return row;
 }
 
+/* What the MODELs will be asked, said before they are. Verdicts that the database has come off this. */
+static slm_status announce(measurement *m, const slm_option_list *live, slm_error *err)
+{
+    enum { TEMPLATE_BYTES = 1600 }; /* slm's own; another one is of that order */
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < m->labels.count; i++) {
+        const slm_labelled *item = &m->labels.items[i];
+        uint64_t conversation = strlen(item->reply) + TEMPLATE_BYTES;
+        for (size_t t = 0; t < item->c.turn_count; t++)
+            conversation += strlen(item->c.turns[t].content);
+        for (size_t r = 0; r < item->c.rubric_count; r++)
+            bytes += conversation + strlen(item->c.rubrics[r].criterion);
+    }
+    for (size_t i = 0; i < live->count; i++)
+        SLM_TRY(cli__remote_announce(m->app, live->items[i], m->labels.criteria, bytes,
+                                     m->options->shared.judge_max_tokens, err));
+    return SLM_OK;
+}
+
 /* Those that are asked: each a row, in the order of the command. */
 static slm_status ask_judges(measurement *m, const slm_option_list *live, slm_error *err)
 {
@@ -151,6 +170,8 @@ static slm_status measure(measurement *m, const slm_option_list *judges, slm_err
     for (size_t i = 0; i < judges->count; i++)
         if (stored_name(judges->items[i]) == NULL) live.items[live.count++] = judges->items[i];
     live_count = live.count;
+    SLM_TRY(announce(m, &live, err));
+    if (m->options->shared.dry_run) return SLM_OK;
     if (live_count > 0) SLM_TRY(ask_judges(m, &live, err));
     for (size_t i = 0; i < judges->count; i++) {
         const char *stored = stored_name(judges->items[i]);
@@ -262,13 +283,12 @@ static void print_json(const measurement *m, const char **tags, size_t tag_count
 
 /* ---- as tables ----------------------------------------------------------------------------- */
 
-enum { NAME_COLUMNS = 24, FIGURE_COLUMNS = 19, TAGS_SHOWN = 60 };
+enum { NAME_COLUMNS = 22, FIGURE_COLUMNS = 13, KAPPA_COLUMNS = 16, TAGS_SHOWN = 80 };
 
-/* A name that cannot move the cursor, in a field of NAME_COLUMNS. */
-static void put_name(const char *name)
+/* At most `columns` of a name that cannot move the cursor; returns how many it took. */
+static size_t append_name(slm_buffer *out, const char *name, size_t columns)
 {
-    slm_buffer text = {0};
-    size_t columns = 0;
+    size_t taken = 0;
     for (size_t at = 0, len = strlen(name); at < len;) {
         uint32_t c = 0;
         size_t used = slm_utf8_decode(name + at, len - at, &c);
@@ -276,48 +296,88 @@ static void put_name(const char *name)
                          (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
                          (c >= 0x2066 && c <= 0x2069);
         size_t wide = is_unsafe ? 1 : slm_utf8_columns(name + at, used);
-        if (columns + wide > NAME_COLUMNS - 2) break;
+        if (taken + wide > columns) break;
         if (is_unsafe)
-            slm_buffer_append_char(&text, '?');
+            slm_buffer_append_char(out, '?');
         else
-            slm_buffer_append(&text, name + at, used);
-        columns += wide;
+            slm_buffer_append(out, name + at, used);
+        taken += wide;
         at += used;
     }
-    printf("%s%*s", slm_buffer_text(&text), (int)(NAME_COLUMNS - columns), "");
+    return taken;
+}
+
+/* The name, then blanks up to `columns`. */
+static void put_name(const char *name, size_t columns)
+{
+    slm_buffer text = {0};
+    size_t taken = append_name(&text, name, columns - 2);
+    printf("%s%*s", slm_buffer_text(&text), (int)(columns - taken), "");
     slm_buffer_free(&text);
 }
 
-/* "84.2 82.9-85.5" in percent, or "0.612 0.58-0.64"; "-" for what is not defined. */
+/* "84.2 83–86" in percent, "0.61 0.58–0.64" else; "-" for what is not defined. */
 static void put_figure(const slm_agreement_figure *figure, bool is_percent)
 {
-    char text[64];
+    char text[64] = "-";
     double by = is_percent ? 100 : 1;
-    int places = is_percent ? 1 : 3;
-    int len = isnan(figure->value)
-                  ? snprintf(text, sizeof text, "-")
-                  : snprintf(text, sizeof text, "%.*f", places, by * figure->value);
+    size_t len = 1;
+    if (!isnan(figure->value))
+        len = (size_t)snprintf(text, sizeof text, "%.*f", is_percent ? 1 : 2, by * figure->value);
     if (!isnan(figure->value) && !isnan(figure->interval.low))
-        snprintf(text + len, sizeof text - (size_t)len, " %.*f..%.*f", places,
-                 by * figure->interval.low, places, by * figure->interval.high);
-    printf("%-*s", FIGURE_COLUMNS, text);
+        snprintf(text + len, sizeof text - len, " %.*f–%.*f", is_percent ? 0 : 2,
+                 by * figure->interval.low, is_percent ? 0 : 2, by * figure->interval.high);
+    size_t width = is_percent ? FIGURE_COLUMNS : KAPPA_COLUMNS;
+    size_t taken = slm_utf8_columns(text, strlen(text));
+    printf("%s%*s", text, taken < width ? (int)(width - taken) : 1, "");
 }
 
-static void put_row(const char *name, const slm_agreement *a)
+static void put_figures(const slm_agreement *a)
 {
-    put_name(name);
     put_figure(&a->kappa, false);
     put_figure(&a->macro_f1, true);
     put_figure(&a->balanced_accuracy, true);
     put_figure(&a->accuracy, true);
-    printf("%8zu%s\n", a->unscored, a->not_covered > 0 ? " +" : "");
+}
+
+static void put_row(const char *name, const slm_agreement *a)
+{
+    put_name(name, NAME_COLUMNS);
+    put_figures(a);
+    printf("%7zu%s\n", a->unscored, a->not_covered > 0 ? "+" : "");
+}
+
+static void put_heads(void)
+{
+    printf("%-*s%-*s%-*s%-*s", KAPPA_COLUMNS, "kappa", FIGURE_COLUMNS, "macro-F1", FIGURE_COLUMNS,
+           "balanced", FIGURE_COLUMNS, "accuracy");
 }
 
 static void put_head(const char *first)
 {
-    printf("%-*s%-*s%-*s%-*s%-*s%8s\n", NAME_COLUMNS, first, FIGURE_COLUMNS, "kappa",
-           FIGURE_COLUMNS, "macro-F1 %", FIGURE_COLUMNS, "balanced %", FIGURE_COLUMNS, "accuracy %",
-           "unscored");
+    put_name(first, NAME_COLUMNS);
+    put_heads();
+    puts("unscored");
+}
+
+/* Tags are long and stand behind their figures. */
+static void put_tags(const measurement *m, const measured *row, const char **tags, size_t count)
+{
+    slm_buffer text = {0};
+    append_name(&text, row->name, 60);
+    printf("\nBy tag, %s\n", slm_buffer_text(&text));
+    put_heads();
+    puts("criteria  tag");
+    for (size_t t = 0; t < count && t < TAGS_SHOWN; t++) {
+        slm_agreement one = slm_agreement_of(&m->labels, row->verdicts, tags[t]);
+        slm_buffer_truncate(&text, 0);
+        append_name(&text, tags[t], 160);
+        put_figures(&one);
+        printf("%8zu  %s\n", one.criteria, slm_buffer_text(&text));
+    }
+    if (count > TAGS_SHOWN)
+        printf("and %zu more tags (--json has all, for every judge)\n", count - TAGS_SHOWN);
+    slm_buffer_free(&text);
 }
 
 /* What a judge gets that says the commoner thing every time. */
@@ -335,7 +395,7 @@ static void put_guess(const measurement *m, uint64_t met, uint64_t not_met)
 static void put_confusion(const measured *row)
 {
     const slm_agreement *a = &row->agreement;
-    put_name(row->name);
+    put_name(row->name, NAME_COLUMNS);
     printf("%10s%10s\n", "met", "not met");
     printf("%-*s%10" PRIu64 "%10" PRIu64 "\n", NAME_COLUMNS, "  label met", a->cells[1][1],
            a->cells[1][0]);
@@ -378,7 +438,7 @@ static void print_tables(const measurement *m, const char **tags, size_t tag_cou
     count_labels(&m->labels, &met, &not_met);
     const measured *last = &m->rows[m->count - 1];
     printf("%s: %zu criteria of %zu answers to %zu prompts; %.1f%% of the labels say met.\n"
-           "Behind each figure its 95%% interval, over prompts.\n\n",
+           "Percent but for kappa; behind each figure its 95%% interval, over prompts.\n\n",
            m->labels.name, m->labels.criteria, m->labels.count, m->labels.prompt_count,
            100 * (double)met / (double)(met + not_met));
     put_head("Judge");
@@ -398,17 +458,7 @@ static void print_tables(const measurement *m, const char **tags, size_t tag_cou
         put_confusion(&m->rows[i]);
     if (m->count > 1) put_pairs(m);
     if (tag_count == 0) return;
-    putchar('\n');
-    slm_buffer head = {0};
-    slm_buffer_printf(&head, "By tag: %.14s", last->name);
-    put_head(slm_buffer_text(&head));
-    slm_buffer_free(&head);
-    for (size_t t = 0; t < tag_count && t < TAGS_SHOWN; t++) {
-        slm_agreement one = slm_agreement_of(&m->labels, last->verdicts, tags[t]);
-        put_row(tags[t], &one);
-    }
-    if (tag_count > TAGS_SHOWN)
-        printf("and %zu more tags (--json has all, for every judge)\n", tag_count - TAGS_SHOWN);
+    put_tags(m, last, tags, tag_count);
 }
 
 /* ---- slm judge ----------------------------------------------------------------------------- */
@@ -416,11 +466,13 @@ static void print_tables(const measurement *m, const char **tags, size_t tag_cou
 static slm_status judge_all(measurement *m, const slm_option_list *judges, slm_error *err)
 {
     SLM_TRY(check_judge_options(m->options, judges, err));
+    SLM_TRY(cli__remote_start(m->app, &m->options->shared, judges->items, judges->count, err));
     SLM_TRY(slm_store_open(m->options->db, false, &m->store, err));
     SLM_TRY(load_labels(m, err));
     slm_log_print(&m->app->log, SLM_LOG_INFO, "%s: %zu labelled criteria of %zu answers",
                   m->labels.name, m->labels.criteria, m->labels.count);
     SLM_TRY(measure(m, judges, err));
+    if (m->options->shared.dry_run) return SLM_OK;
     SLM_TRY(store_agreements(m, err));
     size_t tag_count = 0;
     const char **tags = slm_labels_tags(&m->labels, &m->app->arena, &tag_count);
@@ -444,6 +496,7 @@ static int run_judge(void *context, const void *options_in, const slm_option_lis
     cli__catch_interrupts(true);
     slm_status status = judge_all(&m, arguments, &error);
     slm_judge_free(m.judge);
+    cli__remote_finish(app);
     slm_labels_free(&m.labels);
     free(m.verdicts);
     slm_store_close(m.store);
@@ -514,8 +567,8 @@ const slm_command cli_command_judge = {
                "slm judge model.gguf --labels oss_meta_eval.jsonl --n 300\n"
                "# the judge of an evaluation against a clinician's sheet\n"
                "slm judge stored:gpt-4.1 --db results.db --against human:ann",
-    .tables = {judge_table, cli_judge_options, cli_machine_options, cli_json_options,
-               cli_common_options},
+    .tables = {judge_table, cli_judge_options, cli_machine_options, cli_remote_options,
+               cli_json_options, cli_common_options},
     .options_bytes = sizeof(judge_options),
     .min_arguments = 1,
     .max_arguments = -1,
