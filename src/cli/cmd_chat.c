@@ -137,12 +137,21 @@ static void print_reply_json(const slm_chat *chat, const slm_chat_reply *reply)
     json_decref(root);
 }
 
-static slm_status answer_once(cli_app *app, slm_chat *chat, conversation *talk,
+/* Reads the prompt of -p, and says what a remote model will be asked. */
+static slm_status announce(cli_app *app, const chat_options *options, const char *model,
+                           const char *system_text, const char **prompt, slm_error *err)
+{
+    const char *text = options->prompt;
+    if (text == NULL) return cli__remote_announce(app, model, 0, 0, 0, err);
+    SLM_TRY(cli__text_or_file(app, strcmp(text, "-") == 0 ? "@-" : text, prompt, err));
+    return cli__remote_announce(app, model, 1, strlen(system_text) + strlen(*prompt),
+                                options->shared.max_tokens, err);
+}
+
+static slm_status answer_once(cli_app *app, slm_chat *chat, conversation *talk, const char *prompt,
                               const chat_options *options, const slm_chat_sampling *sampling,
                               slm_error *err)
 {
-    const char *prompt = options->prompt;
-    SLM_TRY(cli__text_or_file(app, strcmp(prompt, "-") == 0 ? "@-" : prompt, &prompt, err));
     add_message(talk, "user", prompt);
     bool json = options->shared.json;
     slm_chat_reply *reply;
@@ -249,24 +258,27 @@ static int run_chat(void *context, const void *options_in, const slm_option_list
     cli_app *app = context;
     const chat_options *options = options_in;
     slm_chat_sampling sampling = cli__sampling(&options->shared);
-    slm_open_options open = cli__open_options(&options->shared);
     slm_chat *chat = NULL;
     conversation talk = {0};
-    const char *system_text;
+    const char *system_text, *prompt = NULL;
     slm_error error;
     slm_status status;
     if (options->shared.json && options->prompt == NULL) {
         status = slm_error_set(&error, SLM_ERR_INVALID, "--json needs one prompt: -p TEXT");
         goto out;
     }
-    if (open.batch == 0) open.batch = 1;
     SLM_TRY_OUT(slm_chat_sampling_check(&sampling, &error));
     SLM_TRY_OUT(cli__text_or_file(app, options->system_text, &system_text, &error));
+    SLM_TRY_OUT(cli__remote_start(app, &options->shared, arguments->items, 1, &error));
+    SLM_TRY_OUT(announce(app, options, arguments->items[0], system_text, &prompt, &error));
+    if (app->remote.dry_run) goto out;
+    slm_open_options open = cli__open_options(&options->shared);
+    if (open.batch == 0) open.batch = 1;
     SLM_TRY_OUT(slm_open_chat(arguments->items[0], &open, &chat, &error));
     if (system_text[0] != '\0') add_message(&talk, "system", system_text);
     if (options->prompt != NULL) {
         cli__catch_interrupts(true);
-        status = answer_once(app, chat, &talk, options, &sampling, &error);
+        status = answer_once(app, chat, &talk, prompt, options, &sampling, &error);
     } else {
         status = converse(app, chat, &talk, &sampling, &error);
     }
@@ -274,6 +286,7 @@ out:
     cut_conversation(&talk, 0);
     free(talk.messages);
     slm_chat_free(chat);
+    cli__remote_finish(app);
     return status == SLM_OK ? CLI_DONE : cli__fail(app, &error);
 }
 
@@ -308,9 +321,12 @@ const slm_command cli_command_chat = {
         "vocabulary.",
     .example = "# talk\nslm chat model.gguf\n"
                "# one answer, the likeliest, with its token ids and log-probabilities\n"
-               "slm chat model.gguf -p 'My knee hurts.' --temperature 0 --json",
-    .tables = {chat_table, cli_sampling_options, cli_machine_options, cli_json_options,
-               cli_common_options},
+               "slm chat model.gguf -p 'My knee hurts.' --temperature 0 --json\n"
+               "# a model behind an API, and a server of your own\n"
+               "slm chat openai:gpt-4.1 -p 'My knee hurts.'\n"
+               "slm chat openai:llama@http://127.0.0.1:8080/v1",
+    .tables = {chat_table, cli_sampling_options, cli_machine_options, cli_remote_options,
+               cli_json_options, cli_common_options},
     .options_bytes = sizeof(chat_options),
     .min_arguments = 1,
     .max_arguments = 1,

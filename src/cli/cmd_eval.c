@@ -24,6 +24,9 @@ typedef struct eval_options {
     bool skip_uncovered;
 } eval_options;
 
+/* Of what a judge is sent, about: its instructions, and an answer. */
+enum { JUDGE_BYTES = 2500, ANSWER_BYTES = 1500 };
+
 /* ---- slm eval ------------------------------------------------------------------------------ */
 
 /* Can this MODEL be opened? Cheap: a local file's weights are not read. */
@@ -59,6 +62,26 @@ static const char *run_details(cli_app *app, const slm_chat *chat)
     return copy;
 }
 
+/* Says what a remote model, and remote judges, will be asked for these arms. */
+static slm_status announce(cli_app *app, const eval_options *options, const char *model,
+                           slm_store *store, const slm_cases *cases, const slm_eval_arm *arms,
+                           size_t arm_count, const slm_judge *judge, const slm_eval_options *eval,
+                           slm_error *err)
+{
+    const cli_shared *shared = &options->shared;
+    slm_eval_plan plan;
+    SLM_TRY(slm_eval_plan_of(store, cases, arms, arm_count, judge, eval, &plan, err));
+    if (plan.answers > 0)
+        SLM_TRY(cli__remote_announce(app, model, plan.answers, plan.prompt_bytes,
+                                     shared->max_tokens, err));
+    /* A judge reads the answer too, and is told what to do with it. */
+    uint64_t bytes = plan.judged_bytes + plan.criteria * (JUDGE_BYTES + ANSWER_BYTES);
+    for (size_t j = 0; plan.criteria > 0 && j < shared->judges.count; j++)
+        SLM_TRY(cli__remote_announce(app, shared->judges.items[j], plan.criteria, bytes,
+                                     shared->judge_max_tokens, err));
+    return SLM_OK;
+}
+
 /* One model, every system text. */
 static slm_status run_model(cli_app *app, const eval_options *options, size_t index,
                             const char *model, const char *const *systems, size_t system_count,
@@ -68,6 +91,10 @@ static slm_status run_model(cli_app *app, const eval_options *options, size_t in
     slm_open_options open = cli__open_options(&options->shared);
     open.name = index < options->names.count ? options->names.items[index] : NULL;
     slm_chat *chat = NULL;
+    if (app->remote.dry_run && !slm_remote_is(model)) {
+        slm_log_print(&app->log, SLM_LOG_INFO, "%s is on this machine: no call", model);
+        return SLM_OK;
+    }
     slm_log_print(&app->log, SLM_LOG_DEBUG, "opening %s", model);
     SLM_TRY(slm_open_chat(model, &open, &chat, err));
     slm_eval_arm *arms = slm_arena_array(&app->arena, system_count, sizeof *arms);
@@ -82,7 +109,9 @@ static slm_status run_model(cli_app *app, const eval_options *options, size_t in
         .stop = &cli_interrupted,
     };
     slm_status status =
-        slm_eval_run(store, cases, arms, system_count, judge, &eval, &app->log, err);
+        announce(app, options, model, store, cases, arms, system_count, judge, &eval, err);
+    if (status == SLM_OK && !app->remote.dry_run)
+        status = slm_eval_run(store, cases, arms, system_count, judge, &eval, &app->log, err);
     slm_chat_free(chat);
     return status;
 }
@@ -131,6 +160,17 @@ static slm_status check_options(const eval_options *options, const slm_option_li
     return slm_chat_sampling_check(&sampling, err);
 }
 
+static slm_status start_remote(cli_app *app, const eval_options *options,
+                               const slm_option_list *models, slm_error *err)
+{
+    const slm_option_list *judges = &options->shared.judges;
+    size_t count = models->count + judges->count;
+    const char **all = slm_arena_array(&app->arena, count, sizeof *all);
+    memcpy(all, models->items, models->count * sizeof *all);
+    if (judges->count > 0) memcpy(all + models->count, judges->items, judges->count * sizeof *all);
+    return cli__remote_start(app, &options->shared, all, count, err);
+}
+
 static slm_status evaluate(cli_app *app, const eval_options *options, const slm_option_list *models,
                            slm_store **store, slm_cases *cases, slm_judge **judge, slm_error *err)
 {
@@ -144,17 +184,21 @@ static slm_status evaluate(cli_app *app, const eval_options *options, const slm_
     slm_cases_options limits = {.limit = (size_t)options->cases_limit};
     SLM_TRY(slm_cases_load(options->cases.items, options->cases.count, &limits, NULL, NULL, cases,
                            err));
+    SLM_TRY(start_remote(app, options, models, err));
     SLM_TRY(cli__open_judges(app, &options->shared, "rule", judge, err));
     slm_open_options open = cli__open_options(&options->shared);
     for (size_t m = 0; m < models->count; m++) {
         SLM_TRY(check_model(models->items[m], &open, err));
     }
-    SLM_TRY(slm_store_open(options->db, false, store, err));
+    /* A dry run makes nothing, and so needs nothing to be there. */
+    bool dry_run = app->remote.dry_run;
+    if (!dry_run || slm_file_exists(options->db))
+        SLM_TRY(slm_store_open(options->db, dry_run, store, err));
     for (size_t m = 0; m < models->count; m++) {
         SLM_TRY(run_model(app, options, m, models->items[m], systems, system_count, *store, cases,
                           *judge, err));
     }
-    return print_results(app, options, *store, err);
+    return dry_run ? SLM_OK : print_results(app, options, *store, err);
 }
 
 static int run_eval(void *context, const void *options_in, const slm_option_list *arguments)
@@ -171,6 +215,7 @@ static int run_eval(void *context, const void *options_in, const slm_option_list
     slm_judge_free(judge);
     slm_cases_free(&cases);
     slm_store_close(store);
+    cli__remote_finish(app);
     if (status == SLM_ERR_CANCELLED) {
         slm_log_print(
             &app->log, SLM_LOG_WARNING,
@@ -251,9 +296,12 @@ const slm_command cli_command_eval = {
         "# one model, 24 cases, four answers each\n"
         "slm eval model.gguf --cases data/ask-first/seed.jsonl -k 4\n"
         "# does a system text help?\n"
-        "slm eval model.gguf --cases cases.jsonl --system @plain.txt --system @ask-first.txt",
+        "slm eval model.gguf --cases cases.jsonl --system @plain.txt --system @ask-first.txt\n"
+        "# a model behind an API: what would it cost? Then for at most 5 dollars\n"
+        "slm eval openai:gpt-4.1 --cases cases.jsonl --prices prices.yaml --dry-run\n"
+        "slm eval openai:gpt-4.1 --cases cases.jsonl --prices prices.yaml --max-cost 5",
     .tables = {eval_table, cli_judge_options, cli_sampling_options, cli_machine_options,
-               cli_json_options, cli_common_options},
+               cli_remote_options, cli_json_options, cli_common_options},
     .options_bytes = sizeof(eval_options),
     .min_arguments = 1,
     .max_arguments = -1,

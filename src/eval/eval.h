@@ -42,6 +42,16 @@ slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval
                         size_t arm_count, slm_judge *judge, const slm_eval_options *options,
                         slm_log *log, slm_error *err);
 
+/* What a run of these arms, all of one chat, would still ask: before it, for people. */
+typedef struct slm_eval_plan {
+    uint64_t answers, prompt_bytes;  /* of the model */
+    uint64_t criteria, judged_bytes; /* of a judge at most, and their texts without the answers */
+} slm_eval_plan;
+/* `store` NULL: nothing is there yet. Writes nothing. */
+slm_status slm_eval_plan_of(slm_store *store, const slm_cases *cases, const slm_eval_arm *arms,
+                            size_t arm_count, const slm_judge *judge,
+                            const slm_eval_options *options, slm_eval_plan *out, slm_error *err);
+
 /* A grading that did not come from a judge of this run (a person's sheet): scored and stored. */
 slm_status slm_eval_put_grading(slm_store *store, const char *run, const slm_case *c,
                                 int64_t rollout, const char *judge_hash, const slm_grading *grading,

@@ -75,6 +75,10 @@ void eval__selection_free(eval__selection *selection);
 /* Position in `items` of the case with this id, or SIZE_MAX. */
 size_t eval__selection_find(const eval__selection *selection, const char *case_id);
 
+/* What an arm's run is named by; `sampling` is its settings as JSON, which must live as long. */
+slm_run eval__run_of(const slm_eval_arm *arm, const slm_cases *cases,
+                     const slm_chat_sampling *sampling, const char *sampling_json);
+
 /* The judge, its coverage of the set and the set's cases, into the store. */
 slm_status eval__put_setting(slm_store *store, const slm_cases *cases, slm_judge *judge,
                              slm_error *err);

@@ -53,6 +53,7 @@ typedef struct loop {
     size_t awaited; /* replies */
     uint64_t consecutive_errors;
     bool gave_up;
+    slm_error lost; /* status SLM_OK: the model answers */
     bool stopping, cancelled;
     double stop_s;
     slm_progress *progress;
@@ -272,11 +273,35 @@ static slm_status take_reply(loop *l, const slm_chat_reply *reply, slm_error *er
     return status;
 }
 
+/* After a failure replies may be on their way still: they are taken and dropped, so that the chat
+ * is as it was found. */
+static void drop_requests(loop *l)
+{
+    double begun_s = slm_progress_clock_s();
+    for (size_t i = 0; i < l->request_count; i++) {
+        slm_chat_cancel(l->arm->chat, l->requests[i].ticket);
+        free(l->requests[i].seen);
+    }
+    while (l->request_count && l->arm->chat->in_flight > 0) {
+        slm_chat_reply *reply = NULL;
+        if (slm_progress_clock_s() - begun_s > EVAL_DROP_S ||
+            slm_chat_poll(l->arm->chat, 100, &reply, NULL) != SLM_OK)
+            break;
+        slm_chat_reply_free(reply);
+    }
+    l->request_count = l->awaited = 0;
+}
+
 static slm_status take_replies(loop *l, int timeout_ms, slm_error *err)
 {
     while (l->awaited > 0 && l->grader.pending_count < EVAL_JUDGING) {
         slm_chat_reply *reply = NULL;
-        SLM_TRY(slm_chat_poll(l->arm->chat, timeout_ms, &reply, err));
+        if (slm_chat_poll(l->arm->chat, timeout_ms, &reply, &l->lost) != SLM_OK) {
+            /* The model is lost, but what it answered before is graded yet. */
+            l->gave_up = true;
+            drop_requests(l);
+            return SLM_OK;
+        }
         if (!reply && l->arm->chat->in_flight == 0)
             return slm_error_set(err, SLM_ERR_FORMAT,
                                  "the model %s owes %zu replies and has none in flight",
@@ -354,44 +379,19 @@ static slm_status work(loop *l, slm_error *err)
         show_progress(l);
     }
     show_progress(l);
-    return SLM_OK;
+    if (l->lost.status != SLM_OK && err) *err = l->lost;
+    return l->lost.status;
 }
 
 static slm_status put_arm(loop *l, slm_error *err)
 {
     char *sampling = slm_chat_sampling_json(&l->options->sampling);
-    slm_run run = {.hash = l->run,
-                   .model_name = l->arm->chat->name,
-                   .model_identity = l->arm->chat->identity,
-                   .kind = "model",
-                   .system_text = l->system_text,
-                   .sampling_json = sampling,
-                   .cases_sha256 = l->selection->cases->sha256,
-                   .seed = l->options->sampling.seed,
-                   .details_json = l->arm->details_json};
+    slm_run run = eval__run_of(l->arm, l->selection->cases, &l->options->sampling, sampling);
     slm_run_hash(&run, l->run);
+    run.hash = l->run;
     slm_status status = slm_store_put_run(l->store, &run, err);
     free(sampling);
     return status;
-}
-
-/* After a failure replies may be on their way still: they are taken and dropped, so that the chat
- * is as it was found. */
-static void drop_requests(loop *l)
-{
-    double begun_s = slm_progress_clock_s();
-    for (size_t i = 0; i < l->request_count; i++) {
-        slm_chat_cancel(l->arm->chat, l->requests[i].ticket);
-        free(l->requests[i].seen);
-    }
-    while (l->request_count && l->arm->chat->in_flight > 0) {
-        slm_chat_reply *reply = NULL;
-        if (slm_progress_clock_s() - begun_s > EVAL_DROP_S ||
-            slm_chat_poll(l->arm->chat, 100, &reply, NULL) != SLM_OK)
-            break;
-        slm_chat_reply_free(reply);
-    }
-    l->request_count = l->awaited = 0;
 }
 
 static slm_status run_arm(loop *l, const slm_eval_arm *arm, slm_error *err)
@@ -403,6 +403,7 @@ static slm_status run_arm(loop *l, const slm_eval_arm *arm, slm_error *err)
     l->arm_failed = l->consecutive_errors = l->done_before = 0;
     l->graded_before = l->grader.graded;
     l->gave_up = false;
+    l->lost = (slm_error){0};
     SLM_TRY(put_arm(l, err));
     memset(l->have, 0, l->total);
     SLM_TRY(
@@ -411,7 +412,10 @@ static slm_status run_arm(loop *l, const slm_eval_arm *arm, slm_error *err)
         l->done_before += (l->have[i] & EVAL_HAS_GRADING) != 0;
     l->progress = slm_progress_new(l->log, arm->chat->name, "answers", l->total, l->done_before);
     status = work(l, err);
-    if (status == SLM_OK) status = eval__writer_commit(&l->writer, err);
+    if (status == SLM_OK || l->lost.status != SLM_OK) {
+        slm_status written = eval__writer_commit(&l->writer, status == SLM_OK ? err : NULL);
+        if (status == SLM_OK) status = written;
+    }
     slm_progress_finish(l->progress);
     l->progress = NULL;
     drop_requests(l);

@@ -28,6 +28,7 @@
 enum {
     WIDTH = 16,
     RETRIES = 8,
+    EARLY_RETRIES = 3, /* of connecting, before anything was answered */
     REPLY_BYTES = 16 << 20,
     TELL_EVERY_S = 10,
     MOST_HOLD_S = 900, /* a host that asks for more is left alone until another day */
@@ -173,8 +174,8 @@ static void settle(remote__line *line, remote__call *call, const remote__usage *
 {
     slm_budget *budget = line->budget;
     double spent = call->cost_usd;
+    if (line->target->price == NULL) spent = 0;
     if (line->target->price == NULL) {
-        spent = 0;
         budget->unpriced++;
     } else if (usage != NULL) {
         double told = slm_price_cost(line->target->price, usage->prompt_tokens,
@@ -438,6 +439,14 @@ static void take_failure(remote__line *line, remote__call *call, slm_http_failur
         slm_error_set(&why, SLM_ERR_NETWORK,
                       "%s: %s; if it is yours, name its certificate with --ca-file",
                       line->target->host, text);
+        break_line(line, call, &why);
+        return;
+    }
+    /* An address that nobody has answered at is more likely wrong than out of order. */
+    if (!sent && line->successes == 0 && call->tries > EARLY_RETRIES && line->retries > 0) {
+        slm_error_set(&why, SLM_ERR_NETWORK,
+                      "%s: %s (tried %d times; is the address right, does the server run?)",
+                      line->target->host, text, call->tries);
         break_line(line, call, &why);
         return;
     }
