@@ -144,10 +144,11 @@ static bool is_lines(const slm_file_map *map, size_t at, json_t **whole)
     const char *text = next_line(map, &at, &len);
     json_t *first = NULL;
     if (len > ROW_BYTES_MAX || slm_json_parse(text, len, "", 1, &first, NULL) != SLM_OK) {
-        /* A broken first row of many, or the begin of a value on many lines: "{" alone opens one. */
-        for (size_t i = 0; i < len; i++)
-            if (text[i] == ':') return true;
-        return false;
+        /* A broken first row of many, or the begin of a value that goes on over many lines. */
+        if (len > 0 && text[len - 1] == '}') return true;
+        while (at < map->size && memchr(" \t\r\n", map->data[at], 4) != NULL)
+            at++;
+        return at < map->size && map->data[at] == '{';
     }
     if (json_is_array(json_object_get(first, "data"))) {
         *whole = first;

@@ -51,7 +51,10 @@ static slm_status parse_member(zip_t *archive, const char *path, const char *nam
     if (m.file == NULL)
         return slm_error_set(err, SLM_ERR_FORMAT, "%s: cannot unpack %s: %s", path, name,
                              zip_strerror(archive));
-    slm_status status = data__xml_parse(read_member, &m, path, handler, err);
+    slm_arena arena = {0};
+    const char *place = slm_arena_printf(&arena, "%s, %s", path, name);
+    slm_status status = data__xml_parse(read_member, &m, place, handler, err);
+    slm_arena_free(&arena);
     if (m.too_large)
         status = slm_error_set(err, SLM_ERR_LIMIT,
                                "%s: %s unpacks to more than %d MiB; save the table as CSV", path,
@@ -59,8 +62,6 @@ static slm_status parse_member(zip_t *archive, const char *path, const char *nam
     else if (status == SLM_ERR_IO)
         status = slm_error_set(err, SLM_ERR_FORMAT, "%s: %s is damaged: it cannot be unpacked",
                                path, name);
-    else if (status != SLM_OK)
-        slm_error_prefix(err, status, "%s in", name);
     zip_fclose(m.file);
     return status;
 }

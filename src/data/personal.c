@@ -74,7 +74,7 @@ static const struct pattern {
                                                                      "=[A-HJ-NPR-Z0-9]*[A-Z])[A-HJ-"
                                                                      "NPR-Z0-9]{11}\\d{6}\\b"},
     {"date", "(?<![\\d/.-])(?:(?:" DAY "([/.-])" MONTH_NUMBER "|" MONTH_NUMBER "([/.-])" DAY
-             ")(?:\\1|\\2)(?:" YEAR "|\\d\\d))(?![/.-]?\\d)"
+             ")(?:\\1|\\2)(?:" YEAR "|(?<=[/.])\\d\\d))(?![/.-]?\\d)"
              "|(?<!\\d)" YEAR "[/.-](?:0?[1-9]|1[0-2])[/.-]" DAY "(?!\\d)"
              "|(?i)\\b" MONTH "\\.?,? +(?:the +)?" DAY "(?:st|nd|rd|th)?\\b(?![:.]?\\d)"
              "|(?i)\\b" DAY "(?:st|nd|rd|th|er|\xC2\xBA)?(?: +of| +de)? +" MONTH "\\b"

@@ -48,9 +48,10 @@ static const char *const negations_portuguese[] = {
 static const char *const negations_hindi[] = {"नहीं",  "नही",  "नहि",   "न",    "ना",   "मत",
                                               "बिना", "nahi", "nahin", "nahi", "bina", NULL};
 static const char *const negations_swahili[] = {
-    "hapana", "si",    "sina", "hana",  "hatuna", "hawana", "haina", "hazina", "hakuna",
-    "bila",   "kamwe", "wala", "sijui", "siwezi", "hawezi", "haja*", "haku*",  "sija*",
-    "hata*",  "hatu*", "hai*", "sio",   "siyo",   "usi*",   "asi*",  "sita*",  NULL};
+    "hapana",  "si",     "sio",     "siyo",    "sina",   "hana",   "hatuna", "hawana",  "haina",
+    "hazina",  "hakuna", "bila",    "kamwe",   "wala",   "sijui",  "hajui",  "siwezi",  "hawezi",
+    "haiwezi", "sitaki", "hataki",  "sipati",  "hapati", "hali",   "hanywi", "hatumii", "situmii",
+    "haija*",  "haja*",  "hawaja*", "hatuja*", "haku*",  "sikuwa", "sija*",  NULL};
 
 /* Measures, then spans of time in the six languages: what a number counts. */
 static const char *const units[] = {

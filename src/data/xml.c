@@ -2,8 +2,8 @@
  *
  * No document is built: elements are told as they come, so memory does not grow with the file.
  * A document type declaration ends the reading at once: without it there are no entities to expand
- * (billion laughs) or to fetch (external entities), and no file of questions needs one. The parser's
- * own limits stay on (depth 256, names and attributes of bounded length), no network, no file is
+ * (billion laughs) or to fetch (external entities), and no file of questions needs one. Depth is
+ * bounded here, names and attributes by the parser's own limits, which stay on; no network, no file is
  * opened by it: it gets the bytes in pieces. */
 #include <libxml/parser.h>
 #include <libxml/SAX2.h>
@@ -14,11 +14,20 @@ typedef struct parse {
     data__xml_handler *handler;
     xmlParserCtxtPtr parser;
     bool has_doctype, failed;
-    int line;
+    int depth, line;
     char why[256];
 } parse;
 
-enum { ATTRIBUTES_MAX = 32 };
+enum { ATTRIBUTES_MAX = 32, DEPTH_MAX = 256 };
+
+static void fail(parse *p, int line, const char *why)
+{
+    p->failed = true;
+    p->line = line;
+    snprintf(p->why, sizeof p->why, "%s", why);
+    for (size_t len = strlen(p->why); len > 0 && (unsigned char)p->why[len - 1] <= ' '; len--)
+        p->why[len - 1] = '\0';
+}
 
 static void on_start(void *context, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri,
                      int namespace_count, const xmlChar **namespaces, int count, int defaulted,
@@ -27,6 +36,11 @@ static void on_start(void *context, const xmlChar *name, const xmlChar *prefix, 
     parse *p = context;
     (void)prefix, (void)uri, (void)namespace_count, (void)namespaces, (void)defaulted;
     if (p->handler->stop || p->failed) return;
+    if (++p->depth > DEPTH_MAX) {
+        fail(p, xmlSAX2GetLineNumber(p->parser), "elements within elements beyond a depth of 256");
+        xmlStopParser(p->parser);
+        return;
+    }
     const char *list[2 * ATTRIBUTES_MAX + 1];
     slm_arena arena = {.block_bytes = 1024};
     size_t n = 0;
@@ -45,6 +59,7 @@ static void on_end(void *context, const xmlChar *name, const xmlChar *prefix, co
 {
     parse *p = context;
     (void)prefix, (void)uri;
+    p->depth--;
     if (!p->handler->stop && !p->failed) p->handler->end(p->handler->context, (const char *)name);
 }
 
@@ -73,11 +88,12 @@ static void on_error(void *context, xmlErrorPtr error)
 {
     parse *p = context;
     if (error == NULL || error->level < XML_ERR_ERROR || p->failed) return;
-    p->failed = true;
-    p->line = error->line;
-    snprintf(p->why, sizeof p->why, "%s", error->message != NULL ? error->message : "no XML");
-    for (size_t len = strlen(p->why); len > 0 && (unsigned char)p->why[len - 1] <= ' '; len--)
-        p->why[len - 1] = '\0';
+    /* What libxml2 says of a file that is cut off sounds like the opposite. */
+    bool cut = error->code == XML_ERR_DOCUMENT_END && p->depth > 0;
+    fail(p, error->line,
+         cut                      ? "it ends too early"
+         : error->message != NULL ? error->message
+                                  : "no XML");
 }
 
 slm_status data__xml_parse(data__read_fn *read, void *source, const char *name,
@@ -107,11 +123,8 @@ slm_status data__xml_parse(data__read_fn *read, void *source, const char *name,
     }
     if (!read_failed && !p.failed && !p.has_doctype && !handler->stop) {
         xmlParseChunk(parser, NULL, 0, 1);
-        if (!p.failed && !p.has_doctype && !parser->wellFormed) {
-            p.failed = true;
-            p.line = xmlSAX2GetLineNumber(parser);
-            snprintf(p.why, sizeof p.why, "it ends too early");
-        }
+        if (!p.failed && !p.has_doctype && !parser->wellFormed)
+            fail(&p, xmlSAX2GetLineNumber(parser), "it ends too early");
     }
     if (parser->myDoc != NULL) xmlFreeDoc(parser->myDoc);
     parser->myDoc = NULL;
