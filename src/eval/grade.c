@@ -109,10 +109,15 @@ slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, slm_error *er
 {
     while (grader->pending_count > 0) {
         slm_grading *grading = NULL;
-        /* A judge that keeps its verdicts writes them while it is polled: into the open group. */
-        if (grader->judge->is_costly) SLM_TRY(eval__writer_open(grader->writer, err));
+        /* A costly judge keeps its verdicts itself, while it is polled. Those that wait to be taken
+         * go into one group; where it has to be waited for each is on the disk before the next
+         * comes, so that whoever is killed then has nothing to ask twice. */
+        bool costly = grader->judge->is_costly;
+        if (costly && timeout_ms == 0) SLM_TRY(eval__writer_open(grader->writer, err));
+        if (costly && timeout_ms != 0) SLM_TRY(eval__writer_commit(grader->writer, err));
         SLM_TRY(slm_judge_poll(grader->judge, timeout_ms, &grading, err));
         if (!grading) {
+            if (costly) SLM_TRY(eval__writer_commit(grader->writer, err));
             if (grader->judge->in_flight > 0) return SLM_OK;
             return slm_error_set(err, SLM_ERR_FORMAT,
                                  "the judge %s gave no grading for %zu answers; run again to grade "

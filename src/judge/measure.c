@@ -1,8 +1,8 @@
 /* measure.c: a judge's verdicts on labelled answers.
  *
- * Many answers are with the judge at a time. Its verdicts go to the store in groups of about a
- * second, so that what was asked stays asked when the program is killed, and a recorded or local
- * judge does not wait for the disk at each. */
+ * Many answers are with the judge at a time. Verdicts that are there go to the store in a group, as a
+ * recorded judge's do, which would else wait for the disk at each. Where the judge has to be waited
+ * for, each verdict is stored as it comes: what was asked stays asked when the program is killed. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,11 +61,14 @@ static slm_status submit_more(measuring *m, slm_error *err)
     return SLM_OK;
 }
 
-static slm_status poll_once(measuring *m, slm_error *err)
+/* *any: one came. */
+static slm_status poll_once(measuring *m, int timeout_ms, bool *any, slm_error *err)
 {
     slm_grading *grading = NULL;
-    SLM_TRY(slm_judge_poll(m->judge, POLL_MS, &grading, err));
+    *any = false;
+    SLM_TRY(slm_judge_poll(m->judge, timeout_ms, &grading, err));
     if (grading != NULL) {
+        *any = true;
         take_grading(m, grading);
         slm_grading_free(grading);
     } else if (m->judge->in_flight == 0) {
@@ -75,42 +78,46 @@ static slm_status poll_once(measuring *m, slm_error *err)
     return SLM_OK;
 }
 
+/* What is there, in one group; then what comes while it is waited. */
+static slm_status poll_all(measuring *m, slm_error *err)
+{
+    slm_store *store = m->judge->store;
+    bool any = true;
+    if (store != NULL) SLM_TRY(slm_store_begin(store, err));
+    slm_status status = SLM_OK;
+    double begun_s = slm_progress_clock_s();
+    while (status == SLM_OK && any && slm_progress_clock_s() - begun_s < COMMIT_S) {
+        status = submit_more(m, err);
+        if (status == SLM_OK && m->pending_count == 0) break;
+        if (status == SLM_OK) status = poll_once(m, 0, &any, err);
+    }
+    if (store != NULL) {
+        /* What came before a failure is kept. */
+        slm_status kept = slm_store_commit(store, status == SLM_OK ? err : NULL);
+        if (kept != SLM_OK) slm_store_rollback(store);
+        if (status == SLM_OK) status = kept;
+    }
+    if (status != SLM_OK || any || m->pending_count == 0) return status;
+    return poll_once(m, POLL_MS, &any, err);
+}
+
 slm_status slm_labels_grade(const slm_labels *labels, slm_judge *judge, slm_log *log,
                             const volatile bool *stop, slm_verdict *verdicts,
                             slm_error *first_error, slm_error *err)
 {
     measuring m = {
         .labels = labels, .judge = judge, .verdicts = verdicts, .first_error = first_error};
-    slm_store *store = judge->store;
     slm_status status = SLM_OK;
-    bool in_group = false;
-    double begun_s = 0;
     *first_error = (slm_error){0};
     slm_progress *progress = slm_progress_new(log, judge->name, "verdicts", labels->criteria, 0);
     while (m.next < labels->count || m.pending_count > 0) {
         if (stop != NULL && *stop)
             SLM_TRY_OUT(slm_error_set(err, SLM_ERR_CANCELLED, "stopped after %" PRIu64 " verdicts",
                                       m.done));
-        if (store != NULL && !in_group) {
-            SLM_TRY_OUT(slm_store_begin(store, err));
-            in_group = true;
-            begun_s = slm_progress_clock_s();
-        }
-        SLM_TRY_OUT(submit_more(&m, err));
-        SLM_TRY_OUT(poll_once(&m, err));
+        SLM_TRY_OUT(poll_all(&m, err));
         slm_progress_update(progress, m.done, NULL);
-        if (in_group && slm_progress_clock_s() - begun_s > COMMIT_S) {
-            in_group = false;
-            SLM_TRY_OUT(slm_store_commit(store, err));
-        }
     }
 out:
-    if (in_group) {
-        /* What came before a failure is kept. */
-        slm_status kept = slm_store_commit(store, status == SLM_OK ? err : NULL);
-        if (kept != SLM_OK) slm_store_rollback(store);
-        if (status == SLM_OK) status = kept;
-    }
     slm_progress_finish(progress);
     if (status != SLM_OK) slm_judge_drop(judge, DROP_S);
     return status;
