@@ -77,11 +77,20 @@ INLINE void split(uint16_t *high, uint16_t *low, vec x)
     _mm256_store_si256((__m256i *)(void *)low, (__m256i)_mm512_cvtneps_pbh(rest));
 }
 
-INLINE void fetch(const char *at, size_t bytes)
+/* Pages that come next, brought to the L2 cache a few lines at each step of the loops. */
+typedef struct ahead {
+    const char *at[2 * ROWS];
+    size_t count, done; /* areas of `lines` lines */
+    size_t lines, line; /* of an area; of the first that is not done */
+    size_t pace;        /* lines at a step */
+} ahead;
+
+INLINE void fetch(ahead *next)
 {
-    if (at == NULL) return;
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch(at + i, _MM_HINT_T1);
+    for (size_t i = 0; i < next->pace && next->done < next->count; i++) {
+        _mm_prefetch(next->at[next->done] + 64 * next->line, _MM_HINT_T1);
+        if (++next->line == next->lines) next->line = 0, next->done++;
+    }
 }
 
 /* The number of a tile must be a constant. */
@@ -90,14 +99,12 @@ INLINE void fetch(const char *at, size_t bytes)
         _tile_loadd(keys, at + (tile)*KEYS * 2 * sizeof(uint16_t), TOKENS * 2 * sizeof(uint16_t)); \
         _tile_dpbf16ps(tile, 4, keys);                                                             \
         _tile_dpbf16ps(tile, 5, keys);                                                             \
-        fetch(next, ahead);                                                                        \
-        next = next == NULL ? NULL : next + ahead;                                                 \
+        fetch(next);                                                                               \
     } while (0)
 
 /* score[c][j] = query[c] . k[j] of the tile's queries from `first` on, for 64 keys. */
-static void score_block(work *w, size_t first, const char *k, size_t dim, const char *next)
+static void score_block(work *w, size_t first, const char *k, size_t dim, ahead *next)
 {
-    const size_t ahead = slm_kernel__round_up(TOKENS * sizeof(uint16_t) * STEP / SUMS, 64);
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -123,14 +130,12 @@ static void score_block(work *w, size_t first, const char *k, size_t dim, const 
                     width * 2 * sizeof(uint16_t));                                                 \
         _tile_dpbf16ps(tile, 4, values);                                                           \
         _tile_dpbf16ps(tile, 5, values);                                                           \
-        fetch(next, ahead);                                                                        \
-        next = next == NULL ? NULL : next + ahead;                                                 \
+        fetch(next);                                                                               \
     } while (0)
 
 /* total[c][i] += weight[c] . v[, i] of the tile's queries from `first` on. */
-static void value_block(work *w, size_t first, const char *v, size_t width, const char *next)
+static void value_block(work *w, size_t first, const char *v, size_t width, ahead *next)
 {
-    const size_t ahead = slm_kernel__round_up(TOKENS * KEYS * sizeof(uint16_t) / 2, 64);
     const size_t row = sizeof w->total[0];
     for (size_t i = 0; i < width; i += SUMS * KEYS) {
         const size_t tiles = (width - i) / KEYS < SUMS ? (width - i) / KEYS : SUMS;
@@ -191,24 +196,19 @@ typedef struct walk {
     const slm_cpu__attention *job;
     size_t page_bytes, k_offset, v_offset, dim, width;
     work *w;
+    ahead next;
 } walk;
 
-/* Block `block` of members [begin, end), which share the page. next: the page that comes after. */
-static void one_block(const walk *t, const member *members, size_t begin, size_t end, size_t block,
-                      const int32_t *next_page)
+static const char *page_at(const walk *t, const member *one, size_t block)
 {
-    const slm_cpu__attention *job = t->job;
-    const char *page = job->cache + (size_t)members[begin].pages[block] * t->page_bytes;
-    const char *next = next_page == NULL ? NULL : job->cache + (size_t)*next_page * t->page_bytes;
-    score_block(t->w, members[begin].first, page + t->k_offset, t->dim,
-                next == NULL ? NULL : next + t->k_offset);
-    for (size_t i = begin; i < end; i++) {
-        const size_t left = members[i].keys - block * TOKENS;
-        for (size_t c = 0; c < members[i].count; c++)
-            weigh(t->w, members[i].first + c, left < TOKENS ? left : TOKENS, job->scale, t->width);
-    }
-    value_block(t->w, members[begin].first, page + t->v_offset, t->width,
-                next == NULL ? NULL : next + t->v_offset);
+    return t->job->cache + (size_t)one->pages[block] * t->page_bytes;
+}
+
+static void weigh_block(const walk *t, const member *one, size_t block)
+{
+    const size_t left = one->keys - block * TOKENS;
+    for (size_t c = 0; c < one->count; c++)
+        weigh(t->w, one->first + c, left < TOKENS ? left : TOKENS, t->job->scale, t->width);
 }
 
 static size_t blocks_of(const member *one)
@@ -263,34 +263,64 @@ static void store_rows(const walk *t, const member *one)
     }
 }
 
-/* Up to 16 queries: all blocks that the members share, then each by itself. */
-static void attend(const walk *t, const member *members, size_t count)
+/* What a round of `blocks` blocks brings nearer: the first `count` members' pages of `block`. */
+static void look_ahead(walk *t, const member *members, size_t count, size_t block, size_t blocks)
+{
+    ahead *next = &t->next;
+    const size_t steps = blocks * (t->dim + 2 * t->width) / STEP * SUMS / 2;
+    next->count = next->done = next->line = 0;
+    next->lines = (t->v_offset - t->k_offset) / 64;
+    for (size_t i = 0; i < count; i++) {
+        if (block >= blocks_of(&members[i])) continue;
+        next->at[next->count++] = page_at(t, &members[i], block) + t->k_offset;
+        next->at[next->count++] = page_at(t, &members[i], block) + t->v_offset;
+    }
+    next->pace = (next->count * next->lines + steps - 1) / steps;
+}
+
+/* Block `block` of every member that has one, each with its own page. The three parts are done for
+ * all before the next, so that none waits for its own. */
+static void own_blocks(walk *t, const member *members, size_t count, size_t block)
+{
+    size_t blocks = 0;
+    for (size_t i = 0; i < count; i++)
+        blocks += block < blocks_of(&members[i]);
+    look_ahead(t, members, count, block + 1, blocks);
+    for (size_t i = 0; i < count; i++)
+        if (block < blocks_of(&members[i]))
+            score_block(t->w, members[i].first, page_at(t, &members[i], block) + t->k_offset,
+                        t->dim, &t->next);
+    for (size_t i = 0; i < count; i++)
+        if (block < blocks_of(&members[i])) weigh_block(t, &members[i], block);
+    for (size_t i = 0; i < count; i++)
+        if (block < blocks_of(&members[i]))
+            value_block(t->w, members[i].first, page_at(t, &members[i], block) + t->v_offset,
+                        t->width, &t->next);
+}
+
+/* Up to 16 queries: all blocks that the members share, then each with its own pages. */
+static void attend(walk *t, const member *members, size_t count)
 {
     const size_t shared = shared_blocks(members, count);
-    size_t queries = 0;
+    size_t queries = 0, most = 0;
     for (size_t i = 0; i < count; i++) {
         load_queries(t, &members[i]);
         queries += members[i].count;
+        if (blocks_of(&members[i]) > most) most = blocks_of(&members[i]);
     }
     configure(queries);
-    for (size_t b = 0; b < shared; b++)
-        one_block(t, members, 0, count, b, b + 1 < shared ? &members[0].pages[b + 1] : NULL);
-    size_t configured = queries;
-    for (size_t i = 0; i < count; i++) {
-        const size_t blocks = blocks_of(&members[i]);
-        if (shared < blocks && configured != members[i].count) {
-            configured = members[i].count;
-            configure(configured);
-        }
-        for (size_t b = shared; b < blocks; b++) {
-            const bool more = i + 1 < count && shared < blocks_of(&members[i + 1]);
-            one_block(t, members, i, i + 1, b,
-                      b + 1 < blocks ? &members[i].pages[b + 1]
-                      : more         ? &members[i + 1].pages[shared]
-                                     : NULL);
-        }
-        store_rows(t, &members[i]);
+    for (size_t b = 0; b < shared; b++) {
+        look_ahead(t, members, b + 1 < shared ? 1 : count, b + 1, 1);
+        score_block(t->w, 0, page_at(t, members, b) + t->k_offset, t->dim, &t->next);
+        for (size_t i = 0; i < count; i++)
+            weigh_block(t, &members[i], b);
+        value_block(t->w, 0, page_at(t, members, b) + t->v_offset, t->width, &t->next);
     }
+    if (shared < most && members[0].count != queries) configure(members[0].count);
+    for (size_t b = shared; b < most; b++)
+        own_blocks(t, members, count, b);
+    for (size_t i = 0; i < count; i++)
+        store_rows(t, &members[i]);
 }
 
 size_t slm_cpu__attention_amx_scratch(void)

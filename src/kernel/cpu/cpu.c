@@ -17,17 +17,53 @@ typedef struct path {
     bool attention_amx; /* where its shape is one for the matrix unit */
     slm_cpu__quant_fn *quant;
     size_t panels; /* of a quantised weight that are widened before they are multiplied */
+    struct {
+        slm_cpu__few_fn *fn;
+        size_t rows;     /* at most */
+    } few_f32, few_bf16; /* widen and multiply at once */
 } path;
 
 static const path paths[] = {
-    {&slm_kernel__amx, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512, slm_cpu__gemm_amx, true,
-     true, slm_cpu__quant_avx512, 4},
-    {&slm_kernel__avx512bf16, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
-     slm_cpu__gemm_avx512bf16, true, false, slm_cpu__quant_avx512, 3},
-    {&slm_kernel__avx512, &slm_cpu__rows_avx512, slm_cpu__gemm_f32_avx512,
-     slm_cpu__gemm_bf16_avx512, false, false, slm_cpu__quant_avx512, 3},
-    {&slm_kernel__avx2, &slm_cpu__rows_avx2, slm_cpu__gemm_f32_avx2, slm_cpu__gemm_bf16_avx2, false,
-     false, slm_cpu__quant_avx2, 2},
+    {&slm_kernel__amx,
+     &slm_cpu__rows_avx512,
+     slm_cpu__gemm_f32_avx512,
+     slm_cpu__gemm_amx,
+     true,
+     true,
+     slm_cpu__quant_avx512,
+     4,
+     {slm_cpu__gemv_avx512, 1},
+     {slm_cpu__gemm_amx_quantised, 32}},
+    {&slm_kernel__avx512bf16,
+     &slm_cpu__rows_avx512,
+     slm_cpu__gemm_f32_avx512,
+     slm_cpu__gemm_avx512bf16,
+     true,
+     false,
+     slm_cpu__quant_avx512,
+     3,
+     {slm_cpu__gemv_avx512, 1},
+     {slm_cpu__gemv_pairs, 1}},
+    {&slm_kernel__avx512,
+     &slm_cpu__rows_avx512,
+     slm_cpu__gemm_f32_avx512,
+     slm_cpu__gemm_bf16_avx512,
+     false,
+     false,
+     slm_cpu__quant_avx512,
+     3,
+     {slm_cpu__gemv_avx512, 1},
+     {slm_cpu__gemv_avx512, 1}},
+    {&slm_kernel__avx2,
+     &slm_cpu__rows_avx2,
+     slm_cpu__gemm_f32_avx2,
+     slm_cpu__gemm_bf16_avx2,
+     false,
+     false,
+     slm_cpu__quant_avx2,
+     2,
+     {slm_cpu__gemv_avx2, 1},
+     {slm_cpu__gemv_avx2, 1}},
 };
 
 static const path *path_of(const slm_device *device)
@@ -104,6 +140,7 @@ typedef struct quant_job {
     slm_cpu__gemm gemm; /* over panels that were widened */
     slm_cpu__gemm_fn *fn;
     slm_cpu__quant_fn *widen;
+    slm_cpu__few_fn *few; /* or NULL */
     const slm_weight *weight;
     char *scratch; /* `panels` of them for each thread */
     size_t panels;
@@ -116,9 +153,9 @@ static void quant_range(void *context, size_t begin, size_t end, int thread)
     const quant_job *job = context;
     const slm_weight *w = job->weight;
     slm_cpu__gemm gemm = job->gemm;
-    if (job->panels == 0) {
+    if (job->few != NULL) {
         const slm_cpu__quantised quantised = {&w->quant, w->data.at, w->block_bytes};
-        slm_cpu__gemm_amx_quantised(&gemm, &quantised, begin, end);
+        job->few(&gemm, &quantised, begin, end);
         return;
     }
     char *scratch = job->scratch + (size_t)thread * job->panels * gemm.block_bytes;
@@ -159,9 +196,15 @@ static void cpu_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weigh
     const path *p = path_of(device);
     const bool f32 = w->dtype == SLM_F32, quantised = w->quant.super > 0;
     const size_t blocks = (w->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
-    slm_cpu__gemm gemm = {
-        f32_at(y), NULL, w->data.at,     0,  bias.at == NULL ? NULL : f32_at(bias), m,
-        w->n,      w->k, w->block_bytes, add};
+    slm_cpu__gemm gemm = {.y = f32_at(y),
+                          .w = w->data.at,
+                          .cached = quantised,
+                          .bias = bias.at == NULL ? NULL : f32_at(bias),
+                          .m = m,
+                          .n = w->n,
+                          .k = w->k,
+                          .block_bytes = w->block_bytes,
+                          .add = add};
     const size_t wide_bytes =
         f32 || p->bf16_inputs ? 0 : slm_kernel__round_up(m * w->k * sizeof(float), 64);
     quant_job quant = {.weight = w};
@@ -170,8 +213,10 @@ static void cpu_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weigh
         quant.fn = w->quant.pairs ? p->gemm_bf16 : p->gemm_f32;
         gemm.block_bytes =
             SLM_KERNEL_BLOCK * w->k * (w->quant.pairs ? sizeof(uint16_t) : sizeof(float));
-        quant.panels = panels_that_fit(p->panels, gemm.block_bytes);
-        if (p->gemm_bf16 == slm_cpu__gemm_amx && w->quant.pairs && m <= 32) quant.panels = 0;
+        if (m <= (f32 ? p->few_f32.rows : p->few_bf16.rows))
+            quant.few = f32 ? p->few_f32.fn : p->few_bf16.fn;
+        else
+            quant.panels = panels_that_fit(p->panels, gemm.block_bytes);
     }
     const size_t panel_bytes = (size_t)device->thread_count * quant.panels * gemm.block_bytes;
     char *scratch = NULL;

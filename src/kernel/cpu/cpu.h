@@ -7,12 +7,14 @@
 #include "kernel/kernel_internal.h"
 
 /* y[m,n] (+)= x[m,k] @ W^T (+ bias) with W packed (kernel_internal.h). x is f32, or bf16 where the
- * function says so. w holds the blocks from `first` on: 0 but for a part of a quantised weight. */
+ * function says so. w holds the blocks from `first` on; of a quantised weight it is a part that was
+ * widened into a cache, behind which there is nothing to fetch ahead of time. */
 typedef struct slm_cpu__gemm {
     float *y;
     const void *x;
     const char *w;
     size_t first;
+    bool cached;
     const float *bias; /* or NULL */
     size_t m, n, k, block_bytes;
     bool add;
@@ -46,9 +48,13 @@ typedef struct slm_cpu__quantised {
     const char *panels;
     size_t panel_bytes;
 } slm_cpu__quantised;
-/* The outputs of blocks [begin, end) for all of up to 32 rows; job->w is not read. */
-void slm_cpu__gemm_amx_quantised(const slm_cpu__gemm *job, const slm_cpu__quantised *w,
-                                 size_t begin, size_t end);
+/* The outputs of blocks [begin, end) for few rows; job->w is not read. */
+typedef void slm_cpu__few_fn(const slm_cpu__gemm *job, const slm_cpu__quantised *w, size_t begin,
+                             size_t end);
+slm_cpu__few_fn slm_cpu__gemv_avx2;          /* 1 row, plain lanes; x f32 */
+slm_cpu__few_fn slm_cpu__gemv_avx512;        /* the same */
+slm_cpu__few_fn slm_cpu__gemv_pairs;         /* 1 row, lanes in pairs; x bf16 */
+slm_cpu__few_fn slm_cpu__gemm_amx_quantised; /* up to 32 rows, lanes in pairs; x bf16 */
 
 /* Attention of all rows of all spans: kv_heads * rows units. */
 typedef struct slm_cpu__attention {

@@ -11,14 +11,11 @@
  * groups of 32 pass over two blocks that stay in the cache. The rows of tiles are set by a
  * configuration register, rewritten only when the size of a group changes. */
 #pragma GCC target("amx-tile,amx-bf16")
-#include "kernel/cpu/cpu.h"
+#include "kernel/cpu/gemm512.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 enum { TILE_ROWS = 16, TILE_K = 32, TILE_BYTES = 1024, GROUP = 32, LANES = SLM_KERNEL_BLOCK };
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* Tiles 0..3 are sums, 4 and 5 inputs, 6 and 7 weights. With two tiles of inputs, sums 0 and 1
  * belong to the first, 2 and 3 to the second; with one, 0..3 to four blocks. */
@@ -46,13 +43,10 @@ static void configure(size_t first, size_t second)
 static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size_t rows,
                    size_t block)
 {
-    const size_t k = job->k, column = block * LANES, left = job->n - column;
-    const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1);
-    const size_t whole = k / TILE_K * TILE_K;
+    const size_t k = job->k, whole = k / TILE_K * TILE_K;
     const char *w = whole < k ? slm_cpu__block(job, block) : NULL;
     for (size_t r = 0; r < rows; r++) {
         const uint16_t *x = (const uint16_t *)job->x + (row + r) * k;
-        float *y = job->y + (row + r) * job->n + column;
         __m512 sum = _mm512_loadu_ps(sums + r * LANES);
         for (size_t p = whole; p < k; p += 2) {
             uint16_t pair[2] = {x[p], p + 1 < k ? x[p + 1] : 0};
@@ -61,10 +55,7 @@ static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size
             sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_load_si512(w + p / 2 * 64),
                                    (__m512bh)_mm512_set1_epi32(both));
         }
-        if (job->bias != NULL)
-            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, job->bias + column));
-        if (job->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), sum);
-        _mm512_mask_storeu_ps(y, mask, sum);
+        slm_cpu__store_block(job, sum, row + r, block);
     }
 }
 
@@ -171,9 +162,14 @@ void slm_cpu__gemm_amx(const slm_cpu__gemm *job, size_t begin, size_t end)
                 configure(first, second);
                 configured = rows;
             }
-            if (second == 0)
-                one_tile(true, job, row, first, block, least(end, block + blocks));
-            else if (g == 0) /* the first rows wait for these weights: ask for the next ones */
+            /* The first rows wait for these weights: ask for the next ones. */
+            const bool ahead = g == 0 && !job->cached;
+            const size_t stop = least(end, block + blocks);
+            if (second == 0 && ahead)
+                one_tile(true, job, row, first, block, stop);
+            else if (second == 0)
+                one_tile(false, job, row, first, block, stop);
+            else if (ahead)
                 two_tiles(true, job, row, first, second, block, end);
             else
                 two_tiles(false, job, row, first, second, block, end);

@@ -5,31 +5,9 @@
  * blocks when there are few rows. Each output is one chain of fused multiply-adds with k ascending,
  * the same in any tile. bf16 weights are widened by a shift (the even k of a pair) or a mask (the
  * odd one); the inputs were widened once by the caller. */
-#include "kernel/cpu/cpu.h"
-
-#include <immintrin.h>
+#include "kernel/cpu/gemm256.h"
 
 enum { ROWS = 6, FEW = 3, VECTORS = 4 };
-
-#define INLINE static inline __attribute__((always_inline))
-
-/* Outputs [column, column + 8) of a row. */
-INLINE void store(const slm_cpu__gemm *job, __m256 sum, size_t row, size_t column)
-{
-    float *y = job->y + row * job->n + column;
-    if (column + 8 <= job->n) {
-        if (job->bias != NULL) sum = _mm256_add_ps(sum, _mm256_loadu_ps(job->bias + column));
-        if (job->add) sum = _mm256_add_ps(_mm256_loadu_ps(y), sum);
-        _mm256_storeu_ps(y, sum);
-        return;
-    }
-    float value[8];
-    _mm256_storeu_ps(value, sum);
-    for (size_t i = 0; column + i < job->n; i++) {
-        if (job->bias != NULL) value[i] += job->bias[column + i];
-        y[i] = job->add ? y[i] + value[i] : value[i];
-    }
-}
 
 /* One step of k: the weights at w (`half`: 0 f32, 1 the even of bf16 pairs, 2 the odd). */
 INLINE void step_of_k(const int rows, const int vectors, const int half, const float *x, size_t k,
@@ -61,6 +39,7 @@ INLINE void tile(const bool wide, const int rows, const int vectors, const slm_c
     const size_t k = job->k, stride = job->block_bytes;
     const float *x = (const float *)job->x + row * k;
     const char *w = slm_cpu__block(job, block);
+    const size_t ahead = job->cached ? 0 : (size_t)(vectors / 2) * stride;
     __m256 sum[12];
 #pragma GCC unroll 12
     for (int i = 0; i < rows * vectors; i++)
@@ -68,7 +47,7 @@ INLINE void tile(const bool wide, const int rows, const int vectors, const slm_c
     for (size_t p = 0; p < k; p += wide ? 1 : 2, w += 64) {
 #pragma GCC unroll 2
         for (int b = 0; b < vectors / 2; b++)
-            _mm_prefetch(w + (size_t)(b + vectors / 2) * stride, _MM_HINT_T1);
+            _mm_prefetch(w + (size_t)b * stride + ahead, _MM_HINT_T1);
         step_of_k(rows, vectors, wide ? 0 : 1, x + p, k, w, stride, sum);
         if (!wide && p + 1 < k) step_of_k(rows, vectors, 2, x + p + 1, k, w, stride, sum);
     }
@@ -77,7 +56,8 @@ INLINE void tile(const bool wide, const int rows, const int vectors, const slm_c
 #pragma GCC unroll 4
         for (int c = 0; c < vectors; c++) {
             const size_t column = block * SLM_KERNEL_BLOCK + (size_t)c * 8;
-            if (column < job->n) store(job, sum[r * vectors + c], row + (size_t)r, column);
+            if (column < job->n)
+                slm_cpu__store_half(job, sum[r * vectors + c], row + (size_t)r, column);
         }
     }
 }

@@ -5,24 +5,9 @@
  * first to last, one fused multiply-add for each product in that order whatever the tile, weights
  * of the next blocks fetched to L2 meanwhile. bf16 weights are widened by a shift (the even k of a
  * pair) or a mask (the odd one); the inputs were widened once by the caller. */
-#include "kernel/cpu/cpu.h"
-
-#include <immintrin.h>
+#include "kernel/cpu/gemm512.h"
 
 enum { ROWS = 8, BLOCKS = 3, LANES = SLM_KERNEL_BLOCK };
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE void store(const slm_cpu__gemm *job, __m512 sum, size_t row, size_t block)
-{
-    const size_t column = block * LANES, left = job->n - column;
-    const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1);
-    float *y = job->y + row * job->n + column;
-    if (job->bias != NULL)
-        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, job->bias + column));
-    if (job->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), sum);
-    _mm512_mask_storeu_ps(y, mask, sum);
-}
 
 /* One step of k: the weights at w (`half`: 0 f32, 1 the even of bf16 pairs, 2 the odd). */
 INLINE void step_of_k(const int rows, const int blocks, const int half, const float *x, size_t k,
@@ -53,6 +38,7 @@ INLINE void tile(const bool wide, const int rows, const int blocks, const slm_cp
     const size_t k = job->k, stride = job->block_bytes;
     const float *x = (const float *)job->x + row * k;
     const char *w = slm_cpu__block(job, block);
+    const size_t ahead = job->cached ? 0 : (size_t)blocks * stride;
     __m512 sum[ROWS * BLOCKS];
 #pragma GCC unroll 24
     for (int i = 0; i < rows * blocks; i++)
@@ -60,7 +46,7 @@ INLINE void tile(const bool wide, const int rows, const int blocks, const slm_cp
     for (size_t p = 0; p < k; p += wide ? 1 : 2, w += 64) {
 #pragma GCC unroll 3
         for (int c = 0; c < blocks; c++)
-            _mm_prefetch(w + (size_t)(c + blocks) * stride, _MM_HINT_T1);
+            _mm_prefetch(w + (size_t)c * stride + ahead, _MM_HINT_T1);
         step_of_k(rows, blocks, wide ? 0 : 1, x + p, k, w, stride, sum);
         if (!wide && p + 1 < k) step_of_k(rows, blocks, 2, x + p + 1, k, w, stride, sum);
     }
@@ -68,7 +54,7 @@ INLINE void tile(const bool wide, const int rows, const int blocks, const slm_cp
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 3
         for (int c = 0; c < blocks; c++)
-            store(job, sum[r * blocks + c], row + (size_t)r, block + (size_t)c);
+            slm_cpu__store_block(job, sum[r * blocks + c], row + (size_t)r, block + (size_t)c);
     }
 }
 

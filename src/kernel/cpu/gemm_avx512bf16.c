@@ -9,14 +9,11 @@
  * The three blocks' weights (54 KiB at k = 576, 144 KiB at 1536) stay in the L2 cache while all
  * rows pass, so weights come from memory once, and the next blocks are fetched to L2 meanwhile.
  * Rows are divided evenly among tiles. */
-#include "kernel/cpu/cpu.h"
+#include "kernel/cpu/gemm512.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 enum { ROWS = 8, BLOCKS = 3, LANES = SLM_KERNEL_BLOCK };
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* A row's pair of inputs in every lane; x need not be aligned to the pair when k is odd. */
 INLINE __m512bh pair_at(const uint16_t *x)
@@ -26,23 +23,13 @@ INLINE __m512bh pair_at(const uint16_t *x)
     return (__m512bh)_mm512_set1_epi32(pair);
 }
 
-INLINE void store(const slm_cpu__gemm *job, __m512 sum, size_t row, size_t block)
-{
-    const size_t column = block * LANES, left = job->n - column;
-    const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1);
-    float *y = job->y + row * job->n + column;
-    if (job->bias != NULL)
-        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, job->bias + column));
-    if (job->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), sum);
-    _mm512_mask_storeu_ps(y, mask, sum);
-}
-
 INLINE void tile(const int rows, const int blocks, const slm_cpu__gemm *job, size_t row,
                  size_t block)
 {
     const size_t k = job->k, step = job->block_bytes;
     const uint16_t *x = (const uint16_t *)job->x + row * k;
     const char *w = slm_cpu__block(job, block);
+    const size_t ahead = job->cached ? 0 : (size_t)blocks * step;
     __m512 sum[ROWS * BLOCKS];
 #pragma GCC unroll 24
     for (int i = 0; i < rows * blocks; i++)
@@ -54,7 +41,7 @@ INLINE void tile(const int rows, const int blocks, const slm_cpu__gemm *job, siz
             weight[c] = (__m512bh)_mm512_load_si512(w + (size_t)c * step);
 #pragma GCC unroll 3
         for (int c = 0; c < blocks; c++)
-            _mm_prefetch(w + (size_t)(c + blocks) * step, _MM_HINT_T1);
+            _mm_prefetch(w + (size_t)c * step + ahead, _MM_HINT_T1);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             const __m512bh pair = pair_at(x + (size_t)r * k + p);
@@ -77,7 +64,7 @@ INLINE void tile(const int rows, const int blocks, const slm_cpu__gemm *job, siz
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 3
         for (int c = 0; c < blocks; c++)
-            store(job, sum[r * blocks + c], row + (size_t)r, block + (size_t)c);
+            slm_cpu__store_block(job, sum[r * blocks + c], row + (size_t)r, block + (size_t)c);
     }
 }
 

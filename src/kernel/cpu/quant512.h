@@ -1,5 +1,6 @@
 /* quant512.h: panels of quantised weights (quant.h) to floats with AVX-512, for the files that store
- * them as f32 or as pairs of bf16.
+ * them as f32 or as pairs of bf16; and the linear layer of one row, which multiplies the vectors as
+ * they come, in the order of the layers over widened weights: k ascending, one sum for each output.
  *
  * A vector of 16 numbers costs a shift, a look-up in a register and one multiplication: VPERMPS looks
  * at the low four bits of a lane alone (VPERMI2PS at five), so that codes need no mask and no
@@ -10,15 +11,20 @@
 #ifndef SLM_KERNEL_QUANT512_H
 #define SLM_KERNEL_QUANT512_H
 
-#include "kernel/cpu/cpu.h"
+#include "kernel/cpu/gemm512.h"
 
 #include <immintrin.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
-/* How numbers are stored: f32; f32 rounded to bf16; pairs of bf16. */
+/* What vectors become: f32; f32 rounded to bf16; pairs of bf16. */
 typedef enum quant_store { STORE_F32, STORE_ROUNDED, STORE_PAIRS } quant_store;
+
+/* Where they go: to memory, or into the sum of a row's products. */
+typedef struct quant_sink {
+    char *out;     /* NULL: into the sum */
+    const char *x; /* the row from the next k on: f32, or bf16 beside pairs */
+    __m512 sum;
+} quant_sink;
 
 /* What is set up once for a panel. */
 typedef struct quant_tables {
@@ -106,18 +112,40 @@ INLINE __m512 rounded_bf16(__m512 x)
     return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32((int)0xffff0000)));
 }
 
-/* Two vectors: a whole step of pairs, or of two k. Returns where the next ones go. */
-INLINE char *store_two(const quant_store store, char *out, __m512 even, __m512 odd)
+/* Two vectors: a whole step of pairs, or of two k. */
+INLINE void put_two(const quant_store store, const bool sums, quant_sink *sink, __m512 even,
+                    __m512 odd)
 {
     if (store == STORE_PAIRS) {
 #ifdef __AVX512BF16__
-        _mm512_store_si512(out, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+        const __m512bh both = _mm512_cvtne2ps_pbh(odd, even);
+        if (sums) {
+            int32_t pair;
+            memcpy(&pair, sink->x, sizeof pair);
+            sink->x += sizeof pair;
+            sink->sum = _mm512_dpbf16_ps(sink->sum, both, (__m512bh)_mm512_set1_epi32(pair));
+            return;
+        }
+        _mm512_store_si512(sink->out, (__m512i)both);
+        sink->out += 64;
 #endif
-        return out + 64;
+        return;
     }
-    _mm512_store_ps(out, store == STORE_ROUNDED ? rounded_bf16(even) : even);
-    _mm512_store_ps(out + 64, store == STORE_ROUNDED ? rounded_bf16(odd) : odd);
-    return out + 128;
+    if (store == STORE_ROUNDED) {
+        even = rounded_bf16(even);
+        odd = rounded_bf16(odd);
+    }
+    if (sums) {
+        float x[2];
+        memcpy(x, sink->x, sizeof x);
+        sink->x += sizeof x;
+        sink->sum = _mm512_fmadd_ps(_mm512_set1_ps(x[0]), even, sink->sum);
+        sink->sum = _mm512_fmadd_ps(_mm512_set1_ps(x[1]), odd, sink->sum);
+        return;
+    }
+    _mm512_store_ps(sink->out, even);
+    _mm512_store_ps(sink->out + 64, odd);
+    sink->out += 128;
 }
 
 /* The codes of eight vectors in turn: the next one is in the low bits. */
@@ -144,25 +172,29 @@ INLINE __m512 next_code(const slm_dtype type, const quant_tables *tables, quant_
     return _mm512_permutexvar_ps(low, tables->low);
 }
 
-INLINE char *group_q8(const quant_store store, const quant_scales *s, const char *codes, char *out)
+INLINE void group_q8(const quant_store store, const bool sums, const quant_scales *s,
+                     const char *codes, quant_sink *sink)
 {
     for (int v = 0; v < SLM_KERNEL_GROUP; v += 2, codes += 32) {
         const __m512 even = _mm512_mul_ps(s->d[0], bytes_at(true, codes));
         const __m512 odd = _mm512_mul_ps(s->d[1], bytes_at(true, codes + 16));
-        out = store_two(store, out, even, odd);
+        put_two(store, sums, sink, even, odd);
     }
-    return out;
 }
 
 /* One group of 32 k: 2 KiB of f32, 1 KiB of pairs. */
-INLINE char *one_group(const slm_dtype type, const quant_store store, const quant_tables *tables,
-                       const char *head, const char *group, char *out)
+INLINE void one_group(const slm_dtype type, const quant_store store, const bool sums,
+                      const quant_tables *tables, const char *head, const char *group,
+                      quant_sink *sink)
 {
     const char *codes = group + (is_k(type) ? 32 : 0), *more = codes + 256;
     quant_scales scales = {{_mm512_setzero_ps(), _mm512_setzero_ps()},
                            {_mm512_setzero_ps(), _mm512_setzero_ps()}};
     scales_of(type, store, head, group, 0, &scales);
-    if (type == SLM_Q8_0) return group_q8(store, &scales, codes, out);
+    if (type == SLM_Q8_0) {
+        group_q8(store, sums, &scales, codes, sink);
+        return;
+    }
     quant_bits bits = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     if (type == SLM_Q5_0 || type == SLM_Q5_1 || type == SLM_Q5_K)
         bits.high = _mm512_rol_epi32(_mm512_loadu_si512(more), 4);
@@ -177,11 +209,10 @@ INLINE char *one_group(const slm_dtype type, const quant_store store, const quan
         for (int pair = 0; pair < 4; pair++) {
             const __m512 even = next_code(type, tables, &bits);
             const __m512 odd = next_code(type, tables, &bits);
-            out = store_two(store, out, scaled(type, tables, &scales, 0, even),
-                            scaled(type, tables, &scales, 1, odd));
+            put_two(store, sums, sink, scaled(type, tables, &scales, 0, even),
+                    scaled(type, tables, &scales, 1, odd));
         }
     }
-    return out;
 }
 
 INLINE quant_tables tables_of(const slm_kernel__quant *quant)
@@ -196,59 +227,86 @@ INLINE quant_tables tables_of(const slm_kernel__quant *quant)
     return tables;
 }
 
-INLINE void groups_of(const slm_dtype type, const quant_store store, const slm_kernel__quant *quant,
-                      const char *panel, size_t begin, size_t end, size_t ahead, char *out)
+INLINE void groups_of(const slm_dtype type, const quant_store store, const bool sums,
+                      const slm_kernel__quant *quant, const char *panel, size_t begin, size_t end,
+                      size_t ahead, quant_sink *sink_out)
 {
     const size_t groups = quant->super / SLM_KERNEL_GROUP; /* of a super block */
     const quant_tables tables = tables_of(quant);
     const char *head = panel + begin / groups * quant->super_bytes;
     size_t within = begin % groups;
+    quant_sink sink = *sink_out;
     for (size_t g = begin; g < end; g++) {
         const char *group = head + quant->head_bytes + within * quant->group_bytes;
         for (size_t line = 0; line < quant->group_bytes; line += 64)
-            _mm_prefetch(group + ahead + line, _MM_HINT_T1);
-        out = one_group(type, store, &tables, head, group, out);
+            if (sums) /* soon */
+                _mm_prefetch(group + ahead + line, _MM_HINT_T0);
+            else
+                _mm_prefetch(group + ahead + line, _MM_HINT_T1);
+        one_group(type, store, sums, &tables, head, group, &sink);
         if (++within == groups) {
             within = 0;
             head += quant->super_bytes;
         }
     }
+    *sink_out = sink;
 }
 
 /* Each type compiled by itself. */
-INLINE void decode(const quant_store store, const slm_kernel__quant *quant, const char *panel,
-                   size_t begin, size_t end, size_t ahead, char *out)
+INLINE void each_type(const quant_store store, const bool sums, const slm_kernel__quant *quant,
+                      const char *panel, size_t begin, size_t end, size_t ahead, quant_sink *sink)
 {
     switch (quant->dtype) {
     case SLM_Q8_0:
-        groups_of(SLM_Q8_0, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q8_0, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_Q4_0:
-        groups_of(SLM_Q4_0, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q4_0, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_Q4_1:
-        groups_of(SLM_Q4_1, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q4_1, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_Q5_0:
-        groups_of(SLM_Q5_0, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q5_0, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_Q5_1:
-        groups_of(SLM_Q5_1, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q5_1, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_Q4_K:
-        groups_of(SLM_Q4_K, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q4_K, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_Q5_K:
-        groups_of(SLM_Q5_K, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q5_K, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_Q6_K:
-        groups_of(SLM_Q6_K, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_Q6_K, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     case SLM_NF4:
-        groups_of(SLM_NF4, store, quant, panel, begin, end, ahead, out);
+        groups_of(SLM_NF4, store, sums, quant, panel, begin, end, ahead, sink);
         break;
     default:
         SLM_ASSERT(!"a quantised type");
+    }
+}
+
+INLINE void decode(const quant_store store, const slm_kernel__quant *quant, const char *panel,
+                   size_t begin, size_t end, size_t ahead, char *out)
+{
+    quant_sink sink = {.out = out, .sum = _mm512_setzero_ps()};
+    each_type(store, false, quant, panel, begin, end, ahead, &sink);
+}
+
+/* A linear layer of one row. Panels stand one behind the other and are read once. */
+enum { ONE_ROW_AHEAD = 4096 };
+INLINE void one_row(const quant_store store, const slm_cpu__gemm *job, const slm_cpu__quantised *w,
+                    size_t begin, size_t end)
+{
+    SLM_ASSERT(job->m == 1);
+    for (size_t block = begin; block < end; block++) {
+        quant_sink sink = {.x = job->x, .sum = _mm512_setzero_ps()};
+        each_type(store, true, w->quant, w->panels + block * w->panel_bytes, 0,
+                  job->k / SLM_KERNEL_GROUP, ONE_ROW_AHEAD, &sink);
+        slm_cpu__store_block(job, sink.sum, 0, block);
     }
 }
 

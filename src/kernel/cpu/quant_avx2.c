@@ -3,12 +3,11 @@
  *
  * Codes are cut out by a shift and a mask and converted; as in quant512.h products are exact, so the
  * fused multiply-add rounds where the definition does. NF4 looks its codes up in two registers of
- * eight and takes one or the other by bit 3. */
-#include "kernel/cpu/cpu.h"
+ * eight and takes one or the other by bit 3. The linear layer of one row multiplies vectors as they
+ * come, in the order of gemm_avx2.c: k ascending, one sum for each output. */
+#include "kernel/cpu/gemm256.h"
 
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
+#include <string.h>
 
 typedef struct tables {
     __m256 low, high; /* NF4: what codes 0..7 and 8..15 stand for */
@@ -79,7 +78,14 @@ INLINE __m256 scaled(const slm_dtype type, const tables *t, __m256 d, __m256 m, 
     return _mm256_mul_ps(d, code);
 }
 
-INLINE void store(const tables *t, char *out, __m256 x)
+/* Where vectors go: to memory, or into the sum of a row's products. */
+typedef struct sink {
+    char *out; /* every 64 bytes */
+    const float *x;
+    __m256 sum;
+} sink;
+
+INLINE void put(const bool sums, const tables *t, sink *to, __m256 x)
 {
     if (t->round) {
         const __m256i bits = _mm256_castps_si256(x);
@@ -87,7 +93,12 @@ INLINE void store(const tables *t, char *out, __m256 x)
         const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
         x = _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32((int)0xffff0000)));
     }
-    _mm256_store_ps((float *)(void *)out, x);
+    if (sums) {
+        to->sum = _mm256_fmadd_ps(_mm256_broadcast_ss(to->x++), x, to->sum);
+        return;
+    }
+    _mm256_store_ps((float *)(void *)to->out, x);
+    to->out += 64;
 }
 
 INLINE __m256i words_at(const char *at)
@@ -96,18 +107,17 @@ INLINE __m256i words_at(const char *at)
 }
 
 /* Lanes [8 part, 8 part + 8) of a group's 32 vectors. */
-INLINE void half_group(const slm_dtype type, const tables *t, const char *head, const char *group,
-                       const int part, char *out)
+INLINE void half_group(const slm_dtype type, const bool sums, const tables *t, const char *head,
+                       const char *group, const int part, sink *to)
 {
     const char *codes = group + (is_k(type) ? 32 : 0), *more = codes + 256 + 32 * part;
     const bool minimum =
         type == SLM_Q4_1 || type == SLM_Q5_1 || type == SLM_Q4_K || type == SLM_Q5_K;
     __m256 d = scale_of(type, head, group, part, 0);
     const __m256 m = minimum ? minimum_of(type, head, group, part) : _mm256_setzero_ps();
-    out += 32 * part;
     if (type == SLM_Q8_0) {
-        for (int v = 0; v < SLM_KERNEL_GROUP; v++, out += 64)
-            store(t, out, _mm256_mul_ps(d, bytes_at(true, codes + 16 * v + 8 * part)));
+        for (int v = 0; v < SLM_KERNEL_GROUP; v++)
+            put(sums, t, to, _mm256_mul_ps(d, bytes_at(true, codes + 16 * v + 8 * part)));
         return;
     }
     __m256i high = five_bits(type) ? words_at(more) : _mm256_setzero_si256();
@@ -117,7 +127,7 @@ INLINE void half_group(const slm_dtype type, const tables *t, const char *head, 
             high = words_at(more + 32 * word);
             if (word == 2) d = scale_of(type, head, group, part, 1);
         }
-        for (int v = 0; v < 8; v++, out += 64) {
+        for (int v = 0; v < 8; v++) {
             __m256i q = _mm256_and_si256(low, _mm256_set1_epi32(15));
             low = _mm256_srli_epi32(low, 4);
             if (five_bits(type) || type == SLM_Q6_K) {
@@ -125,13 +135,14 @@ INLINE void half_group(const slm_dtype type, const tables *t, const char *head, 
                 q = _mm256_or_si256(q, _mm256_slli_epi32(_mm256_and_si256(high, mask), 4));
                 high = _mm256_srli_epi32(high, type == SLM_Q6_K ? 2 : 1);
             }
-            store(t, out, scaled(type, t, d, m, q));
+            put(sums, t, to, scaled(type, t, d, m, q));
         }
     }
 }
 
-INLINE void groups_of(const slm_dtype type, const slm_kernel__quant *quant, const char *panel,
-                      size_t begin, size_t end, size_t ahead, char *out)
+/* Groups [begin, end) to out, or the whole row at x into sums. */
+INLINE void groups_of(const slm_dtype type, const bool sums, const slm_kernel__quant *quant,
+                      const char *panel, size_t begin, size_t end, size_t ahead, sink to[2])
 {
     const size_t groups = quant->super / SLM_KERNEL_GROUP; /* of a super block */
     const tables t = {
@@ -140,48 +151,78 @@ INLINE void groups_of(const slm_dtype type, const slm_kernel__quant *quant, cons
         .through_f16 = quant->rounded == SLM_F16,
         .round = quant->as == SLM_BF16 || quant->rounded == SLM_BF16,
     };
-    for (size_t g = begin; g < end; g++, out += 64 * SLM_KERNEL_GROUP) {
+    sink low = to[0], high = to[1];
+    for (size_t g = begin; g < end; g++) {
         const char *head = panel + g / groups * quant->super_bytes;
         const char *group = head + quant->head_bytes + g % groups * quant->group_bytes;
         for (size_t line = 0; line < quant->group_bytes; line += 64)
-            _mm_prefetch(group + ahead + line, _MM_HINT_T1);
-        half_group(type, &t, head, group, 0, out);
-        half_group(type, &t, head, group, 1, out);
+            _mm_prefetch(group + ahead + line, _MM_HINT_T0);
+        half_group(type, sums, &t, head, group, 0, &low);
+        half_group(type, sums, &t, head, group, 1, &high);
+    }
+    to[0] = low;
+    to[1] = high;
+}
+
+/* For one row; panels stand one behind the other and are read once. */
+enum { ONE_ROW_AHEAD = 4096 };
+
+/* Each type compiled by itself. */
+INLINE void each_type(const bool sums, const slm_kernel__quant *quant, const char *panel,
+                      size_t begin, size_t end, size_t ahead, sink to[2])
+{
+    switch (quant->dtype) {
+    case SLM_Q8_0:
+        groups_of(SLM_Q8_0, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_Q4_0:
+        groups_of(SLM_Q4_0, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_Q4_1:
+        groups_of(SLM_Q4_1, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_Q5_0:
+        groups_of(SLM_Q5_0, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_Q5_1:
+        groups_of(SLM_Q5_1, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_Q4_K:
+        groups_of(SLM_Q4_K, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_Q5_K:
+        groups_of(SLM_Q5_K, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_Q6_K:
+        groups_of(SLM_Q6_K, sums, quant, panel, begin, end, ahead, to);
+        break;
+    case SLM_NF4:
+        groups_of(SLM_NF4, sums, quant, panel, begin, end, ahead, to);
+        break;
+    default:
+        SLM_ASSERT(!"a quantised type");
     }
 }
 
 void slm_cpu__quant_avx2(const slm_kernel__quant *quant, const char *panel, size_t begin,
                          size_t end, size_t ahead, char *out)
 {
-    switch (quant->dtype) {
-    case SLM_Q8_0:
-        groups_of(SLM_Q8_0, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_Q4_0:
-        groups_of(SLM_Q4_0, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_Q4_1:
-        groups_of(SLM_Q4_1, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_Q5_0:
-        groups_of(SLM_Q5_0, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_Q5_1:
-        groups_of(SLM_Q5_1, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_Q4_K:
-        groups_of(SLM_Q4_K, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_Q5_K:
-        groups_of(SLM_Q5_K, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_Q6_K:
-        groups_of(SLM_Q6_K, quant, panel, begin, end, ahead, out);
-        break;
-    case SLM_NF4:
-        groups_of(SLM_NF4, quant, panel, begin, end, ahead, out);
-        break;
-    default:
-        SLM_ASSERT(!"a quantised type");
+    sink to[2] = {{.out = out}, {.out = out + 32}};
+    each_type(false, quant, panel, begin, end, ahead, to);
+}
+
+void slm_cpu__gemv_avx2(const slm_cpu__gemm *job, const slm_cpu__quantised *w, size_t begin,
+                        size_t end)
+{
+    SLM_ASSERT(job->m == 1);
+    for (size_t block = begin; block < end; block++) {
+        sink to[2] = {{.x = job->x}, {.x = job->x}};
+        to[0].sum = to[1].sum = _mm256_setzero_ps();
+        each_type(true, w->quant, w->panels + block * w->panel_bytes, 0, job->k / SLM_KERNEL_GROUP,
+                  ONE_ROW_AHEAD, to);
+        for (size_t half = 0; half < 2; half++) {
+            const size_t column = block * SLM_KERNEL_BLOCK + 8 * half;
+            if (column < job->n) slm_cpu__store_half(job, to[half].sum, 0, column);
+        }
     }
 }

@@ -9,3 +9,9 @@ void slm_cpu__quant_pairs(const slm_kernel__quant *quant, const char *panel, siz
 {
     decode(STORE_PAIRS, quant, panel, begin, end, ahead, out);
 }
+
+void slm_cpu__gemv_pairs(const slm_cpu__gemm *job, const slm_cpu__quantised *w, size_t begin,
+                         size_t end)
+{
+    one_row(STORE_PAIRS, job, w, begin, end);
+}
