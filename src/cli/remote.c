@@ -218,7 +218,7 @@ static void log_spent(cli_app *app, const slm_budget *budget)
     slm_buffer_append_text(&text, " reply tokens (");
     append_count(&text, (uint64_t)budget->reasoning_tokens);
     slm_buffer_append_text(&text, " reasoning)");
-    if (budget->unpriced < budget->calls || budget->spent_usd > 0) {
+    if (budget->priced > 0) {
         slm_buffer_append_text(&text, ", ");
         append_usd(&text, budget->spent_usd);
     }

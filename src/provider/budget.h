@@ -15,6 +15,7 @@ typedef struct slm_budget {
     double spent_usd, reserved_usd;
     uint64_t calls;    /* requests sent, those tried again included */
     uint64_t retries;  /* of these */
+    uint64_t priced;   /* of these, what is in spent_usd */
     uint64_t unpriced; /* of these, with no price known: not in spent_usd */
     uint64_t guessed;  /* of these, counted in full since their usage was not told */
     int64_t prompt_tokens, cached_tokens, reply_tokens, reasoning_tokens; /* as far as told */

@@ -173,8 +173,7 @@ remote__call *remote__line_take(remote__line *line)
 static void settle(remote__line *line, remote__call *call, const remote__usage *usage)
 {
     slm_budget *budget = line->budget;
-    double spent = call->cost_usd;
-    if (line->target->price == NULL) spent = 0;
+    double spent = line->target->price != NULL ? call->cost_usd : 0;
     if (line->target->price == NULL) {
         budget->unpriced++;
     } else if (usage != NULL) {
@@ -193,6 +192,7 @@ static void settle(remote__line *line, remote__call *call, const remote__usage *
         if (usage->reply_tokens > 0) budget->reply_tokens += usage->reply_tokens;
         if (usage->reasoning_tokens > 0) budget->reasoning_tokens += usage->reasoning_tokens;
     }
+    if (line->target->price != NULL) budget->priced++;
     slm_budget_settle(budget, call->reserved_usd, spent);
     call->reserved_usd = 0;
 }
@@ -443,7 +443,8 @@ static void take_failure(remote__line *line, remote__call *call, slm_http_failur
         return;
     }
     /* An address that nobody has answered at is more likely wrong than out of order. */
-    if (!sent && line->successes == 0 && call->tries > EARLY_RETRIES && line->retries > 0) {
+    int early = line->retries < EARLY_RETRIES ? line->retries : EARLY_RETRIES;
+    if (!sent && line->successes == 0 && call->tries > early) {
         slm_error_set(&why, SLM_ERR_NETWORK,
                       "%s: %s (tried %d times; is the address right, does the server run?)",
                       line->target->host, text, call->tries);
