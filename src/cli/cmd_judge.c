@@ -171,7 +171,7 @@ static slm_status measure(measurement *m, const slm_option_list *judges, slm_err
         if (stored_name(judges->items[i]) == NULL) live.items[live.count++] = judges->items[i];
     live_count = live.count;
     SLM_TRY(announce(m, &live, err));
-    if (m->options->shared.dry_run) return SLM_OK;
+    if (app->remote.dry_run) return SLM_OK;
     if (live_count > 0) SLM_TRY(ask_judges(m, &live, err));
     for (size_t i = 0; i < judges->count; i++) {
         const char *stored = stored_name(judges->items[i]);
@@ -467,12 +467,15 @@ static slm_status judge_all(measurement *m, const slm_option_list *judges, slm_e
 {
     SLM_TRY(check_judge_options(m->options, judges, err));
     SLM_TRY(cli__remote_start(m->app, &m->options->shared, judges->items, judges->count, err));
-    SLM_TRY(slm_store_open(m->options->db, false, &m->store, err));
+    /* A dry run makes nothing. */
+    bool dry_run = m->app->remote.dry_run;
+    if (!dry_run || m->options->against != NULL)
+        SLM_TRY(slm_store_open(m->options->db, dry_run, &m->store, err));
     SLM_TRY(load_labels(m, err));
     slm_log_print(&m->app->log, SLM_LOG_INFO, "%s: %zu labelled criteria of %zu answers",
                   m->labels.name, m->labels.criteria, m->labels.count);
     SLM_TRY(measure(m, judges, err));
-    if (m->options->shared.dry_run) return SLM_OK;
+    if (dry_run) return SLM_OK;
     SLM_TRY(store_agreements(m, err));
     size_t tag_count = 0;
     const char **tags = slm_labels_tags(&m->labels, &m->app->arena, &tag_count);
