@@ -18,11 +18,12 @@
 #include "data/data.h"
 #include "data/inspect.h"
 #include "data/questions.h"
+#include "provider/embed.h"
 
 typedef struct data_check_options {
     cli_shared shared;
     slm_option_list against;
-    const char *plan, *output;
+    const char *plan, *output, *encoder;
     double near, alike, overlap, surface_auc;
     int64_t list;
     bool plain_rows;
@@ -290,6 +291,29 @@ static slm_status read_plan(const char *path, slm_yaml **plan, slm_data_check_op
     return slm_json_number_optional(root, "tolerance", &place, &check->tolerance, err);
 }
 
+/* The encoder, after telling what it will be asked; NULL where none is wanted or --dry-run ends it. */
+static slm_status open_encoder(cli_app *app, const data_check_options *options,
+                               const slm_option_list *files, slm_embed **out, slm_error *err)
+{
+    enum { BYTES_A_CALL = 64 << 10 }; /* of a few hundred texts, for the estimate */
+    uint64_t bytes = 0;
+    const slm_option_list *lists[] = {files, &options->against};
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < lists[l]->count; i++) {
+            slm_file_map map;
+            if (slm_file_is_folder(lists[l]->items[i]) ||
+                slm_file_map_open(lists[l]->items[i], &map, NULL) != SLM_OK)
+                continue;
+            bytes += map.size;
+            slm_file_map_close(&map);
+        }
+    SLM_TRY(cli__remote_start(app, &options->shared, &options->encoder, 1, err));
+    SLM_TRY(cli__remote_announce(app, options->encoder, 1 + bytes / BYTES_A_CALL, bytes, 0, err));
+    if (app->remote.dry_run) return SLM_OK;
+    slm_open_options open = cli__open_options(&options->shared);
+    return slm_open_embed(options->encoder, &open, out, err);
+}
+
 static int run_data_check(void *context, const void *raw, const slm_option_list *files)
 {
     cli_app *app = context;
@@ -297,6 +321,7 @@ static int run_data_check(void *context, const void *raw, const slm_option_list 
     slm_data_check_options check = slm_data_check_options_default();
     slm_data_report report = {0};
     slm_yaml *plan = NULL;
+    slm_embed *encoder = NULL;
     slm_error error;
     slm_status status = SLM_OK;
     check.against = options->against.items;
@@ -312,6 +337,11 @@ static int run_data_check(void *context, const void *raw, const slm_option_list 
         goto out;
     }
     if (options->plan != NULL) SLM_TRY_OUT(read_plan(options->plan, &plan, &check, &error));
+    if (options->encoder != NULL) {
+        SLM_TRY_OUT(open_encoder(app, options, files, &encoder, &error));
+        if (app->remote.dry_run) goto out;
+        check.encoder = encoder;
+    }
     SLM_TRY_OUT(slm_data_check(files->items, files->count, &check, &report, &error));
     if (options->shared.json) {
         json_t *all = slm_data_report_json(&report);
@@ -326,7 +356,9 @@ static int run_data_check(void *context, const void *raw, const slm_option_list 
 out:;
     bool failed = report.failed;
     slm_data_report_free(&report);
+    slm_embed_free(encoder);
     slm_yaml_free(plan);
+    cli__remote_finish(app);
     if (status != SLM_OK) return cli__fail(app, &error);
     return failed ? CLI_FAILED : CLI_DONE;
 }
@@ -343,6 +375,11 @@ static const slm_option data_check_table[] = {
      .offset = offsetof(data_check_options, plan),
      .value_name = "FILE",
      .help = "YAML with the shares that the cases should have"},
+    {.name = "encoder",
+     .type = SLM_OPTION_STRING,
+     .offset = offsetof(data_check_options, encoder),
+     .value_name = "MODEL",
+     .help = "compares by its sentence vectors; left out, by TF-IDF over words"},
     {.name = "near",
      .type = SLM_OPTION_NUMBER,
      .offset = offsetof(data_check_options, near),
@@ -411,7 +448,7 @@ const slm_command cli_command_data_check = {
     .example = "# a split, against a benchmark, with a proof for the report\n"
                "slm data check train.jsonl dev.jsonl test.jsonl --against healthbench.jsonl -o "
                "proof.json",
-    .tables = {data_check_table, cli_json_options, cli_common_options},
+    .tables = {data_check_table, cli_remote_options, cli_json_options, cli_common_options},
     .options_bytes = sizeof(data_check_options),
     .min_arguments = 1,
     .max_arguments = -1,

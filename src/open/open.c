@@ -48,6 +48,21 @@ slm_status slm_open_chat(const char *model, const slm_open_options *options, slm
     return options->record ? slm_chat_record_open(*out, options->record, out, err) : SLM_OK;
 }
 
+slm_status slm_open_embed(const char *model, const slm_open_options *options, slm_embed **out,
+                          slm_error *err)
+{
+    if (has_prefix(model, "recorded:"))
+        SLM_TRY(slm_embed_recorded_open(model + strlen("recorded:"), out, err));
+    else if (slm_remote_is(model) && options->remote != NULL)
+        SLM_TRY(slm_embed_remote_open(model, options->remote, out, err));
+    else
+        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                             "%s: an encoder is openai:NAME[@URL], azure:DEPLOYMENT@URL or "
+                             "recorded:FILE",
+                             model);
+    return options->record ? slm_embed_record_open(*out, options->record, out, err) : SLM_OK;
+}
+
 slm_status slm_open_judge(const char *judge, const slm_open_options *options,
                           const slm_judge_options *judge_options, slm_judge **out, slm_error *err)
 {

@@ -36,6 +36,9 @@ typedef struct slm_open_options {
  * `recorded:FILE`. */
 slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
                          slm_error *err);
+/* An encoder: a remote model with vectors, or `recorded:FILE`. */
+slm_status slm_open_embed(const char *model, const slm_open_options *options, slm_embed **out,
+                          slm_error *err);
 /* JUDGE: `rule`, or a MODEL. */
 slm_status slm_open_judge(const char *judge, const slm_open_options *options,
                           const slm_judge_options *judge_options, slm_judge **out, slm_error *err);

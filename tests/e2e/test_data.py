@@ -154,6 +154,17 @@ def checking(suite):
         suite.equal('is proven clean', json.load(stream)['clean'], True)
     suite.fails('a proof of nothing', 2, ['--against'], 'data', 'check', good, '-o', proof)
 
+    vectors = {'first': [1, 0], 'second': [0.8, 0.6], 'third': [0, 1]}
+    tape = put(suite, 'vectors.jsonl', [{'text': text, 'vector': vector, 'model': 'e'}
+                                        for text, vector in vectors.items()])
+    sides = [put(suite, f'side{n}.jsonl', [case(f'{n}{text}', f'{n}{text}', text) for text in texts])
+             for n, texts in enumerate((['first', 'third'], ['second']))]
+    done = run('data', 'check', *sides, '--plain-rows', '--encoder', f'recorded:{tape}')
+    suite.check('an encoder lists what is alike across sides', done.returncode == 0
+                and f'{sides[1]}:1: c1second is like {sides[0]}:1 (c0first) on another side: 0.80'
+                in done.stdout and '1 pairs across sides' in done.stdout, done.stdout + done.stderr)
+    suite.fails('an encoder that is none', 1, ['an encoder is'], 'data', 'check', good, '--encoder',
+                'x.gguf')
     plan = suite.write('plan.yaml', 'shares:\n  context: {lacks: 0.5, enough: 0.5}\n'
                        '  register: {terse: 0.5}\ntolerance: 0.02\n')
     suite.succeeds('a plan that is met', 'data', 'check', good, '--plain-rows', '--plan', plan)
