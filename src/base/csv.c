@@ -164,18 +164,20 @@ void slm_csv_column_name(size_t index, char out[SLM_CSV_COLUMN_BYTES])
 
 void slm_csv_append_text(slm_buffer *out, const char *text)
 {
-    slm_buffer valid = {0};
+    slm_buffer valid = {0}, plain = {0};
     slm_utf8_append_valid(&valid, text, strlen(text));
-    slm_buffer_append_char(out, '"');
-    /* A formula in a spreadsheet, also behind the white space that some of them strip. */
-    const char *first = slm_buffer_text(&valid);
-    first += strspn(first, " \t\r\n");
-    if (*first && strchr("=+-@", *first)) slm_buffer_append_char(out, '\'');
     for (size_t i = 0; i < valid.len; i++) {
         unsigned char c = (unsigned char)valid.data[i];
-        if (c == '"') slm_buffer_append_char(out, '"');
-        if (c >= 0x20 || c == '\n' || c == '\t') slm_buffer_append_char(out, (char)c);
+        if (c == '"') slm_buffer_append_char(&plain, '"');
+        if (c >= 0x20 || c == '\n' || c == '\t') slm_buffer_append_char(&plain, (char)c);
     }
     slm_buffer_append_char(out, '"');
+    /* A formula in a spreadsheet, also behind the white space that some of them strip. */
+    const char *first = slm_buffer_text(&plain);
+    first += strspn(first, " \t\n");
+    if (*first && strchr("=+-@", *first)) slm_buffer_append_char(out, '\'');
+    slm_buffer_append(out, plain.data, plain.len);
+    slm_buffer_append_char(out, '"');
     slm_buffer_free(&valid);
+    slm_buffer_free(&plain);
 }

@@ -116,6 +116,7 @@ static void texts_are_data(void **state)
         {"  \t@sum", "\"'  \t@sum\""},
         {"-item", "\"'-item\""},
         {"+", "\"'+\""},
+        {"\x01\r=1", "\"'=1\""}, /* what is left out hides nothing */
         {"a=b", "\"a=b\""},
         {"", "\"\""},
         {"x\r\ny\x01\x1bz", "\"x\nyz\""},

@@ -139,7 +139,7 @@ static void many_answers_at_once(void **state)
     uint64_t tickets[N];
     size_t seen[N] = {0};
     for (size_t i = 0; i < N; i++) {
-        char reply[16];
+        char reply[32];
         snprintf(reply, sizeof reply, "reply %zu", i);
         ok(slm_judge_submit(jury, &c, reply, &tickets[i], &err), &err);
     }

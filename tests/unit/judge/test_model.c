@@ -176,7 +176,7 @@ static void the_width_is_kept_in_flight(void **state)
     bool seen[5] = {false};
     chat->last_first = true;
     for (int i = 0; i < 5; i++) {
-        char reply[16];
+        char reply[32];
         snprintf(reply, sizeof reply, "reply %d", i);
         ok(slm_judge_submit(judge, &c, reply, &tickets[i], &err), &err);
     }

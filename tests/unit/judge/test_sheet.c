@@ -38,7 +38,7 @@ static slm_store *make_store(void)
     ok(slm_store_open(path, false, &store, &err), &err);
     ok(slm_store_begin(store, &err), &err);
     for (size_t i = 0; i < CASES; i++) {
-        char id[16], json[700];
+        char id[32], json[700];
         snprintf(id, sizeof id, "c%zu", i);
         snprintf(json, sizeof json,
                  "{\"context\":\"%s\",\"disposition\":\"routine\",\"prompt\":[{\"content\":\"My "
@@ -57,7 +57,7 @@ static slm_store *make_store(void)
         ok(slm_store_put_run(store, &run, &err), &err);
         for (size_t i = 0; i < CASES; i++) {
             for (int64_t k = 0; k < ROLLOUTS; k++) {
-                char id[16], reply[160];
+                char id[32], reply[160];
                 snprintf(id, sizeof id, "c%zu", i);
                 snprintf(reply, sizeof reply, "=1+1; \"hi\", %s/%zu\r\nline \xc3\xa9 %d;\xff end",
                          runs[r], i, (int)k);
