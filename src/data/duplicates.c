@@ -9,8 +9,9 @@
  * 0.04 at s = 0.1. Every candidate is verified by its true index, so what is told is exact and
  * only what is missed is left to chance, the same chance in every run.
  *
- * The check: what users wrote, and the replies. Within a family texts are meant to be alike (twins
- * are one scenario with and without its decisive fact), so there only equal words are a finding. */
+ * The check: what users wrote, the replies, and what the assistant said before. Within a family texts
+ * are meant to be alike (twins are one scenario with and without its decisive fact), so there only
+ * equal words of the user, or an equal reply, are a finding. */
 #include <stdlib.h>
 #include <string.h>
 #include "data/inspect_internal.h"
@@ -20,6 +21,7 @@ enum {
     BAND_ROWS = 3,
     HASHES = BANDS * BAND_ROWS,
     GRAM_WORDS = 5,
+    ASSISTANT_WORDS_MIN = 12,
     BUCKET_MAX =
         512, /* candidates that share a band: beyond it each is compared with the first ones */
 };
@@ -160,7 +162,9 @@ typedef struct counts {
     size_t exact, near, across;
 } counts;
 
-static void look_at(data__inspection *in, const char *what, const data__words *texts, counts *n)
+/* may_repeat: even the same words are in order within a family. */
+static void look_at(data__inspection *in, const char *what, const data__words *texts,
+                    bool may_repeat, counts *n)
 {
     data__pairs pairs = {0};
     data__near_duplicates(texts, in->cases->count, in->options->near, &pairs);
@@ -168,7 +172,7 @@ static void look_at(data__inspection *in, const char *what, const data__words *t
         size_t a = pairs.items[i].a, b = pairs.items[i].b;
         const slm_case *x = &in->cases->items[a], *y = &in->cases->items[b];
         bool same = texts[a].whole == texts[b].whole && texts[a].count == texts[b].count;
-        if (!same && strcmp(x->family, y->family) == 0) continue;
+        if ((!same || may_repeat) && strcmp(x->family, y->family) == 0) continue;
         bool across = in->side[a] != in->side[b];
         n->exact += same;
         n->near += !same;
@@ -199,19 +203,35 @@ static size_t check_sides(data__inspection *in)
     return found;
 }
 
+/* The assistant's turns as one text; none where they are a few words of politeness. */
+static data__words assistant_words(const slm_case *c, slm_arena *arena)
+{
+    slm_buffer text = {0};
+    for (size_t t = 0; t < c->turn_count; t++)
+        if (strcmp(c->turns[t].role, "assistant") == 0)
+            slm_buffer_printf(&text, "%s\n", c->turns[t].content);
+    data__words words = data__words_of(slm_buffer_text(&text), text.len, arena);
+    slm_buffer_free(&text);
+    return words.count >= ASSISTANT_WORDS_MIN ? words : (data__words){0};
+}
+
 void data__check_duplicates(data__inspection *in)
 {
     slm_arena arena = {0};
     counts n = {0};
     size_t families = check_sides(in);
-    look_at(in, "what the user wrote", in->words, &n);
+    look_at(in, "what the user wrote", in->words, false, &n);
     data__words *replies = slm_arena_array(&arena, in->cases->count, sizeof *replies);
     for (size_t i = 0; i < in->cases->count; i++) {
         const char *reply = in->cases->items[i].reply;
         if (reply == NULL) reply = in->cases->items[i].ideal;
         if (reply != NULL) replies[i] = data__words_of(reply, strlen(reply), &arena);
     }
-    look_at(in, "the reply", replies, &n);
+    look_at(in, "the reply", replies, false, &n);
+    data__words *said = slm_arena_array(&arena, in->cases->count, sizeof *said);
+    for (size_t i = 0; i < in->cases->count; i++)
+        said[i] = assistant_words(&in->cases->items[i], &arena);
+    look_at(in, "what the assistant said before", said, true, &n);
     json_t *numbers =
         json_pack("{s:I,s:I,s:I,s:I,s:f}", "exact", (json_int_t)n.exact, "near", (json_int_t)n.near,
                   "across_sides", (json_int_t)n.across, "families_across_sides",

@@ -149,6 +149,36 @@ static void twins_may_be_alike_but_stay_on_one_side(void **state)
     unlink(test);
 }
 
+/* Earlier turns of the assistant: copied from another scenario they are a finding, between twins not,
+ * and a few words are everybody's. */
+static void what_the_assistant_said_is_compared(void **state)
+{
+    (void)state;
+    static const char *const before[] = {"That sounds unpleasant. Many things may cause it, and "
+                                         "most of them pass by themselves in a "
+                                         "few days if you rest and drink enough.",
+                                         "Hello, how can I help you?"};
+    for (int polite = 0; polite < 2; polite++) {
+        char path[64];
+        slm_buffer text = {0};
+        for (int i = 0; i < 3; i++)
+            slm_buffer_printf(
+                &text,
+                "{\"prompt_id\":\"c%d\",\"family\":\"%s\",\"rubrics\":[],\"prompt\":[{\"role\":"
+                "\"user\",\"content\":\"mine %d\"},{\"role\":\"assistant\",\"content\":\"%s\"},"
+                "{\"role\":\"user\",\"content\":\"and now?\"}]}\n",
+                i, i < 2 ? "twins" : "other", i, before[polite]);
+        put_temporary(path, text.data, text.len);
+        const char *paths[] = {path};
+        slm_data_check_options options = plain_options();
+        slm_data_report report = check_files(paths, 1, &options);
+        assert_int_equal(number_of(&report, "duplicates", "exact"), polite ? 0 : 2);
+        slm_data_report_free(&report);
+        slm_buffer_free(&text);
+        unlink(path);
+    }
+}
+
 /* ---- likeness across sides -------------------------------------------------------------------- */
 
 /* Two dimensions: does the text speak of a knee? Counts its calls. */
@@ -382,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(duplicates_are_found_in_and_across_files),
         cmocka_unit_test(twins_may_be_alike_but_stay_on_one_side),
+        cmocka_unit_test(what_the_assistant_said_is_compared),
         cmocka_unit_test(pairs_across_sides_are_listed_and_fail_nothing),
         cmocka_unit_test(overlap_is_found_by_runs_wholes_and_likeness),
         cmocka_unit_test(a_proof_names_everything_by_its_hash),
