@@ -194,8 +194,7 @@ slm_status data__embed(slm_embed *encoder, const char *const *texts, size_t coun
     enum { AT_ONCE = 256 };
     for (size_t i = 0; i < count; i += AT_ONCE) {
         size_t n = count - i < AT_ONCE ? count - i : AT_ONCE;
-        slm_status status =
-            slm_embed_run(encoder, texts + i, n, vectors + i * dimensions, err);
+        slm_status status = slm_embed_run(encoder, texts + i, n, vectors + i * dimensions, err);
         if (status != SLM_OK) {
             free(vectors);
             return status;
