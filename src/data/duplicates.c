@@ -167,12 +167,16 @@ static void look_at(data__inspection *in, const char *what, const data__words *t
                     bool may_repeat, counts *n)
 {
     data__pairs pairs = {0};
+    bool *copy = calloc(in->cases->count + 1, sizeof *copy); /* of many copies each is told once */
+    if (copy == NULL) slm_out_of_memory(in->cases->count);
     data__near_duplicates(texts, in->cases->count, in->options->near, &pairs);
     for (size_t i = 0; i < pairs.count; i++) {
         size_t a = pairs.items[i].a, b = pairs.items[i].b;
         const slm_case *x = &in->cases->items[a], *y = &in->cases->items[b];
         bool same = texts[a].whole == texts[b].whole && texts[a].count == texts[b].count;
         if ((!same || may_repeat) && strcmp(x->family, y->family) == 0) continue;
+        if (same && copy[a]) continue;
+        copy[b] |= same;
         bool across = in->side[a] != in->side[b];
         n->exact += same;
         n->near += !same;
@@ -183,6 +187,7 @@ static void look_at(data__inspection *in, const char *what, const data__words *t
                    across ? ", on another side" : "", pairs.items[i].score);
     }
     data__pairs_free(&pairs);
+    free(copy);
 }
 
 /* A family stands on one side, or what was learned there is asked here. */
