@@ -303,23 +303,26 @@ static slm_status make_proof(overlap *o, json_t *against, size_t hits, slm_error
 
 static void finish(overlap *o, json_t *against, size_t hits)
 {
-    size_t rows = 0, strings = 0, grams = 0, whole = 0, like = 0;
+    size_t rows = 0, strings = 0, grams = 0, whole = 0, like = 0, skipped = 0;
     for (size_t f = 0; f < json_array_size(against); f++) {
         const json_t *row = json_array_get(against, f);
         rows += (size_t)json_integer_value(json_object_get(row, "rows"));
         strings += (size_t)json_integer_value(json_object_get(row, "texts"));
         grams += (size_t)json_integer_value(json_object_get(row, "ngram_hits"));
         whole += (size_t)json_integer_value(json_object_get(row, "whole_hits"));
+        skipped += (size_t)json_integer_value(json_object_get(row, "not_read"));
         like += (size_t)json_integer_value(json_object_get(row, "similar_hits"));
     }
     json_t *numbers =
         json_pack("{s:I,s:O}", "overlapping_cases", (json_int_t)hits, "against", against);
+    char left[64] = "";
+    if (skipped > 0) snprintf(left, sizeof left, "; %zu files or rows not read", skipped);
     data__result(
         o->in, "overlap", hits > 0 ? SLM_DATA_FAIL : SLM_DATA_PASS, numbers, NULL,
-        "%zu of %zu cases with %zu rows (%zu texts) of %zu files; 13-grams %zu, whole %zu, "
-        "similar from %.2f %zu",
+        "%zu of %zu cases with %zu rows (%zu texts) of %zu --against; 13-grams %zu, whole %zu, "
+        "similar from %.2f %zu%s",
         hits, o->in->cases->count, rows, strings, o->in->options->against_count, grams, whole,
-        o->in->options->overlap, like);
+        o->in->options->overlap, like, left);
 }
 
 slm_status data__check_overlap(data__inspection *in, slm_error *err)

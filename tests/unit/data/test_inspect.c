@@ -127,6 +127,25 @@ static void duplicates_are_found_in_and_across_files(void **state)
     unlink(test);
 }
 
+static void of_many_copies_each_is_told_once(void **state)
+{
+    (void)state;
+    char path[64];
+    const row rows[] = {{.id = "a", .text = knee},
+                        {.id = "b", .text = knee},
+                        {.id = "c", .text = knee},
+                        {.id = "d", .text = knee}};
+    put_rows(path, rows, 4);
+    const char *paths[] = {path};
+    slm_data_check_options options = plain_options();
+    slm_data_report report = check_files(paths, 1, &options);
+    assert_int_equal(number_of(&report, "duplicates", "exact"), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_holds(finding_of(&report, "duplicates", i)->text, ":1 (a)");
+    slm_data_report_free(&report);
+    unlink(path);
+}
+
 static void twins_may_be_alike_but_stay_on_one_side(void **state)
 {
     (void)state;
@@ -411,6 +430,7 @@ int main(void)
         cmocka_unit_test(rows_that_cannot_be_read_are_all_told),
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(duplicates_are_found_in_and_across_files),
+        cmocka_unit_test(of_many_copies_each_is_told_once),
         cmocka_unit_test(twins_may_be_alike_but_stay_on_one_side),
         cmocka_unit_test(what_the_assistant_said_is_compared),
         cmocka_unit_test(pairs_across_sides_are_listed_and_fail_nothing),
