@@ -271,6 +271,17 @@ static slm_status describe(const char *path, size_t rows, json_t **out, slm_erro
     return SLM_OK;
 }
 
+/* What slm_cases_load calls the set of this file alone: a run in a results database carries it. */
+static json_t *side_hash(const data__inspection *in, size_t side)
+{
+    char hex[SLM_SHA256_HEX_BYTES];
+    slm_sha256 *hash = slm_sha256_new();
+    for (size_t i = 0; i < in->cases->count; i++)
+        if (in->side[i] == side) slm_sha256_update_part(hash, in->cases->items[i].json);
+    slm_sha256_finish(hash, hex);
+    return json_string(hex);
+}
+
 static slm_status make_proof(overlap *o, json_t *against, size_t hits, slm_error *err)
 {
     data__inspection *in = o->in;
@@ -285,6 +296,7 @@ static slm_status make_proof(overlap *o, json_t *against, size_t hits, slm_error
             json_decref(files);
             return status;
         }
+        json_object_set_new(file, "cases_sha256", side_hash(in, f));
         json_array_append_new(files, file);
     }
     json_t *rows = json_array();

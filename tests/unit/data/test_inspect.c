@@ -339,6 +339,10 @@ static void a_proof_names_everything_by_its_hash(void **state)
     const json_t *bench = json_array_get(json_object_get(report.proof, "against"), 0);
     assert_int_equal(slm_sha256_file(path, hex, NULL), SLM_OK);
     assert_string_equal(json_string_value(json_object_get(file, "sha256")), hex);
+    slm_cases cases;
+    assert_int_equal(slm_cases_load(paths, 1, NULL, NULL, NULL, &cases, NULL), SLM_OK);
+    assert_string_equal(json_string_value(json_object_get(file, "cases_sha256")), cases.sha256);
+    slm_cases_free(&cases);
     assert_int_equal(slm_sha256_file(other, hex, NULL), SLM_OK);
     assert_string_equal(json_string_value(json_object_get(bench, "sha256")), hex);
     assert_int_equal(json_integer_value(json_object_get(bench, "rows")), 2);
