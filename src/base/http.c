@@ -494,7 +494,9 @@ slm_status slm_http_poll(slm_http *http, int timeout_ms, slm_http_reply **reply,
         if (http->in_flight == 0) return SLM_OK;
         double left_ms = timeout_ms < 0 ? 1000 : 1000 * (end_s - slm_progress_clock_s());
         if (left_ms <= 0) return SLM_OK;
-        CURLMcode code = curl_multi_poll(http->multi, NULL, 0, (int)left_ms + 1, NULL);
+        /* At least once a second, so that a stalled reply is noticed. */
+        int wait_ms = left_ms < 1000 ? (int)left_ms + 1 : 1000;
+        CURLMcode code = curl_multi_poll(http->multi, NULL, 0, wait_ms, NULL);
         if (code != CURLM_OK) {
             return slm_error_set(err, SLM_ERR_NETWORK, "libcurl cannot wait: %s",
                                  curl_multi_strerror(code));

@@ -91,6 +91,7 @@ static slm_status ask(slm_chat *chat, const conversation *talk, const slm_chat_s
 
 static void log_usage(slm_log *log, const slm_chat_reply *reply)
 {
+    if (reply->finish == SLM_CHAT_REFUSED) slm_log_print(log, SLM_LOG_INFO, "[refused]");
     slm_log_print(log, SLM_LOG_DEBUG,
                   "%" PRId64 " prompt and %" PRId64 " reply tokens in %.2f s, ended by %s",
                   reply->prompt_tokens, reply->reply_tokens, reply->time_s,

@@ -243,7 +243,10 @@ static void try_again(remote__line *line, remote__call *call, const slm_error *w
 {
     double now = slm_progress_clock_s();
     if (call->tries > line->retries) {
-        slm_error_set(&call->error, why->status, "%s (tried %d times)", why->message, call->tries);
+        call->error = *why;
+        if (call->tries > 1)
+            slm_error_set(&call->error, why->status, "%s (tried %d times)", why->message,
+                          call->tries);
         push_done(line, call);
         return;
     }
@@ -381,6 +384,8 @@ static void take_reply(remote__line *line, remote__call *call, slm_http_reply *r
     json_t *root = NULL;
     slm_buffer type = {0};
     bool has_type = slm_http_reply_header(reply, "Content-Type", &type);
+    /* Before anything is quoted from it: a key that is cut off within is none that can be found. */
+    remote__scrub(reply->body.data, reply->body.len, line->target->key);
     char shown[60];
     remote__one_line(slm_buffer_text(&type), type.len, shown, sizeof shown);
     slm_status status =
@@ -446,7 +451,7 @@ static void take_failure(remote__line *line, remote__call *call, slm_http_failur
     int early = line->retries < EARLY_RETRIES ? line->retries : EARLY_RETRIES;
     if (!sent && line->successes == 0 && call->tries > early) {
         slm_error_set(&why, SLM_ERR_NETWORK,
-                      "%s: %s (tried %d times; is the address right, does the server run?)",
+                      "%s: %s (tries: %d; is the address right, does the server run?)",
                       line->target->host, text, call->tries);
         break_line(line, call, &why);
         return;

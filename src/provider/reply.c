@@ -37,7 +37,7 @@ const remote__api *remote__api_of(remote__kind kind)
 void remote__scrub(char *text, size_t len, const char *key)
 {
     size_t key_len = key != NULL ? strlen(key) : 0;
-    if (key_len < KEY_BYTES) return;
+    if (key_len < KEY_BYTES || len < key_len) return;
     for (char *at = text; (at = memmem(at, len - (size_t)(at - text), key, key_len)) != NULL;)
         memset(at, '*', key_len);
 }
@@ -90,7 +90,7 @@ slm_status remote__read_json(const char *body, size_t len, const char *content_t
                              slm_error *err)
 {
     slm_buffer valid = {0};
-    json_error_t problem;
+    json_error_t problem = {.text = ""};
     *out = NULL;
     if (len == 0) return slm_error_set(err, SLM_ERR_FORMAT, "the reply is empty");
     slm_utf8_append_valid(&valid, body, len);
@@ -106,11 +106,12 @@ slm_status remote__read_json(const char *body, size_t len, const char *content_t
         return slm_error_set(err, SLM_ERR_FORMAT,
                              "an HTML page came instead of a reply; is the URL right, is there a "
                              "proxy in between?");
-    char excerpt[EXCERPT_BYTES];
+    char excerpt[EXCERPT_BYTES], why[EXCERPT_BYTES];
+    remote__one_line(problem.text, strlen(problem.text), why, sizeof why); /* it quotes the reply */
     remote__one_line(body, len < 1000 ? len : 1000, excerpt, sizeof excerpt);
     return slm_error_set(err, SLM_ERR_FORMAT, "the reply is not JSON (%s%s%s): %s",
                          content_type != NULL ? content_type : "", content_type != NULL ? ", " : "",
-                         is_json ? "not an object" : problem.text, excerpt);
+                         is_json ? "not an object" : why, excerpt);
 }
 
 slm_status remote__parse_reply(const remote__api *api, const char *body, size_t len,

@@ -221,6 +221,10 @@ def keys(suite):
         suite.check('401 ends at once and says what to do', done.returncode == 1 and 'the key is '
                     'not taken' in done.stderr and '401' in done.stderr, done.stderr)
         texts += [done.stdout, done.stderr]
+    server.plan = lambda r: Reply(body=b'x' * 100 + KEY.encode())
+    done = run('chat', model, '-p', 'Hi', '--key-env', 'WARD_KEY', '-v', '--retries', '0', env=ENV)
+    suite.check('nor is a part of it', 'not JSON' in done.stderr and KEY[:10] not in done.stderr,
+                done.stderr)
     server.plan = lambda r: answer(r, f'Your key is {KEY}.')
     done = run('chat', model, '-p', 'Hi', '--key-env', 'WARD_KEY', '--record',
                suite.path('echo.jsonl'), env=ENV)

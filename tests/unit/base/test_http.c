@@ -2,6 +2,7 @@
  * cancelling, breaking off, redirects that must not carry keys, proxies, offline. */
 #include "tiny_server.h"
 
+#include <time.h>
 #include "base/http.h"
 #include "base/http_internal.h"
 #include "base/progress.h"
@@ -522,6 +523,117 @@ static void urls_are_shown_without_secrets(void **state)
     }
 }
 
+static void larger_than_asked(tiny_server *s, int fd, const char *request)
+{
+    (void)s, (void)request;
+    char body[3000];
+    memset(body, 'x', sizeof body);
+    tiny_reply(fd, "200 OK", "", body, sizeof body);
+}
+
+/* A head and a part of the body, then nothing. */
+static void stall(tiny_server *s, int fd, const char *request)
+{
+    (void)request;
+    tiny_send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab");
+    for (int i = 0; i < 100 && !atomic_load(&s->stop); i++)
+        usleep(50000);
+}
+
+/* Thinks for longer than a reply may stall, then answers. */
+static void think(tiny_server *s, int fd, const char *request)
+{
+    (void)s, (void)request;
+    usleep(1500000);
+    tiny_reply(fd, "200 OK", "", "thought", 7);
+}
+
+static slm_http_reply *fail_with(const slm_http_request *request)
+{
+    slm_http_reply *reply = NULL;
+    assert_int_equal(slm_http_submit(http, request, NULL, &err), SLM_OK);
+    while (reply == NULL)
+        assert_int_equal(slm_http_poll(http, 10000, &reply, &err), SLM_OK);
+    return reply;
+}
+
+static void failures_are_told_apart(void **state)
+{
+    (void)state;
+    start(larger_than_asked);
+    slm_http_request request = {.url = tiny_url(&arena, server, "/"), .max_body_bytes = 2999};
+    slm_http_reply *reply = fail_with(&request);
+    assert_int_equal(reply->failure_kind, SLM_HTTP_TOO_LARGE);
+    assert_true(reply->failure[0] != '\0');
+    slm_http_reply_free(reply);
+    request.max_body_bytes = 3000;
+    reply = fail_with(&request);
+    assert_int_equal(reply->failure_kind, SLM_HTTP_COMPLETE);
+    assert_int_equal(reply->body.len, 3000);
+    slm_http_reply_free(reply);
+    request.url = "http://127.0.0.1:9/";
+    reply = fail_with(&request);
+    assert_int_equal(reply->failure_kind, SLM_HTTP_NO_CONNECTION);
+    slm_http_reply_free(reply);
+    request.url = "http://nowhere.invalid/";
+    reply = fail_with(&request);
+    assert_int_equal(reply->failure_kind, SLM_HTTP_NO_HOST);
+    slm_http_reply_free(reply);
+    server->handler = nonsense;
+    request.url = tiny_url(&arena, server, "/");
+    reply = fail_with(&request);
+    assert_int_equal(reply->failure_kind, SLM_HTTP_CUT);
+    slm_http_reply_free(reply);
+}
+
+static void a_reply_may_not_stall_but_a_host_may_think(void **state)
+{
+    (void)state;
+    start(think);
+    slm_http_request request = {.url = tiny_url(&arena, server, "/"),
+                                .reply_stall_timeout_ms = 1000};
+    slm_http_reply *reply = perform(&request);
+    assert_string_equal(slm_buffer_text(&reply->body), "thought");
+    slm_http_reply_free(reply);
+    server->handler = stall;
+    double begin_s = slm_progress_clock_s();
+    reply = fail_with(&request);
+    assert_int_equal(reply->failure_kind, SLM_HTTP_TIMEOUT);
+    assert_holds(reply->failure, "nothing more arrived");
+    assert_true(slm_progress_clock_s() - begin_s < 4);
+    slm_http_reply_free(reply);
+}
+
+static double retry_after(const char *header)
+{
+    slm_http_reply reply = {0};
+    slm_buffer_append_text(&reply.headers, header);
+    double wait_s = slm_http_reply_retry_after_s(&reply);
+    slm_buffer_free(&reply.headers);
+    return wait_s;
+}
+
+static void waiting_times_are_read(void **state)
+{
+    (void)state;
+    char header[100];
+    assert_true(retry_after("X: 1\n") < 0);
+    assert_true(retry_after("Retry-After: 3\n") == 3);
+    assert_true(retry_after("retry-after: 0.5\n") == 0.5);
+    assert_true(retry_after("Retry-After-Ms: 250\nRetry-After: 3\n") == 0.25);
+    assert_true(retry_after("Retry-After: soon\n") < 0);
+    assert_true(retry_after("Retry-After: -5\n") < 0);
+    assert_true(retry_after("Retry-After: nan\n") < 0);
+    assert_true(retry_after("Retry-After: 1e30\n") < 0);
+    assert_true(retry_after("Retry-After: \n") < 0);
+    assert_true(retry_after("Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\n") == 0);
+    time_t when = time(NULL) + 100;
+    struct tm parts;
+    gmtime_r(&when, &parts);
+    strftime(header, sizeof header, "Retry-After: %a, %d %b %Y %H:%M:%S GMT\n", &parts);
+    assert_true(retry_after(header) > 95 && retry_after(header) <= 100);
+}
+
 #define HTTP_TEST(f) cmocka_unit_test_teardown(f, teardown)
 
 int main(void)
@@ -545,6 +657,9 @@ int main(void)
         HTTP_TEST(offline_asks_nobody),
         HTTP_TEST(wrong_requests_are_refused),
         HTTP_TEST(urls_are_shown_without_secrets),
+        HTTP_TEST(failures_are_told_apart),
+        HTTP_TEST(a_reply_may_not_stall_but_a_host_may_think),
+        HTTP_TEST(waiting_times_are_read),
     };
     return cmocka_run_group_tests_name("base/http", tests, NULL, NULL);
 }
