@@ -7,6 +7,7 @@ it makes by itself are a function of the last message and the seed, so that aski
 """
 import asyncio
 import json
+import ssl
 import threading
 import urllib.parse
 
@@ -81,8 +82,13 @@ REASONS = {200: 'OK', 400: 'Bad Request', 401: 'Unauthorized', 404: 'Not Found',
 
 
 class Server:
-    def __init__(self, plan=answer):
-        self.plan = plan
+    """`tls`: a certificate's file and its key's; None: plain http."""
+
+    def __init__(self, plan=answer, tls=None):
+        self.plan, self.tls = plan, None
+        if tls:
+            self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self.tls.load_cert_chain(*tls)
         self.seen = []  # requests
         self.now = self.most = 0  # calls at once
         self.ready = threading.Event()
@@ -94,7 +100,7 @@ class Server:
     def run(self):
         asyncio.set_event_loop(self.loop)
         server = self.loop.run_until_complete(
-            asyncio.start_server(self.serve, '127.0.0.1', 0, backlog=4096))
+            asyncio.start_server(self.serve, '127.0.0.1', 0, backlog=4096, ssl=self.tls))
         self.port = server.sockets[0].getsockname()[1]
         self.ready.set()
         self.loop.run_forever()
@@ -109,7 +115,7 @@ class Server:
 
     @property
     def url(self):
-        return f'http://127.0.0.1:{self.port}/v1'
+        return f'http{"s" if self.tls else ""}://127.0.0.1:{self.port}/v1'
 
     @property
     def host(self):

@@ -5,7 +5,9 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import threading
 import time
 
@@ -248,6 +250,28 @@ def keys(suite):
                     model, '-p', 'Hi', '-q', env=ENV)
         suite.equal('after one call', len(server.seen), 1)
     other.close()
+    server.close()
+
+
+def certificates(suite):
+    if not shutil.which('openssl'):
+        suite.skip('https', 'there is no openssl to make a certificate')
+        return
+    pair = suite.path('cert.pem'), suite.path('cert.key')
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj',
+                    '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-out', pair[0],
+                    '-keyout', pair[1]], check=True, stderr=subprocess.DEVNULL)
+    server = Server(tls=pair)
+    ask = ['chat', f'openai:m@{server.url}', '-p', 'Hi', '--key-env', 'WARD_KEY']
+    begin = time.monotonic()
+    suite.fails('a host that nobody vouches for', 1, ['--ca-file', server.host], *ask, '-q', env=ENV)
+    suite.check('is left at once', time.monotonic() - begin < 3)
+    suite.equal('without a word', server.seen, [])
+    done = run(*ask, '--ca-file', pair[0], env=ENV)
+    suite.equal('and asked where its certificate is given', done.stdout, 'You said: Hi\n')
+    suite.check('not in the clear', 'in the clear' not in done.stderr, done.stderr)
+    suite.fails('a certificate that is not there', 1, ['nowhere.pem'], *ask, '-q', '--ca-file',
+                suite.path('nowhere.pem'), env=ENV)
     server.close()
 
 
@@ -495,6 +519,7 @@ def main():
     with suite:
         formats(suite)
         keys(suite)
+        certificates(suite)
         hostile(suite)
         broken(suite)
         overload(suite)
