@@ -91,7 +91,10 @@ static slm_status run_model(cli_app *app, const eval_options *options, size_t in
     slm_open_options open = cli__open_options(&options->shared);
     open.name = index < options->names.count ? options->names.items[index] : NULL;
     slm_chat *chat = NULL;
-    if (app->remote.dry_run && !slm_remote_is(model)) {
+    bool asks = slm_remote_is(model);
+    for (size_t j = 0; j < options->shared.judges.count; j++)
+        asks = asks || slm_remote_is(options->shared.judges.items[j]);
+    if (app->remote.dry_run && !asks) {
         slm_log_print(&app->log, SLM_LOG_INFO, "%s is on this machine: no call", model);
         return SLM_OK;
     }

@@ -167,8 +167,10 @@ def bad_files(suite, model, facts):
     suite.fails('no such model', 1, ['nosuch.gguf'], 'chat', suite.path('nosuch.gguf'), '-p', 'x')
     suite.fails('no such model for info', 1, ['nosuch.gguf'], 'info', suite.path('nosuch.gguf'))
     suite.fails('a folder', 1, [suite.folder], 'chat', suite.folder, '-p', 'x')
-    suite.fails('a model that this version cannot reach', 1, ['openai:'], 'chat', 'openai:gpt', '-p',
-                'x')
+    suite.fails('a model behind an API, without its key', 2, ['OPENAI_API_KEY'], 'chat',
+                'openai:gpt', '-p', 'x', env={'OPENAI_API_KEY': ''})
+    suite.fails('a model behind an API where one is looked into', 1, ['openai:'], 'bench',
+                'openai:gpt')
     suite.fails('no recorded file', 1, ['nosuch.jsonl'], 'chat',
                 'recorded:' + suite.path('nosuch.jsonl'), '-p', 'x')
     with open(model, 'rb') as stream:

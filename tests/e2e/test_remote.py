@@ -442,6 +442,13 @@ def money(suite):
     suite.contains('the rest is what is still to be asked', done.stderr, f'{40 - got} calls')
     suite.succeeds('with more money it goes on', *base, '--max-cost', '100', env=ENV)
     suite.equal('to the end', (len(samples(db)), len(server.seen)), (40, 40))
+    answers = suite.write('answers.jsonl', '{"reply": "Are you pregnant?"}\n')
+    done = run('eval', f'recorded:{answers}', '--cases', cases, '-k', '1', '--judge', model,
+               '--judge-max-tokens', '10', '--db', suite.path('judged.db'), '--dry-run', env=ENV)
+    suite.contains('a judge\'s calls are told too', done.stderr, '20 calls', '200 reply tokens')
+    done = run('eval', f'recorded:{answers}', '--cases', cases, '--dry-run', '--db',
+               suite.path('judged.db'))
+    suite.contains('and that there are none', done.stderr, 'on this machine: no call')
     suite.fails('a limit needs a price', 2, ['--max-cost', 'price of m', '--prices'], 'chat', model,
                 '-p', 'Hi', '--max-cost', '1', env=ENV)
     server.forget()
