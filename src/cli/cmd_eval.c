@@ -302,7 +302,9 @@ const slm_command cli_command_eval = {
         "slm eval model.gguf --cases cases.jsonl --system @plain.txt --system @ask-first.txt\n"
         "# a model behind an API: what would it cost? Then for at most 5 dollars\n"
         "slm eval openai:gpt-4.1 --cases cases.jsonl --prices prices.yaml --dry-run\n"
-        "slm eval openai:gpt-4.1 --cases cases.jsonl --prices prices.yaml --max-cost 5",
+        "slm eval openai:gpt-4.1 --cases cases.jsonl --prices prices.yaml --max-cost 5\n"
+        "# graded by a jury of two models, criterion by criterion\n"
+        "slm eval model.gguf --cases cases.jsonl --judge openai:gpt-4.1 --judge judge.gguf",
     .tables = {eval_table, cli_judge_options, cli_sampling_options, cli_machine_options,
                cli_remote_options, cli_json_options, cli_common_options},
     .options_bytes = sizeof(eval_options),

@@ -283,7 +283,7 @@ static void print_json(const measurement *m, const char **tags, size_t tag_count
 
 /* ---- as tables ----------------------------------------------------------------------------- */
 
-enum { NAME_COLUMNS = 22, FIGURE_COLUMNS = 13, KAPPA_COLUMNS = 16, TAGS_SHOWN = 80 };
+enum { NAME_COLUMNS = 22, FIGURE_COLUMNS = 12, KAPPA_COLUMNS = 18, TAGS_SHOWN = 80 };
 
 /* At most `columns` of a name that cannot move the cursor; returns how many it took. */
 static size_t append_name(slm_buffer *out, const char *name, size_t columns)

@@ -67,6 +67,11 @@ slm_status slm_open_judge(const char *judge, const slm_open_options *options,
                           const slm_judge_options *judge_options, slm_judge **out, slm_error *err)
 {
     if (strcmp(judge, "rule") == 0) return slm_judge_rule_new(out, err);
+    if (has_prefix(judge, "human:"))
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: a person grades a sheet: slm judge export makes one, slm judge "
+                             "import --judge %s takes it back",
+                             judge, judge);
     slm_open_options open = *options;
     open.template = NULL; /* that of the models that are judged */
     open.name = NULL;

@@ -107,6 +107,8 @@ def evaluating(suite):
                 *base, suite.path('x.db'), '--judge', f'recorded:{yes}', '--judge-template', lacking)
     suite.fails('a judge twice', 2, ['stands twice'], *base, suite.path('x.db'),
                 '--judge', f'recorded:{yes}', '--judge', f'recorded:{yes}')
+    suite.fails('a person', 2, ['slm judge import --judge human:ann'], *base, suite.path('x.db'),
+                '--judge', 'human:ann')
     suite.fails('no such judge', 1, ['nobody.jsonl'], *base, suite.path('x.db'),
                 '--judge', 'recorded:nobody.jsonl')
     return db

@@ -39,7 +39,7 @@ static slm_labels load(const char *text, const slm_cases *tags_from)
 #define ROW(p, r, rubrics) TURN(p) "\"response\":\"" r "\",\"rubrics\":[" rubrics "]}\n"
 #define ITEM(c, points, met)                                                                       \
     "{\"criterion\":\"" c "\",\"points\":" points ",\"criteria_met\":" met ",\"explanation\":"     \
-                                                                           "\"e\"}"
+    "\"e\"}"
 
 static const char two_prompts[] =
     ROW("p", "one", ITEM("a", "5", "true") "," ITEM("b", "-2", "false"))
