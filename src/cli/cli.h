@@ -53,7 +53,7 @@ typedef struct cli_shared {
     /* cli_machine_options */
     int64_t threads, batch, context;
     uint64_t memory;
-    const char *dtype, *kernels, *device, *template_name;
+    const char *dtype, *quantised, *kernels, *device, *template_name;
     bool prefix_sharing;
     slm_option_list judges; /* --judge of eval, JUDGE... of judge */
     /* cli_judge_options */

@@ -166,7 +166,7 @@ static void count_costs(const bench *b, bench_test *test)
         2 * ((double)slm_model_parameters(b->model) - (c->tied_head ? table : 2 * table));
     /* an embedding that is not the head's is only looked up */
     const double weights =
-        (double)slm_model_weight_bytes(b->model) - (c->tied_head ? 0 : table * item);
+        (double)(slm_model_weight_bytes(b->model) - slm_model_lookup_bytes(b->model));
     const double key_bytes = 2.0 * c->layers * c->kv_heads * c->head_dim * item;
     const double key_flops = 4.0 * c->layers * c->heads * c->head_dim;
     const double prompt = (double)test->prompt, replies = (double)test->rollouts;
@@ -365,7 +365,10 @@ static void print_text(const bench *b)
     printf("bf16          %8.1f GFLOP/s\n", b->flop_rate[1] / 1e9);
     printf("f32           %8.1f GFLOP/s\n", b->flop_rate[0] / 1e9);
     if (b->test_count == 0) return;
-    printf("model         %s, %s\n\n", b->chat->name, slm_dtype_name(b->dtype));
+    char bytes[32];
+    cli__bytes_text(slm_model_weight_bytes(b->model), bytes);
+    printf("model         %s, %s, weights %s%s\n\n", b->chat->name, slm_dtype_name(b->dtype), bytes,
+           slm_model_keeps_quantised(b->model) ? ", quantised as in the file" : "");
     printf("%-34s %10s %10s  %s\n", "", "tokens/s", "limit", "share");
     for (size_t i = 0; i < b->test_count; i++) {
         const bench_test *test = &b->tests[i];
@@ -398,8 +401,9 @@ static void print_json(const bench *b)
         "read_buffer_bytes", (json_int_t)b->memory_bytes);
     if (b->test_count > 0) {
         json_object_set_new(root, "model",
-                            json_pack("{s:s, s:s, s:I, s:I}", "name", b->chat->name, "dtype",
-                                      b->dtype == SLM_F32 ? "f32" : "bf16", "parameters",
+                            json_pack("{s:s, s:s, s:b, s:I, s:I}", "name", b->chat->name, "dtype",
+                                      b->dtype == SLM_F32 ? "f32" : "bf16", "quantised",
+                                      slm_model_keeps_quantised(b->model), "parameters",
                                       (json_int_t)slm_model_parameters(b->model), "weight_bytes",
                                       (json_int_t)slm_model_weight_bytes(b->model)));
         json_t *tests = json_array();

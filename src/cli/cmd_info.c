@@ -1,8 +1,9 @@
 /* cmd_info.c: `slm info`: what a model file holds and what running it will take.
  *
  * Reads the file's header and metadata, never its weights. Memory is counted the way model and
- * engine allocate it: weights in the dtype asked for, the KV cache by pages of 64 positions for
- * `batch` sequences of `ctx` tokens up to the cache's limit, and the scratch of one forward.
+ * engine allocate it: weights in the dtype asked for, or quantised as the file has them; the KV cache
+ * by pages of 64 positions for `batch` sequences of `ctx` tokens up to the cache's limit; and the
+ * scratch of one forward.
  *
  * A file of an architecture or with a tokenizer that this build cannot run is still described: what
  * is missing is said in its place. */
@@ -38,7 +39,7 @@ typedef struct info_facts {
     uint64_t numbers; /* in all tensors */
     slm_dtype dtype;
     int64_t context, batch;
-    uint64_t weight_bytes, cache_bytes, scratch_bytes;
+    slm_open_memory memory;
 } info_facts;
 
 static void count_tensors(info_facts *facts)
@@ -51,28 +52,37 @@ static void count_tensors(info_facts *facts)
     }
 }
 
+/* What the adapter's tensors take on the device, whose layout is that of the model's own matrices. */
+static uint64_t adapter_bytes(const info_facts *facts)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; facts->adapter != NULL && i < slm_tensors_count(facts->adapter); i++) {
+        const slm_tensor *tensor = slm_tensors_at(facts->adapter, i);
+        if (tensor->dims == 2 && slm_dtype_is_weight(tensor->dtype))
+            total += slm_weight_packed_bytes(tensor, facts->dtype, false);
+    }
+    return total;
+}
+
 static void count_memory(info_facts *facts, const cli_shared *shared)
 {
-    const slm_model_config *config = &facts->config;
-    slm_engine_options engine = slm_engine_options_default();
+    const slm_open_options open = cli__open_options(shared);
+    const slm_engine_options engine = slm_engine_options_default();
     facts->dtype = strcmp(shared->dtype, "f32") == 0 ? SLM_F32 : SLM_BF16;
-    facts->context = shared->context > 0 ? shared->context : config->context;
+    facts->context = shared->context > 0 ? shared->context : facts->config.context;
     facts->batch = shared->batch > 0 ? shared->batch : engine.batch;
-    facts->weight_bytes = (slm_model_config_parameters(config) + facts->adapter_numbers) *
-                          (facts->dtype == SLM_F32 ? 4u : 2u);
-    slm_kv_shape shape = {.layers = config->layers,
-                          .kv_heads = config->kv_heads,
-                          .head_dim = config->head_dim,
-                          .dtype = facts->dtype};
-    uint64_t pages = ((uint64_t)facts->context + SLM_PAGE_TOKENS - 1) / SLM_PAGE_TOKENS;
-    uint64_t sequence = pages * slm_kv_page_bytes(&shape);
-    uint64_t limit = (uint64_t)512 << 20; /* the engine's own, but one sequence at least */
-    if (limit < sequence) limit = sequence;
-    facts->cache_bytes = sequence * (uint64_t)facts->batch;
-    if (facts->cache_bytes > limit) facts->cache_bytes = limit;
-    if (shared->memory > 0) facts->cache_bytes = shared->memory;
-    facts->scratch_bytes =
-        slm_forward_bytes(config, (size_t)(facts->batch + engine.chunk), (size_t)facts->batch);
+    int rank = facts->adapter_rank > 65536 ? 65536 : (int)facts->adapter_rank;
+    facts->memory = slm_open_memory_of(facts->file, &facts->config, rank, &open);
+    facts->memory.widened_bytes += adapter_bytes(facts);
+    facts->memory.kept_bytes += adapter_bytes(facts);
+}
+
+/* Everything, with the weights in one way or the other. */
+static uint64_t all_bytes(const info_facts *facts, bool kept)
+{
+    const slm_open_memory *m = &facts->memory;
+    return (kept ? m->kept_bytes : m->widened_bytes) + m->engine.cache_bytes +
+           m->engine.scratch_bytes;
 }
 
 /* Rank and size of a LoRA adapter; whether it fits is told when it is used. */
@@ -129,6 +139,34 @@ static void shape_text(const slm_tensor *tensor, slm_buffer *out)
     slm_buffer_append_char(out, ']');
 }
 
+static void print_memory(const info_facts *facts)
+{
+    const slm_open_memory *m = &facts->memory;
+    const bool keeps = m->keeps;
+    char all[32], weights[32], cache[32], scratch[32], available[32];
+    cli__bytes_text(all_bytes(facts, keeps), all);
+    cli__bytes_text(keeps ? m->kept_bytes : m->widened_bytes, weights);
+    cli__bytes_text(m->engine.cache_bytes, cache);
+    cli__bytes_text(m->engine.scratch_bytes, scratch);
+    printf("memory        %s: weights %s %s, cache %s (--ctx %" PRId64 " --batch %" PRId64
+           "), scratch %s\n",
+           all, weights,
+           keeps                     ? "as in the file"
+           : facts->dtype == SLM_F32 ? "as F32"
+                                     : "as BF16",
+           cache, facts->context, facts->batch, scratch);
+    if (!m->quantised) return;
+    cli__bytes_text(all_bytes(facts, !keeps), all);
+    cli__bytes_text(keeps ? m->widened_bytes : m->kept_bytes, weights);
+    cli__bytes_text(m->available_bytes, available);
+    printf("              %s with --quantised %s: weights %s %s; %s are free\n", all,
+           keeps ? "widen" : "keep", weights,
+           !keeps                    ? "as in the file"
+           : facts->dtype == SLM_F32 ? "as F32"
+                                     : "as BF16",
+           available);
+}
+
 static void print_text(const info_facts *facts, bool tensors)
 {
     char bytes[32];
@@ -171,17 +209,7 @@ static void print_text(const info_facts *facts, bool tensors)
                facts->adapter_folder, facts->adapter_rank, facts->adapter_numbers,
                slm_tensors_count(facts->adapter));
     }
-    if (facts->has_config) {
-        char weights[32], cache[32], scratch[32];
-        cli__bytes_text(facts->weight_bytes, weights);
-        cli__bytes_text(facts->cache_bytes, cache);
-        cli__bytes_text(facts->scratch_bytes, scratch);
-        cli__bytes_text(facts->weight_bytes + facts->cache_bytes + facts->scratch_bytes, bytes);
-        printf("memory        %s: weights %s as %s, cache %s (--ctx %" PRId64 " --batch %" PRId64
-               "), scratch %s\n",
-               bytes, weights, slm_dtype_name(facts->dtype), cache, facts->context, facts->batch,
-               scratch);
-    }
+    if (facts->has_config) print_memory(facts);
     if (!tensors) return;
     slm_buffer shape = {0};
     putchar('\n');
@@ -230,6 +258,25 @@ static json_t *tensors_json(const slm_tensors *file)
     return list;
 }
 
+static json_t *memory_json(const info_facts *facts)
+{
+    const slm_open_memory *m = &facts->memory;
+    json_t *object = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I}", "dtype", slm_dtype_name(facts->dtype), "context",
+        (json_int_t)facts->context, "batch", (json_int_t)facts->batch, "weight_bytes",
+        (json_int_t)(m->keeps ? m->kept_bytes : m->widened_bytes), "cache_bytes",
+        (json_int_t)m->engine.cache_bytes, "scratch_bytes", (json_int_t)m->engine.scratch_bytes);
+    if (m->available_bytes != UINT64_MAX)
+        json_object_set_new(object, "available_bytes",
+                            json_integer((json_int_t)m->available_bytes));
+    if (m->quantised)
+        json_object_set_new(object, "quantised",
+                            json_pack("{s:s, s:I, s:I}", "chosen", m->keeps ? "keep" : "widen",
+                                      "keep_weight_bytes", (json_int_t)m->kept_bytes,
+                                      "widen_weight_bytes", (json_int_t)m->widened_bytes));
+    return object;
+}
+
 static void print_json(const info_facts *facts, bool tensors)
 {
     json_t *root = json_pack("{s:s, s:s, s:I, s:I}", "file", slm_tensors_path(facts->file),
@@ -260,13 +307,7 @@ static void print_json(const info_facts *facts, bool tensors)
                                       (json_int_t)slm_tensors_count(facts->adapter)));
     }
     if (facts->has_config) {
-        json_object_set_new(root, "memory",
-                            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "dtype",
-                                      slm_dtype_name(facts->dtype), "context",
-                                      (json_int_t)facts->context, "batch", (json_int_t)facts->batch,
-                                      "weight_bytes", (json_int_t)facts->weight_bytes,
-                                      "cache_bytes", (json_int_t)facts->cache_bytes,
-                                      "scratch_bytes", (json_int_t)facts->scratch_bytes));
+        json_object_set_new(root, "memory", memory_json(facts));
     }
     if (tensors) json_object_set_new(root, "tensors", tensors_json(facts->file));
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
@@ -312,7 +353,8 @@ const slm_command cli_command_info = {
         "Prints architecture, sizes, data types, tokenizer and chat template of a GGUF file or a "
         "Hugging Face folder (with +DIR behind it: of the adapter too), and the memory that "
         "running "
-        "it takes with the --ctx, --batch and --dtype given. The weights are not read.",
+        "it takes with the --ctx, --batch, --dtype and --quantised given. The weights are not "
+        "read.",
     .example = "# how much memory would 8 conversations of 4096 tokens take\n"
                "slm info model.gguf --ctx 4096 --batch 8",
     .tables = {info_table, cli_machine_options, cli_json_options, cli_common_options},

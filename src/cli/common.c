@@ -171,6 +171,15 @@ const slm_option cli_machine_options[] = {
      .value_name = "TYPE",
      .default_text = "bf16",
      .help = "what weights are widened to and computed in"},
+    {.name = "quantised",
+     .type = SLM_OPTION_CHOICE,
+     .offset = SHARED(quantised),
+     .choices = "auto|keep|widen",
+     .value_name = "HOW",
+     .default_text = "auto",
+     .help = "quantised weights: keep them as the file has them, in less memory, or widen them at "
+             "load; auto keeps them if widened they would not fit into free memory; the answers do "
+             "not depend on it"},
     {.name = "device",
      .type = SLM_OPTION_CHOICE,
      .offset = SHARED(device),
@@ -271,6 +280,7 @@ slm_open_options cli__open_options(const cli_shared *shared)
 {
     return (slm_open_options){
         .dtype = shared->dtype,
+        .quantised = shared->quantised,
         .kernels = shared->kernels,
         .device = shared->device,
         .template = shared->template_name,

@@ -41,6 +41,34 @@ static void *must_alloc(size_t count, size_t bytes)
     return memory;
 }
 
+/* Enough for `batch` sequences, within 512 MiB; for one in any case. */
+static uint64_t default_cache_bytes(const slm_kv_shape *shape, int32_t context, int32_t batch)
+{
+    uint64_t page = slm_kv_page_bytes(shape);
+    uint64_t sequence = (uint64_t)pages_for((size_t)context) * page;
+    uint64_t whole = sequence * (uint64_t)batch, limit = 512ull << 20;
+    if (limit < sequence) limit = sequence;
+    uint64_t bytes = whole < limit ? whole : limit;
+    return bytes < 2 * page ? 2 * page : bytes;
+}
+
+slm_engine_memory slm_engine_memory_of(const slm_model_config *config, slm_dtype dtype,
+                                       int adapter_rank, const slm_engine_options *options)
+{
+    const slm_kv_shape shape = {.layers = config->layers,
+                                .kv_heads = config->kv_heads,
+                                .head_dim = config->head_dim,
+                                .dtype = dtype};
+    const int32_t context = options->context > 0 ? options->context : config->context;
+    uint64_t cache = options->cache_bytes;
+    if (cache == 0) cache = default_cache_bytes(&shape, context, options->batch);
+    size_t batch = (size_t)options->batch;
+    return (slm_engine_memory){
+        .cache_bytes = cache / slm_kv_page_bytes(&shape) * slm_kv_page_bytes(&shape),
+        .scratch_bytes =
+            slm_forward_bytes(config, adapter_rank, batch + (size_t)options->chunk, batch)};
+}
+
 static slm_status resolve_options(slm_engine *e, slm_error *err)
 {
     slm_engine_options *o = &e->options;
@@ -49,15 +77,8 @@ static slm_status resolve_options(slm_engine *e, slm_error *err)
     SLM_TRY(check_range("the prompt chunk", o->chunk, 1, 65536, err));
     if (o->context == 0) o->context = config->context;
     SLM_TRY(check_range("--ctx", o->context, 2, config->context, err));
-    if (o->cache_bytes == 0) {
-        uint64_t page = slm_kv_page_bytes(slm_model_kv_shape(e->model));
-        uint64_t sequence = (uint64_t)pages_for((size_t)o->context) * page;
-        uint64_t whole = sequence * (uint64_t)o->batch;
-        uint64_t limit = 512ull << 20;
-        if (limit < sequence) limit = sequence;
-        o->cache_bytes = whole < limit ? whole : limit;
-        if (o->cache_bytes < 2 * page) o->cache_bytes = 2 * page;
-    }
+    if (o->cache_bytes == 0)
+        o->cache_bytes = default_cache_bytes(slm_model_kv_shape(e->model), o->context, o->batch);
     return SLM_OK;
 }
 

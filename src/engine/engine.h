@@ -30,6 +30,14 @@ typedef struct slm_engine_options {
 } slm_engine_options;
 slm_engine_options slm_engine_options_default(void);
 
+/* What an engine takes beside the model's weights: for keys and values, and for computing. */
+typedef struct slm_engine_memory {
+    uint64_t cache_bytes, scratch_bytes;
+} slm_engine_memory;
+/* adapter_rank: 0 without an adapter. dtype as in slm_model_options. */
+slm_engine_memory slm_engine_memory_of(const slm_model_config *config, slm_dtype dtype,
+                                       int adapter_rank, const slm_engine_options *options);
+
 /* The model and tokenizer must outlive the engine. */
 slm_status slm_engine_new(slm_model *model, const slm_tokenizer *tokenizer,
                           const slm_engine_options *options, slm_engine **out, slm_error *err);

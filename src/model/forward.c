@@ -49,9 +49,10 @@ static void scratch_items(const slm_model_config *c, size_t rows, size_t logits,
     memcpy(items, list, sizeof list);
 }
 
-size_t slm_forward_bytes(const slm_model_config *config, size_t max_rows, size_t max_logits)
+size_t slm_forward_bytes(const slm_model_config *config, int adapter_rank, size_t max_rows,
+                         size_t max_logits)
 {
-    size_t items[SCRATCH_BUFFERS], total = 0;
+    size_t items[SCRATCH_BUFFERS], total = 2 * max_rows * (size_t)adapter_rank * sizeof(float);
     scratch_items(config, max_rows, max_logits, items);
     for (int i = 0; i < SCRATCH_BUFFERS; i++)
         total += items[i] * sizeof(float);

@@ -45,7 +45,9 @@ typedef struct slm_model_config {
 typedef struct slm_model slm_model;
 
 typedef struct slm_model_options {
-    slm_dtype dtype; /* SLM_BF16 or SLM_F32: weights, activations before a linear, KV cache */
+    slm_dtype dtype;     /* SLM_BF16 or SLM_F32: weights, activations before a linear, KV cache */
+    bool keep_quantised; /* keep quantised matrices as the file has them, and widen them to `dtype`
+                            where they are multiplied: the same results to the bit in less memory */
 } slm_model_options;
 
 /* Read configuration and weights onto the device. `file` may be closed afterwards. Errors name the
@@ -72,6 +74,14 @@ slm_device *slm_model_device(const slm_model *model);
 const slm_kv_shape *slm_model_kv_shape(const slm_model *model);
 uint64_t slm_model_parameters(const slm_model *model);   /* tied weights once */
 uint64_t slm_model_weight_bytes(const slm_model *model); /* on the device */
+bool slm_model_keeps_quantised(const slm_model *model);  /* as its options said */
+/* Of the weights' bytes, what no multiplication reads: an embedding that is not the head as well. */
+uint64_t slm_model_lookup_bytes(const slm_model *model);
+/* What slm_model_weight_bytes will be once the file is loaded; and whether it has matrices that
+ * `keep_quantised` makes a difference to. */
+uint64_t slm_model_file_weight_bytes(const slm_tensors *file, const slm_model_config *config,
+                                     const slm_model_options *options);
+bool slm_model_file_is_quantised(const slm_tensors *file);
 /* Numbers in the weights of this configuration, tied weights once. */
 uint64_t slm_model_config_parameters(const slm_model_config *config);
 
@@ -80,8 +90,9 @@ typedef struct slm_forward slm_forward;
 slm_status slm_forward_new(slm_model *model, size_t max_rows, size_t max_logits, slm_forward **out,
                            slm_error *err);
 void slm_forward_free(slm_forward *forward);
-/* What slm_forward_new(max_rows, max_logits) will allocate. */
-size_t slm_forward_bytes(const slm_model_config *config, size_t max_rows, size_t max_logits);
+/* What slm_forward_new(max_rows, max_logits) will allocate beside an adapter of this rank (0: none). */
+size_t slm_forward_bytes(const slm_model_config *config, int adapter_rank, size_t max_rows,
+                         size_t max_logits);
 
 /* Run ids[rows] through the model. Spans partition the rows in order; K and V are written to their
  * pages in `cache`. Logits of the rows in want[want_count] (ascending row indices) come out as

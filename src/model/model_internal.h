@@ -100,6 +100,7 @@ struct slm_model {
     slm_model_config config;
     slm_kv_shape kv;
     slm_dtype dtype;
+    bool keep_quantised;
     slm_weight *embedding; /* [vocabulary, d] */
     slm_weight *head;      /* the embedding itself when tied */
     slm_mem final_norm;    /* [d] f32 */

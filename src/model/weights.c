@@ -1,6 +1,7 @@
 /* weights.c: from a file's tensors to a model on a device.
  *
- * Each matrix is packed once, in the dtype the user chose, and the file may be closed afterwards.
+ * Each matrix is packed once, in the dtype the user chose or in the file's own quantised form, and
+ * the file may be closed afterwards.
  * Every tensor is checked against the configuration before it is read, and a tensor that the
  * forward would not use is an error: a file that holds more than the architecture needs is not the
  * architecture it says it is. */
@@ -49,7 +50,9 @@ static slm_status matrix(loader *l, const char *name, int rows, int columns, slm
     const slm_tensor *tensor = NULL;
     slm_model *m = l->model;
     SLM_TRY(find(l, name, 2, (uint64_t)rows, (uint64_t)columns, &tensor, err));
-    slm_status status = slm_weight_pack_tensor(m->device, tensor, m->dtype, out, err);
+    slm_status status = m->keep_quantised
+                            ? slm_weight_pack_quantised(m->device, tensor, m->dtype, out, err)
+                            : slm_weight_pack_tensor(m->device, tensor, m->dtype, out, err);
     if (status != SLM_OK)
         return slm_error_prefix(err, status, "%s: tensor %s", slm_tensors_path(l->file), name);
     m->weight_bytes += slm_weight_bytes(*out);
@@ -244,6 +247,7 @@ slm_status slm_model_load(slm_device *device, slm_tensors *file, const slm_model
     loader l = {.model = m, .file = file};
     m->device = device;
     m->dtype = options->dtype;
+    m->keep_quantised = options->keep_quantised;
     SLM_ASSERT(m->dtype == SLM_BF16 || m->dtype == SLM_F32);
     SLM_TRY_OUT(slm_model_config_read(file, &m->config, err));
     m->kv = (slm_kv_shape){.layers = m->config.layers,
@@ -309,4 +313,47 @@ uint64_t slm_model_parameters(const slm_model *model)
 uint64_t slm_model_weight_bytes(const slm_model *model)
 {
     return model->weight_bytes;
+}
+
+bool slm_model_keeps_quantised(const slm_model *model)
+{
+    return model->keep_quantised;
+}
+
+uint64_t slm_model_lookup_bytes(const slm_model *model)
+{
+    return model->head == model->embedding ? 0 : slm_weight_bytes(model->embedding);
+}
+
+/* Whether slm_model_load makes a weight of this tensor. (Of others it refuses the file, or lets them
+ * pass.) */
+static bool becomes_weight(const slm_tensor *tensor, const slm_model_config *config,
+                           const model__names *names)
+{
+    if (!slm_dtype_is_weight(tensor->dtype) || tensor->dims > 2) return false;
+    if (config->tied_head && strcmp(tensor->name, names->head) == 0) return false;
+    return !strstr(tensor->name, "rotary_emb.inv_freq") &&
+           strcmp(tensor->name, "rope_freqs.weight") != 0;
+}
+
+uint64_t slm_model_file_weight_bytes(const slm_tensors *file, const slm_model_config *config,
+                                     const slm_model_options *options)
+{
+    const model__names *names = model__names_of(file);
+    uint64_t total = 0;
+    for (size_t i = 0; i < slm_tensors_count(file); i++) {
+        const slm_tensor *tensor = slm_tensors_at(file, i);
+        if (!becomes_weight(tensor, config, names)) continue;
+        total += tensor->dims == 2
+                     ? slm_weight_packed_bytes(tensor, options->dtype, options->keep_quantised)
+                     : slm_tensor_items(tensor) * sizeof(float);
+    }
+    return total;
+}
+
+bool slm_model_file_is_quantised(const slm_tensors *file)
+{
+    for (size_t i = 0; i < slm_tensors_count(file); i++)
+        if (slm_dtype_is_quantised(slm_tensors_at(file, i)->dtype)) return true;
+    return false;
 }

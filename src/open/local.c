@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "open_internal.h"
 #include "provider/record.h"
@@ -300,7 +301,8 @@ static slm_status hash_member(slm_sha256 *hash, const char *folder, const char *
     return status;
 }
 
-/* What decides the replies besides messages, sampling and seed. */
+/* What decides the replies besides messages, sampling and seed. Not whether quantised weights are
+ * kept: they give the same to the bit. */
 static slm_status make_identity(const local_chat *c, slm_tensors *file, const char *adapter,
                                 const char *dtype, char **out, slm_error *err)
 {
@@ -363,13 +365,47 @@ static slm_status open_device(const slm_open_options *o, slm_device **out, slm_e
     return slm_device_open(&device, out, err);
 }
 
-static slm_status open_engine(local_chat *c, const slm_open_options *o, slm_error *err)
+static slm_engine_options engine_options(const slm_open_options *o)
 {
     slm_engine_options engine = slm_engine_options_default();
     if (o->batch) engine.batch = o->batch;
     engine.context = o->context;
     engine.cache_bytes = o->cache_bytes;
     engine.prefix_sharing = !o->no_prefix_sharing;
+    return engine;
+}
+
+static slm_dtype dtype_of(const slm_open_options *o)
+{
+    SLM_ASSERT(!o->dtype || strcmp(o->dtype, "bf16") == 0 || strcmp(o->dtype, "f32") == 0);
+    return o->dtype && strcmp(o->dtype, "f32") == 0 ? SLM_F32 : SLM_BF16;
+}
+
+slm_open_memory slm_open_memory_of(const slm_tensors *file, const slm_model_config *config,
+                                   int adapter_rank, const slm_open_options *o)
+{
+    const char *wish = o->quantised ? o->quantised : "auto";
+    const slm_engine_options engine = engine_options(o);
+    slm_model_options model = {.dtype = dtype_of(o)};
+    slm_open_memory memory = {
+        .widened_bytes = slm_model_file_weight_bytes(file, config, &model),
+        .engine = slm_engine_memory_of(config, model.dtype, adapter_rank, &engine),
+        .available_bytes = slm_memory_available(),
+        .quantised = slm_model_file_is_quantised(file),
+    };
+    model.keep_quantised = true;
+    memory.kept_bytes = slm_model_file_weight_bytes(file, config, &model);
+    uint64_t need = memory.widened_bytes + memory.engine.cache_bytes + memory.engine.scratch_bytes;
+    SLM_ASSERT(strcmp(wish, "keep") == 0 || strcmp(wish, "widen") == 0 ||
+               strcmp(wish, "auto") == 0);
+    memory.keeps =
+        memory.quantised && (wish[0] == 'k' || (wish[0] == 'a' && need > memory.available_bytes));
+    return memory;
+}
+
+static slm_status open_engine(local_chat *c, const slm_open_options *o, slm_error *err)
+{
+    const slm_engine_options engine = engine_options(o);
     SLM_TRY(slm_engine_new(c->model, c->tokenizer, &engine, &c->engine, err));
     c->base.width = 2 * engine.batch; /* the next prompts are ready when slots fall free */
     return SLM_OK;
@@ -380,11 +416,13 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
                        const slm_open_options *o, slm_error *err)
 {
     const char *dtype = o->dtype ? o->dtype : "bf16", *path = slm_tensors_path(file);
-    SLM_ASSERT(strcmp(dtype, "bf16") == 0 || strcmp(dtype, "f32") == 0);
-    const slm_model_options model = {.dtype = strcmp(dtype, "f32") == 0 ? SLM_F32 : SLM_BF16};
+    slm_model_options model = {.dtype = dtype_of(o)};
+    slm_model_config config;
     SLM_TRY(load_tokenizer(c, file, err));
     SLM_TRY(choose_template(c, path, o, err));
     SLM_TRY(open_device(o, &c->device, err));
+    SLM_TRY(slm_model_config_read(file, &config, err));
+    model.keep_quantised = slm_open_memory_of(file, &config, 0, o).keeps;
     SLM_TRY(slm_model_load(c->device, file, &model, &c->model, err));
     if (adapter) SLM_TRY(slm_model_load_adapter(c->model, adapter, err));
     size_t rows = (size_t)slm_model_get_config(c->model)->vocabulary;

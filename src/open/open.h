@@ -16,15 +16,17 @@
 #include "provider/remote.h"
 
 typedef struct slm_open_options {
-    const char *dtype;    /* "bf16" (default) or "f32" */
-    const char *kernels;  /* NULL: the best there is */
-    const char *device;   /* "cpu" */
-    const char *template; /* NULL: the model's own */
-    const char *name;     /* shown in reports; NULL: from the file's name */
-    int threads;          /* 0: all */
-    int batch;            /* 0: default */
-    int context;          /* 0: the model's own */
-    uint64_t cache_bytes; /* 0: default */
+    const char *dtype;     /* "bf16" (default) or "f32" */
+    const char *quantised; /* quantised weights: "keep" as the file has them, "widen" to dtype, or
+                              "auto" (default): keep them where widened ones do not fit into memory */
+    const char *kernels;   /* NULL: the best there is */
+    const char *device;    /* "cpu" */
+    const char *template;  /* NULL: the model's own */
+    const char *name;      /* shown in reports; NULL: from the file's name */
+    int threads;           /* 0: all */
+    int batch;             /* 0: default */
+    int context;           /* 0: the model's own */
+    uint64_t cache_bytes;  /* 0: default */
     bool no_prefix_sharing;
     const slm_remote_settings
         *remote;        /* must outlive the handles; NULL: remote models are refused */
@@ -51,6 +53,17 @@ slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error 
 /* Where the base of a local MODEL ends and "+DIR" begins: copies of both, malloc'd; *adapter is NULL
  * without one. A path that exists as it stands has no adapter, whatever its name. */
 void slm_open_split(const char *model, char **base, char **adapter);
+
+/* What a local model would take of memory, without opening it. */
+typedef struct slm_open_memory {
+    uint64_t widened_bytes, kept_bytes; /* weights, an adapter's not included */
+    slm_engine_memory engine;
+    uint64_t available_bytes; /* what this process may take now */
+    bool quantised;           /* the file has weights that can be kept */
+    bool keeps;               /* they will be, by what the options say */
+} slm_open_memory;
+slm_open_memory slm_open_memory_of(const slm_tensors *file, const slm_model_config *config,
+                                   int adapter_rank, const slm_open_options *options);
 
 /* The engine behind a local chat, for info, bench and checks; NULL if it is not local. */
 slm_engine *slm_open_engine(slm_chat *chat);

@@ -29,10 +29,13 @@ def info(suite, model, facts):
     one, six = (json.loads(run('info', model, '--json', '--dtype', 'f32', '--ctx', ctx, '--batch',
                                batch).stdout)['memory']
                 for ctx, batch in (('64', '1'), ('65', '3')))
-    suite.equal('memory of the weights', one['weight_bytes'], 4 * facts['parameters'])
+    # rows are padded to 16
+    suite.check('memory of the weights', 0 <= one['weight_bytes'] - 4 * facts['parameters']
+                < 4 * 16 * 32, one)
     # a page: 64 tokens of K and V, 3 layers of 2 heads of at least 8 numbers in float32
-    suite.check('memory of a page', one['cache_bytes'] >= 64 * 2 * 3 * 2 * 8 * 4, one)
-    suite.equal('memory of six pages', six['cache_bytes'], 6 * one['cache_bytes'])
+    suite.check('memory of a page', one['cache_bytes'] >= 2 * 64 * 2 * 3 * 2 * 8 * 4, one)
+    # an engine has two pages at least
+    suite.equal('memory of six pages', six['cache_bytes'], 3 * one['cache_bytes'])
     done = run('info', model, '--template', 'none')
     suite.check('an unknown template', done.returncode == 2 and 'smollm2' in done.stderr, done)
 
