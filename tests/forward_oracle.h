@@ -174,8 +174,9 @@ enum { ORACLE_MAX_ROWS = 192 };
 
 /* Logits of ids[rows], run in chunks of `chunk` rows, by the model at `path` with the adapter in the
  * folder `adapter` (NULL: none). NULL if this machine lacks the kernels. */
-static inline float *oracle_run(const char *path, const char *adapter, const char *kernels,
-                                slm_dtype dtype, const int32_t *ids, int rows, int chunk)
+static inline float *oracle_run_as(const char *path, const char *adapter, const char *kernels,
+                                   const slm_model_options *options, const int32_t *ids, int rows,
+                                   int chunk)
 {
     slm_error err = {0};
     slm_device *device = NULL;
@@ -184,7 +185,6 @@ static inline float *oracle_run(const char *path, const char *adapter, const cha
     slm_forward *forward = NULL;
     slm_mem cache, logits;
     const slm_device_options device_options = {.kernels = kernels, .threads = 2};
-    const slm_model_options options = {.dtype = dtype};
     const int32_t pages[ORACLE_MAX_ROWS / SLM_PAGE_TOKENS] = {2, 0, 1};
     int32_t want[ORACLE_MAX_ROWS];
     SLM_ASSERT(rows <= ORACLE_MAX_ROWS);
@@ -192,7 +192,7 @@ static inline float *oracle_run(const char *path, const char *adapter, const cha
     if (status == SLM_ERR_UNSUPPORTED) return NULL;
     assert_int_equal(status, SLM_OK);
     if (slm_tensors_open(path, &file, &err) != SLM_OK) fail_msg("%s", err.message);
-    if (slm_model_load(device, file, &options, &model, &err) != SLM_OK) fail_msg("%s", err.message);
+    if (slm_model_load(device, file, options, &model, &err) != SLM_OK) fail_msg("%s", err.message);
     slm_tensors_close(file);
     if (adapter && slm_model_load_adapter(model, adapter, &err) != SLM_OK)
         fail_msg("%s", err.message);
@@ -217,6 +217,13 @@ static inline float *oracle_run(const char *path, const char *adapter, const cha
     slm_model_free(model);
     slm_device_close(device);
     return out;
+}
+
+static inline float *oracle_run(const char *path, const char *adapter, const char *kernels,
+                                slm_dtype dtype, const int32_t *ids, int rows, int chunk)
+{
+    const slm_model_options options = {.dtype = dtype};
+    return oracle_run_as(path, adapter, kernels, &options, ids, rows, chunk);
 }
 
 /* Largest relative L2 error of a row of `columns` logits; NaN counts as infinite. */

@@ -180,13 +180,13 @@ enum { HEADER_BYTES = 64, HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 4 << 20 };
 
 typedef struct memory_header {
     void *base;
+    size_t bytes;        /* asked for */
     size_t mapped_bytes; /* 0: from the C library */
 } memory_header;
 
 slm_status slm_device_alloc(slm_device *device, size_t bytes, slm_mem *out, slm_error *err)
 {
-    (void)device;
-    memory_header header = {NULL, 0};
+    memory_header header = {NULL, 0, 0};
     char *at = NULL;
     if (bytes > SIZE_MAX / 2) goto failed;
     if (bytes >= LARGE_BYTES) {
@@ -199,17 +199,18 @@ slm_status slm_device_alloc(slm_device *device, size_t bytes, slm_mem *out, slm_
         /* Advice only: where huge pages are switched off it fails and changes nothing. */
         (void)madvise(at, slm_kernel__round_up(bytes, HUGE_PAGE_BYTES), MADV_HUGEPAGE);
 #endif
-        header = (memory_header){base, length};
+        header = (memory_header){base, bytes, length};
     } else {
         size_t length = slm_kernel__round_up(bytes, HEADER_BYTES) + HEADER_BYTES;
         char *base = aligned_alloc(HEADER_BYTES, length);
         if (base == NULL) goto failed;
         memset(base, 0, length);
         at = base + HEADER_BYTES;
-        header = (memory_header){base, 0};
+        header = (memory_header){base, bytes, 0};
     }
     memcpy(at - HEADER_BYTES, &header, sizeof header);
     *out = (slm_mem){at};
+    device->bytes += bytes;
     return SLM_OK;
 failed:
     return slm_error_set(err, SLM_ERR_MEMORY,
@@ -220,14 +221,19 @@ failed:
 
 void slm_device_free(slm_device *device, slm_mem mem)
 {
-    (void)device;
     if (mem.at == NULL) return;
     memory_header header;
     memcpy(&header, mem.at - HEADER_BYTES, sizeof header);
+    device->bytes -= header.bytes;
     if (header.mapped_bytes > 0)
         munmap(header.base, header.mapped_bytes);
     else
         free(header.base);
+}
+
+size_t slm_device_bytes(const slm_device *device)
+{
+    return device->bytes;
 }
 
 void slm_device_upload(slm_device *device, slm_mem to, const void *from, size_t bytes)

@@ -57,6 +57,8 @@ const char *slm_device_kernel_names(void);
 /* Zeroed memory aligned to 64 bytes (huge pages where they are to be had when large). */
 slm_status slm_device_alloc(slm_device *device, size_t bytes, slm_mem *out, slm_error *err);
 void slm_device_free(slm_device *device, slm_mem mem); /* {NULL} is allowed */
+/* Bytes that were asked for and are not freed, the device's own scratch among them. */
+size_t slm_device_bytes(const slm_device *device);
 void slm_device_upload(slm_device *device, slm_mem to, const void *from, size_t bytes);
 void slm_device_download(slm_device *device, void *to, slm_mem from, size_t bytes); /* waits */
 

@@ -24,6 +24,7 @@ struct slm_device {
     const slm_kernels *table;
     slm_threads *threads;
     int thread_count;
+    size_t bytes; /* handed out */
     bool blocked; /* weights are packed in blocks of 16 outputs; false: row-major (ref) */
     bool pairs;   /* bf16 weights feed instructions that take pairs of k */
     slm_kernel__scratch_memory scratch;

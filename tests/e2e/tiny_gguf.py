@@ -103,9 +103,21 @@ def tensors(vocabulary, layers, width, heads, kv_heads, feed, rng):
         yield matrix(block + 'ffn_down.weight', width, feed)
 
 
+def q8_0(values):
+    """Blocks of 32: the scale as a half, then whole numbers of 8 bits."""
+    raw = b''
+    for at in range(0, len(values), 32):
+        block = values[at:at + 32]
+        half = struct.pack('<e', max(map(abs, block)) / 127)
+        scale = struct.unpack('<e', half)[0] or 1.0
+        raw += half + struct.pack('<32b', *(max(-127, min(127, round(x / scale))) for x in block))
+    return raw
+
+
 def write(path, layers=3, width=32, heads=4, kv_heads=2, feed=48, context=2048, seed=1,
-          architecture='llama', change=None):
-    """Write the file. `change` may edit the list of metadata entries before. Returns facts."""
+          architecture='llama', change=None, quantised=False):
+    """Write the file, with matrices as Q8_0 if `quantised`. `change` may edit the list of metadata
+    entries before. Returns facts."""
     vocabulary, entries = metadata(layers, width, heads, kv_heads, feed, context, architecture)
     if change:
         change(entries)
@@ -114,8 +126,9 @@ def write(path, layers=3, width=32, heads=4, kv_heads=2, feed=48, context=2048, 
                                        random.Random(seed)):
         table += packed_string(name) + struct.pack('<I', len(shape))
         table += b''.join(struct.pack('<Q', size) for size in reversed(shape))
-        table += struct.pack('<IQ', 0, len(data))
-        data += struct.pack(f'<{len(values)}f', *values)
+        small = quantised and len(shape) == 2
+        table += struct.pack('<IQ', 8 if small else 0, len(data))
+        data += q8_0(values) if small else struct.pack(f'<{len(values)}f', *values)
         data += bytes(-len(data) % ALIGNMENT)
         count += 1
         parameters += len(values)
