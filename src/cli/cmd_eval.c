@@ -16,10 +16,17 @@
 #include "report/report.h"
 #include "store/store.h"
 
+/* Which cases, and which of their criteria. */
+typedef struct chosen_cases {
+    slm_option_list files, tags, also_in, criteria;
+    int64_t limit;
+} chosen_cases;
+
 typedef struct eval_options {
     cli_shared shared;
-    slm_option_list cases, systems, names;
-    int64_t cases_limit, k;
+    chosen_cases cases;
+    slm_option_list systems, names, targets;
+    int64_t k;
     const char *db;
     bool skip_uncovered;
 } eval_options;
@@ -82,11 +89,44 @@ static slm_status announce(cli_app *app, const eval_options *options, const char
     return SLM_OK;
 }
 
-/* One model, every system text. */
+static slm_status load_cases(cli_app *app, const chosen_cases *chosen, slm_cases *cases,
+                             slm_error *err)
+{
+    slm_cases_options options = {
+        .limit = (size_t)chosen->limit,
+        .tags = chosen->tags.items,
+        .tag_count = chosen->tags.count,
+        .also_in = chosen->also_in.items,
+        .also_in_count = chosen->also_in.count,
+        .criteria = chosen->criteria.items,
+        .criteria_count = chosen->criteria.count,
+    };
+    SLM_TRY(
+        slm_cases_load(chosen->files.items, chosen->files.count, &options, NULL, NULL, cases, err));
+    if (options.tag_count > 0 || options.also_in_count > 0 || options.criteria_count > 0) {
+        slm_log_print(&app->log, SLM_LOG_INFO,
+                      "%zu of the %zu cases read, %zu of their %zu criteria", cases->count,
+                      cases->rows_read, cases->criteria_kept, cases->criteria_read);
+    }
+    return SLM_OK;
+}
+
+static slm_eval_options options_of(const eval_options *options)
+{
+    return (slm_eval_options){
+        .k = options->k,
+        .sampling = cli__sampling(&options->shared),
+        .skip_uncovered = options->skip_uncovered,
+        .stop = &cli_interrupted,
+        .is_part = true,
+    };
+}
+
+/* One model, every system text; the hashes of its runs in hashes[system_count]. */
 static slm_status run_model(cli_app *app, const eval_options *options, size_t index,
                             const char *model, const char *const *systems, size_t system_count,
                             slm_store *store, const slm_cases *cases, slm_judge *judge,
-                            slm_error *err)
+                            char (*hashes)[65], slm_error *err)
 {
     slm_open_options open = cli__open_options(&options->shared);
     open.name = index < options->names.count ? options->names.items[index] : NULL;
@@ -105,12 +145,8 @@ static slm_status run_model(cli_app *app, const eval_options *options, size_t in
     for (size_t s = 0; s < system_count; s++) {
         arms[s] = (slm_eval_arm){.chat = chat, .system_text = systems[s], .details_json = details};
     }
-    slm_eval_options eval = {
-        .k = options->k,
-        .sampling = cli__sampling(&options->shared),
-        .skip_uncovered = options->skip_uncovered,
-        .stop = &cli_interrupted,
-    };
+    slm_eval_options eval = options_of(options);
+    eval.run_hashes = hashes;
     slm_status status =
         announce(app, options, model, store, cases, arms, system_count, judge, &eval, err);
     if (status == SLM_OK && !app->remote.dry_run)
@@ -150,7 +186,7 @@ static slm_status print_results(cli_app *app, const eval_options *options, slm_s
 static slm_status check_options(const eval_options *options, const slm_option_list *models,
                                 slm_error *err)
 {
-    if (options->cases.count == 0) {
+    if (options->cases.files.count == 0) {
         return slm_error_set(err, SLM_ERR_INVALID, "which cases? Name them with --cases FILE");
     }
     if (options->names.count > models->count) {
@@ -174,6 +210,45 @@ static slm_status start_remote(cli_app *app, const eval_options *options,
     return cli__remote_start(app, &options->shared, all, count, err);
 }
 
+/* Every model, then the baselines of them all. A model that fails does not keep the others from
+ * being asked: what it failed with is told at the end. */
+static slm_status run_models(cli_app *app, const eval_options *options,
+                             const slm_option_list *models, const char *const *systems,
+                             size_t system_count, slm_store *store, const slm_cases *cases,
+                             slm_judge *judge, slm_error *err)
+{
+    size_t arms = models->count * system_count, count = 0;
+    char(*hashes)[65] = slm_arena_array(&app->arena, arms, sizeof *hashes);
+    const char **runs = slm_arena_array(&app->arena, arms, sizeof *runs);
+    slm_status status = SLM_OK;
+    for (size_t m = 0; m < models->count; m++) {
+        slm_error problem = {0};
+        slm_status one = run_model(app, options, m, models->items[m], systems, system_count, store,
+                                   cases, judge, hashes + m * system_count, &problem);
+        if (one == SLM_OK) continue;
+        bool goes_on = one != SLM_ERR_CANCELLED && one != SLM_ERR_INVALID && m + 1 < models->count;
+        if (goes_on) slm_log_print(&app->log, SLM_LOG_WARNING, "%s", problem.message);
+        if (status == SLM_OK || !goes_on) {
+            *err = problem;
+            status = one;
+        }
+        if (!goes_on) break;
+    }
+    for (size_t i = 0; i < arms; i++) {
+        if (hashes[i][0] != '\0') runs[count++] = hashes[i];
+    }
+    if (count == 0 || cli_interrupted) return status;
+    slm_eval_options eval = options_of(options);
+    slm_error problem = {0};
+    slm_status baselines =
+        slm_eval_baselines(store, cases, runs, count, judge, &eval, &app->log, &problem);
+    if (status == SLM_OK && baselines != SLM_OK) {
+        *err = problem;
+        status = baselines;
+    }
+    return status;
+}
+
 static slm_status evaluate(cli_app *app, const eval_options *options, const slm_option_list *models,
                            slm_store **store, slm_cases *cases, slm_judge **judge, slm_error *err)
 {
@@ -184,12 +259,15 @@ static slm_status evaluate(cli_app *app, const eval_options *options, const slm_
     for (size_t s = 0; s < options->systems.count; s++) {
         SLM_TRY(cli__text_or_file(app, options->systems.items[s], &systems[s], err));
     }
-    slm_cases_options limits = {.limit = (size_t)options->cases_limit};
-    SLM_TRY(slm_cases_load(options->cases.items, options->cases.count, &limits, NULL, NULL, cases,
-                           err));
+    for (size_t t = 0; t < options->targets.count; t++) {
+        slm_target target;
+        SLM_TRY(slm_target_parse(options->targets.items[t], &app->arena, &target, err));
+    }
+    SLM_TRY(load_cases(app, &options->cases, cases, err));
     SLM_TRY(start_remote(app, options, models, err));
     SLM_TRY(cli__open_judges(app, &options->shared, "rule", judge, err));
     slm_open_options open = cli__open_options(&options->shared);
+    SLM_TRY(slm_eval_check(cases, *judge, options->skip_uncovered, &app->log, err));
     for (size_t m = 0; m < models->count; m++) {
         SLM_TRY(check_model(models->items[m], &open, err));
     }
@@ -197,10 +275,7 @@ static slm_status evaluate(cli_app *app, const eval_options *options, const slm_
     bool dry_run = app->remote.dry_run;
     if (!dry_run || slm_file_exists(options->db))
         SLM_TRY(slm_store_open(options->db, dry_run, store, err));
-    for (size_t m = 0; m < models->count; m++) {
-        SLM_TRY(run_model(app, options, m, models->items[m], systems, system_count, *store, cases,
-                          *judge, err));
-    }
+    SLM_TRY(run_models(app, options, models, systems, system_count, *store, cases, *judge, err));
     return dry_run ? SLM_OK : print_results(app, options, *store, err);
 }
 
@@ -229,21 +304,30 @@ static int run_eval(void *context, const void *options_in, const slm_option_list
     return status == SLM_OK ? CLI_DONE : cli__fail(app, &error);
 }
 
+#define CHOSEN(options, field) offsetof(options, cases) + offsetof(chosen_cases, field)
+
+/* clang-format off */
+#define CASES_OPTIONS(options, what, heading)                                                      \
+    {.name = "cases", .type = SLM_OPTION_FILES, .offset = CHOSEN(options, files),                  \
+     .value_name = "FILE", .help = what, .group = heading},                                        \
+    {.name = "cases-limit", .type = SLM_OPTION_INT, .offset = CHOSEN(options, limit),              \
+     .min = 0, .max = 1000000000, .value_name = "N", .default_text = "0",                          \
+     .help = "only the first N cases; 0 takes all"},                                               \
+    {.name = "tag", .type = SLM_OPTION_STRINGS, .offset = CHOSEN(options, tags),                   \
+     .value_name = "TAG",                                                                          \
+     .help = "only cases with this example tag (theme:hedging, or a pattern); given again: with "  \
+             "both"},                                                                              \
+    {.name = "also-in", .type = SLM_OPTION_FILES, .offset = CHOSEN(options, also_in),              \
+     .value_name = "FILE",                                                                         \
+     .help = "only cases whose prompt_id stands in FILE too; given again: in both"},               \
+    {.name = "criteria", .type = SLM_OPTION_STRINGS, .offset = CHOSEN(options, criteria),          \
+     .value_name = "TAG|PATTERN",                                                                  \
+     .help = "only criteria with this tag (axis:accuracy) or a text like this (*follow-up*); "     \
+             "given again: these too"}
+/* clang-format on */
+
 static const slm_option eval_table[] = {
-    {.name = "cases",
-     .type = SLM_OPTION_FILES,
-     .offset = offsetof(eval_options, cases),
-     .value_name = "FILE",
-     .help = "the cases, in JSON Lines",
-     .group = "Evaluation"},
-    {.name = "cases-limit",
-     .type = SLM_OPTION_INT,
-     .offset = offsetof(eval_options, cases_limit),
-     .min = 0,
-     .max = 1000000000,
-     .value_name = "N",
-     .default_text = "0",
-     .help = "only the first N cases; 0 takes all"},
+    CASES_OPTIONS(eval_options, "the cases, in JSON Lines", "Evaluation"),
     {.name = "rollouts",
      .letter = 'k',
      .type = SLM_OPTION_INT,
@@ -264,6 +348,11 @@ static const slm_option eval_table[] = {
      .offset = offsetof(cli_shared, judges),
      .value_name = "JUDGE",
      .help = "who grades the answers: rule (the default), or a MODEL; several are a jury"},
+    {.name = "target",
+     .type = SLM_OPTION_STRINGS,
+     .offset = offsetof(eval_options, targets),
+     .value_name = "NAME=VALUE",
+     .help = "what each model should reach: score=0.4, seek=80%, score@4=0.2, theme:hedging=0.3"},
     {.name = "skip-uncovered",
      .type = SLM_OPTION_FLAG,
      .offset = offsetof(eval_options, skip_uncovered),
@@ -317,7 +406,9 @@ const slm_command cli_command_eval = {
 
 typedef struct transfer_options {
     cli_shared shared;
-    const char *db, *name, *output;
+    chosen_cases cases;
+    const char *db, *name, *output, *model, *judge;
+    bool simple_evals;
 } transfer_options;
 
 static int run_import(void *context, const void *options_in, const slm_option_list *arguments)
@@ -325,13 +416,41 @@ static int run_import(void *context, const void *options_in, const slm_option_li
     cli_app *app = context;
     const transfer_options *options = options_in;
     slm_store *store = NULL;
+    slm_cases cases = {0};
     slm_error error;
-    slm_status status = slm_store_open(options->db, false, &store, &error);
-    if (status == SLM_OK) {
-        status = slm_eval_import(store, arguments->items[0], options->name, &app->log, &error);
+    slm_status status = SLM_OK;
+    const chosen_cases *chosen = &options->cases;
+    bool has_cases = chosen->files.count > 0;
+    if (!has_cases && (chosen->tags.count > 0 || chosen->also_in.count > 0 || chosen->limit > 0 ||
+                       chosen->criteria.count > 0)) {
+        status = slm_error_set(&error, SLM_ERR_INVALID,
+                               "--cases-limit, --tag, --also-in and --criteria choose among the "
+                               "cases of --cases FILE; name that too");
+        goto out;
     }
+    if (has_cases) SLM_TRY_OUT(load_cases(app, chosen, &cases, &error));
+    SLM_TRY_OUT(slm_store_open(options->db, false, &store, &error));
+    status = slm_eval_import(store, arguments->items[0], options->name, has_cases ? &cases : NULL,
+                             &app->log, &error);
+out:
+    slm_cases_free(&cases);
     slm_store_close(store);
     return status == SLM_OK ? CLI_DONE : cli__fail(app, &error);
+}
+
+static slm_status export_simple(const transfer_options *options, slm_store *store, FILE *out,
+                                slm_error *err)
+{
+    slm_arena arena = {0};
+    slm_results results = {0};
+    const slm_arm *arm = NULL;
+    slm_status status = SLM_OK;
+    SLM_TRY_OUT(slm_results_load(store, &arena, &results, err));
+    SLM_TRY_OUT(slm_results_find_arm(&results, options->model, options->judge, &arm, err));
+    status = slm_eval_export_simple(store, &results, arm, out, err);
+out:
+    slm_arena_free(&arena);
+    return status;
 }
 
 static int run_export(void *context, const void *options_in, const slm_option_list *arguments)
@@ -343,9 +462,16 @@ static int run_export(void *context, const void *options_in, const slm_option_li
     cli_output out = {0};
     slm_error error;
     slm_status status;
+    if (!options->simple_evals && (options->model != NULL || options->judge != NULL)) {
+        status = slm_error_set(&error, SLM_ERR_INVALID,
+                               "--model and --judge choose what --simple-evals exports; JSON Lines "
+                               "hold the whole database");
+        goto out;
+    }
     SLM_TRY_OUT(slm_store_open(options->db, true, &store, &error));
     SLM_TRY_OUT(cli__output_open(options->output, &out, &error));
-    SLM_TRY_OUT(slm_eval_export(store, out.stream, &error));
+    SLM_TRY_OUT(options->simple_evals ? export_simple(options, store, out.stream, &error)
+                                      : slm_eval_export(store, out.stream, &error));
     status = cli__output_commit(&out, &app->log, &error);
 out:
     cli__output_abort(&out);
@@ -366,6 +492,10 @@ static const slm_option import_table[] = {
      .offset = offsetof(transfer_options, name),
      .value_name = "NAME",
      .help = "what reports call the model; left out, what the file says"},
+    CASES_OPTIONS(transfer_options,
+                  "the cases that were evaluated: for scores by theme and axis, and to keep only "
+                  "some",
+                  "Cases"),
     {.name = NULL},
 };
 
@@ -373,11 +503,18 @@ const slm_command cli_command_eval_import = {
     .name = "eval import",
     .usage = "FILE",
     .summary = "scores that others computed, into the results database",
-    .description = "Takes simple-evals' _allresults.json, or CSV with the header "
-                   "model,case,rollout,score. The "
-                   "scores stand in the reports beside those made here, as graded by \"imported\".",
+    .description =
+        "Takes simple-evals' _allresults.json, or CSV with the header "
+        "model,case,rollout,score. The "
+        "scores stand in the reports beside those made here, as graded by \"imported\".\n\n"
+        "With --cases the scores are joined with their cases, and so scored by theme and "
+        "context too; scores of other cases are left out. Verdicts on single criteria, "
+        "which a _allresults.json has, are scored anew where --criteria keeps only some.",
     .example = "# scores of six models, sixteen answers a case\n"
-               "slm eval import scores.csv --db results.db",
+               "slm eval import scores.csv --db results.db\n"
+               "# a simple-evals run on HealthBench: hard cases that are in the consensus set too\n"
+               "slm eval import healthbench_hard_m_allresults.json --cases hard.jsonl --also-in "
+               "consensus.jsonl",
     .tables = {import_table, cli_common_options},
     .options_bytes = sizeof(transfer_options),
     .min_arguments = 1,
@@ -393,18 +530,37 @@ static const slm_option export_table[] = {
      .offset = offsetof(transfer_options, output),
      .value_name = "FILE",
      .help = "write to FILE and not to stdout"},
+    {.name = "simple-evals",
+     .type = SLM_OPTION_FLAG,
+     .offset = offsetof(transfer_options, simple_evals),
+     .help = "one model's answers and verdicts as simple-evals' _allresults.json"},
+    {.name = "model",
+     .type = SLM_OPTION_STRING,
+     .offset = offsetof(transfer_options, model),
+     .value_name = "NAME",
+     .help =
+         "whose, by name or by the beginning of the run's hash; left out, the only one there is"},
+    {.name = "judge",
+     .type = SLM_OPTION_STRING,
+     .offset = offsetof(transfer_options, judge),
+     .value_name = "NAME",
+     .help = "whose verdicts, likewise"},
     {.name = NULL},
 };
 
 const slm_command cli_command_eval_export = {
     .name = "eval export",
     .usage = "[--db FILE]",
-    .summary = "the results database as JSON Lines",
+    .summary = "the results database as JSON Lines, or one model as simple-evals writes it",
     .description = "Prints every row but the measured times, in the order of their keys. Two "
                    "evaluations of the "
-                   "same work give the same bytes, whether they were interrupted or not.",
+                   "same work give the same bytes, whether they were interrupted or not.\n\n"
+                   "With --simple-evals one model's answers under one judge, in the format of "
+                   "simple-evals' _allresults.json, with its metrics.",
     .example =
-        "# everything, to look at or to compare\nslm eval export --db results.db -o results.jsonl",
+        "# everything, to look at or to compare\nslm eval export --db results.db -o results.jsonl\n"
+        "# one model, for tools that read simple-evals' files\n"
+        "slm eval export --simple-evals --model qwen3 -o healthbench_qwen3_allresults.json",
     .tables = {export_table, cli_common_options},
     .options_bytes = sizeof(transfer_options),
     .run = run_export,

@@ -34,10 +34,19 @@ typedef struct slm_eval_options {
     const volatile bool *stop; /* set by a signal handler: finish what is in flight to the store and
                                    return SLM_ERR_CANCELLED; may be NULL */
     double commit_s;           /* results are committed at least this often; 0: 0.8 */
+    /* One of several calls that make one evaluation: slm_eval_check was called before the first, and
+     * slm_eval_baselines will be after the last. */
+    bool is_part;
+    char (*run_hashes)[65]; /* of each arm, "" where it was not reached; may be NULL */
 } slm_eval_options;
 
-/* Runs every arm, then the baselines (below) with the same judge. Says the judge's coverage on log
- * before the first sample; a case with no covered criterion is an error unless skip_uncovered. */
+/* Says the judge's coverage on log; a case with no covered criterion that gives points is an error
+ * unless skip_uncovered: then it says how many are left out, and all of them is an error. */
+slm_status slm_eval_check(const slm_cases *cases, const slm_judge *judge, bool skip_uncovered,
+                          slm_log *log, slm_error *err);
+
+/* slm_eval_check, then every arm, then the baselines (below) with the same judge; of a part the arms
+ * alone. */
 slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval_arm *arms,
                         size_t arm_count, slm_judge *judge, const slm_eval_options *options,
                         slm_log *log, slm_error *err);
@@ -305,12 +314,22 @@ slm_status slm_results_select(const slm_results *results, const slm_cases_option
  * "imported" with gradings by the judge "imported". The format is told from the content; `name`
  * (may be NULL) names the model of a file that holds one. Importing a CSV again changes nothing; a
  * score that differs from a stored one is an error. A further `_allresults.json` of the same name
- * adds rollouts; the same file again adds nothing. All or nothing of a file is imported. */
-slm_status slm_eval_import(slm_store *store, const char *path, const char *name, slm_log *log,
-                           slm_error *err);
+ * adds rollouts; the same file again adds nothing. All or nothing of a file is imported.
+ * cases (may be NULL): what was evaluated; scores of other cases are left out, and of the verdicts in
+ * a file those on the cases' criteria are kept. Without it a `_allresults.json` tells its cases
+ * itself, but for the examples' tags. */
+slm_status slm_eval_import(slm_store *store, const char *path, const char *name,
+                           const slm_cases *cases, slm_log *log, slm_error *err);
 /* The database's content as JSON Lines in key order (one object a row, "table" first): what two
  * equal evaluations have equal. Timings and a run's details are left out: they tell how it went, not
  * what came out. */
 slm_status slm_eval_export(slm_store *store, FILE *out, slm_error *err);
+/* One arm as simple-evals' `_allresults.json`; SLM_ERR_UNSUPPORTED where there are scores alone. */
+slm_status slm_eval_export_simple(slm_store *store, const slm_results *results, const slm_arm *arm,
+                                  FILE *out, slm_error *err);
+/* The arm of a model and a judge, each by its name or the beginning of its hash (6 characters at
+ * least); NULL for either: any, but no baseline. Several that fit are an error that lists them. */
+slm_status slm_results_find_arm(const slm_results *results, const char *model, const char *judge,
+                                const slm_arm **out, slm_error *err);
 
 #endif

@@ -150,6 +150,8 @@ eval__units eval__units_of(const slm_arm *arm, const slm_measure *measure);
 void eval__units_free(eval__units *units);
 /* Every scored answer's value, malloc'd; how many. Not of twins. */
 size_t eval__values_of(const slm_arm *arm, const slm_measure *measure, double **out);
+/* As slm_tag_score.bootstrap_std. */
+double eval__bootstrap_std(const double *values, size_t n);
 /* Sets family_count and each case's family_index. */
 void eval__number_families(slm_arm *arm);
 
@@ -172,5 +174,31 @@ typedef struct eval__resamples eval__resamples;
  * with a count of 0 do not matter but as part of what is drawn from. Not for two threads at once. */
 slm_interval eval__bootstrap(const slm_results *results, size_t families, const double *sums,
                              const size_t *counts, bool clip);
+
+/* ---- import ---- */
+
+typedef struct eval__import {
+    slm_store *store;
+    slm_log *log;
+    const char *path;
+    const char *name;       /* of the model, or NULL */
+    const slm_cases *cases; /* those of --cases, or NULL */
+    const slm_case **by_id; /* the same, sorted */
+    char file_sha256[65];
+    size_t added;
+} eval__import;
+extern const char eval__imported_judge[]; /* "imported": hash and name */
+
+slm_status eval__import_put_run(eval__import *im, const char *model, const char *system_text,
+                                const char *cases_sha256, char hash[65], slm_error *err);
+/* A sample with its grading; what both are of is filled in from the sample. */
+slm_status eval__import_put(eval__import *im, slm_sample *sample, slm_stored_grading *grading,
+                            slm_error *err);
+/* The case of --cases with this id; NULL: there is none. */
+const slm_case *eval__import_find(const eval__import *im, const char *case_id);
+/* Says how many scores were left out, since --cases does not have their case; an error if all. */
+slm_status eval__import_left_out(const eval__import *im, size_t all, size_t left_out,
+                                 slm_error *err);
+slm_status eval__import_simple(eval__import *im, const slm_buffer *text, slm_error *err);
 
 #endif

@@ -25,7 +25,7 @@ double slm_length_adjusted(double score, uint32_t characters)
 
 /* ---- tags ---- */
 
-static double bootstrap_std(const double *values, size_t n)
+double eval__bootstrap_std(const double *values, size_t n)
 {
     if (n == 0) return NAN;
     if (n == 1) return 0;
@@ -38,7 +38,7 @@ static slm_tag_score score_of(const slm_results *results, const slm_arm *arm,
     slm_tag_score out = {.tag = name, .figure = slm_figure_of(results, arm, measure)};
     double *values = NULL;
     out.samples = eval__values_of(arm, measure, &values);
-    out.bootstrap_std = bootstrap_std(values, out.samples);
+    out.bootstrap_std = eval__bootstrap_std(values, out.samples);
     free(values);
     return out;
 }
@@ -118,10 +118,6 @@ void slm_arm_tag_scores(const slm_results *results, const slm_arm *arm, const ch
 
 /* ---- comparable with published figures? ---- */
 
-/* SHA-256 of the reference's grader template, white space at its ends stripped. */
-static const char reference_template[] =
-    "2adffd51fd259554ebcd036ad1072d4aa2b7ce3aec2bbffe36271f911632ed3c";
-
 /* "openai:gpt-4.1-2025-04-14" and "gpt-4.1" are gpt-4.1; "gpt-4.1-mini" is not. */
 static bool is_reference_model(const char *name)
 {
@@ -149,17 +145,21 @@ bool slm_arm_is_comparable(const slm_arm *arm, slm_arena *arena, const char **wh
     const char *model = member(judge, "model"), *template = member(judge, "template_sha256");
     const char *name = arm->judge_name ? arm->judge_name : "unknown";
     bool comparable = false;
-    if (!is_reference_model(model)) {
+    if (strcmp(name, eval__imported_judge) == 0) {
+        *why = slm_arena_strdup(arena, "Who graded imported scores is not told; comparable with "
+                                       "published HealthBench figures are those by gpt-4.1 with "
+                                       "the reference's template alone.");
+    } else if (!is_reference_model(model)) {
         *why = slm_arena_printf(arena,
                                 "Not comparable with published HealthBench figures: those were "
                                 "graded by gpt-4.1, these by %s.",
                                 name);
-    } else if (!template || strcmp(template, reference_template) != 0) {
+    } else if (!template || strcmp(template, slm_judge_reference_template) != 0) {
         *why = slm_arena_printf(arena,
                                 "Not comparable with published HealthBench figures: the judge's "
                                 "template is not the reference's (its SHA-256 begins with %.12s; "
                                 "bring it with --judge-template).",
-                                reference_template);
+                                slm_judge_reference_template);
     } else if (!json_is_integer(all) || !json_is_integer(covered) ||
                json_integer_value(all) != json_integer_value(covered)) {
         *why = slm_arena_strdup(arena, "Not comparable with published HealthBench figures: the "

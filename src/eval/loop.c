@@ -446,8 +446,11 @@ static slm_status run_arms(loop *l, const slm_eval_arm *arms, size_t arm_count, 
     slm_status status = SLM_OK;
     for (size_t i = 0; i < arm_count; i++) {
         if (eval__stopped(options)) break;
-        SLM_TRY_OUT(run_arm(l, &arms[i], err));
+        l->run[0] = '\0';
+        status = run_arm(l, &arms[i], err);
         memcpy(hashes[i], l->run, sizeof hashes[i]);
+        if (options->run_hashes) memcpy(options->run_hashes[i], l->run, sizeof hashes[i]);
+        if (status != SLM_OK) goto out;
         runs[i] = hashes[i];
     }
     if (l->grader.unscored)
@@ -455,7 +458,7 @@ static slm_status run_arms(loop *l, const slm_eval_arm *arms, size_t arm_count, 
                       "%" PRIu64 " answers are unscored, since the judge failed on them (%s); run "
                       "again to grade them",
                       l->grader.unscored, l->grader.unscored_error.message);
-    if (!eval__stopped(options))
+    if (!eval__stopped(options) && !options->is_part)
         SLM_TRY_OUT(slm_eval_baselines(l->store, l->selection->cases, runs, arm_count,
                                        l->grader.judge, options, l->log, err));
     if (eval__stopped(options))
@@ -485,6 +488,20 @@ static slm_status check_options(const slm_eval_options *options, slm_error *err)
     return slm_chat_sampling_check(&options->sampling, err);
 }
 
+slm_status slm_eval_check(const slm_cases *cases, const slm_judge *judge, bool skip_uncovered,
+                          slm_log *log, slm_error *err)
+{
+    eval__selection selection = {0};
+    slm_coverage coverage = slm_judge_coverage(judge, cases);
+    slm_log_print(log, SLM_LOG_INFO,
+                  "judge %s covers %zu of %zu criteria, and can score %zu of %zu cases",
+                  judge->name, coverage.criteria_covered, coverage.criteria, coverage.cases_covered,
+                  coverage.cases);
+    slm_status status = eval__select(cases, judge, skip_uncovered, log, &selection, err);
+    eval__selection_free(&selection);
+    return status;
+}
+
 slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval_arm *arms,
                         size_t arm_count, slm_judge *judge, const slm_eval_options *options,
                         slm_log *log, slm_error *err)
@@ -492,12 +509,10 @@ slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval
     eval__selection selection = {0};
     slm_status status = SLM_OK;
     SLM_TRY(check_options(options, err));
-    slm_coverage coverage = slm_judge_coverage(judge, cases);
-    slm_log_print(log, SLM_LOG_INFO,
-                  "judge %s covers %zu of %zu criteria, and can score %zu of %zu cases",
-                  judge->name, coverage.criteria_covered, coverage.criteria, coverage.cases_covered,
-                  coverage.cases);
-    SLM_TRY(eval__select(cases, judge, options->skip_uncovered, log, &selection, err));
+    for (size_t i = 0; options->run_hashes && i < arm_count; i++)
+        options->run_hashes[i][0] = '\0';
+    if (!options->is_part) SLM_TRY(slm_eval_check(cases, judge, options->skip_uncovered, log, err));
+    SLM_TRY(eval__select(cases, judge, options->skip_uncovered, NULL, &selection, err));
     loop l = {.store = store,
               .selection = &selection,
               .options = options,

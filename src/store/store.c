@@ -293,11 +293,13 @@ static slm_status make_schema(slm_store *store, slm_error *err)
 }
 
 /* An empty file with mode 0600 unless there is a file already. */
-static slm_status make_file(const char *path, slm_error *err)
+static slm_status make_file(slm_store *store, slm_error *err)
 {
+    const char *path = store->path;
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) {
         close(fd);
+        store->is_made = true;
         return SLM_OK;
     }
     if (errno == EEXIST) return SLM_OK;
@@ -367,7 +369,7 @@ slm_status slm_store_open(const char *path, bool read_only, slm_store **out, slm
     slm_status status = SLM_OK;
     if (!read_only) {
         SLM_TRY_OUT(take_lock(store, err));
-        SLM_TRY_OUT(make_file(path, err));
+        SLM_TRY_OUT(make_file(store, err));
     }
     SLM_TRY_OUT(open_database(store, read_only, err));
     *out = store;
@@ -377,11 +379,25 @@ out:
     return status;
 }
 
+/* Nothing was ever put into it: what it was made for was given up before it began. */
+static bool is_empty(slm_store *store)
+{
+    int64_t rows = 1;
+    if (!store->is_ours) return store->is_made;
+    slm_status status =
+        get_integer(store,
+                    "SELECT EXISTS(SELECT 1 FROM runs) OR EXISTS(SELECT 1 FROM cases) OR "
+                    "EXISTS(SELECT 1 FROM judges) OR EXISTS(SELECT 1 FROM verdicts)",
+                    &rows, NULL);
+    return status == SLM_OK && rows == 0;
+}
+
 void slm_store_close(slm_store *store)
 {
     if (!store) return;
     slm_store_rollback(store);
     slm_store_end_reading(store);
+    bool is_unused = store->is_made && store->db && is_empty(store);
     for (size_t i = 0; i < STORE_STATEMENTS; i++)
         sqlite3_finalize(store->statements[i]);
     if (store->lock && store->is_ours) {
@@ -390,6 +406,7 @@ void slm_store_close(slm_store *store)
         sqlite3_exec(store->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
     }
     sqlite3_close_v2(store->db);
+    if (is_unused) unlink(store->path);
     slm_file_lock_remove(store->lock);
     free(store->path);
     free(store);

@@ -21,7 +21,8 @@ typedef struct slm_store slm_store;
  * PATH-lock (an empty file, there while a writer is; a killed one leaves it behind, which does no
  * harm); readers may come and go while a writer works. */
 slm_status slm_store_open(const char *path, bool read_only, slm_store **out, slm_error *err);
-void slm_store_close(slm_store *store); /* NULL is allowed */
+/* A file that was made at the opening and into which nothing was put is removed. NULL is allowed. */
+void slm_store_close(slm_store *store);
 
 /* What makes a run. All strings may be NULL but model_name. */
 typedef struct slm_run {

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     slm_store *store = NULL;
     slm_error error;
     SLM_ASSERT(slm_store_open(db, false, &store, &error) == SLM_OK);
-    if (slm_eval_import(store, input.path, "fuzz", NULL, &error) == SLM_OK) {
+    if (slm_eval_import(store, input.path, "fuzz", NULL, NULL, &error) == SLM_OK) {
         slm_arena arena = {0};
         slm_results results;
         SLM_ASSERT(slm_results_load(store, &arena, &results, &error) == SLM_OK);

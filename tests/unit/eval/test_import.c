@@ -8,7 +8,7 @@ static slm_status import_text(const char *text, const char *name, slm_error *err
     in_folder(file, "gpt_x_allresults.json");
     put_file(file, text);
     slm_store *store = open_store(path);
-    slm_status status = slm_eval_import(store, file, name, NULL, err);
+    slm_status status = slm_eval_import(store, file, name, NULL, NULL, err);
     slm_store_close(store);
     return status;
 }
@@ -28,11 +28,11 @@ static void refused(const char *text, const char *part)
     assert_int_equal(import_text(text, NULL, &err), SLM_ERR_FORMAT);
     assert_holds(err.message, part);
     assert_holds(err.message, file);
-    char *after = export_of(path);
+    char *after = slm_file_exists(path) ? export_of(path) : NULL;
     if (before)
         assert_string_equal(before, after);
     else
-        assert_string_equal(after, "");
+        assert_null(after); /* nor is there an empty one */
     free(before);
     free(after);
 }
@@ -156,12 +156,12 @@ static void hostile_csv_is_refused_with_its_line(void **state)
     refused("\"model\n\",case,rollout,score\nm,c,0,1\n", ":1: there is no column 'model'");
     slm_error err = {0};
     slm_store *store = open_store(path);
-    assert_int_not_equal(slm_eval_import(store, "/nonexistent.csv", NULL, NULL, &err), SLM_OK);
+    assert_int_not_equal(slm_eval_import(store, "/nonexistent.csv", NULL, NULL, NULL, &err), SLM_OK);
     assert_holds(err.message, "/nonexistent.csv");
     in_folder(file, "zero.csv");
     static const char zero[] = HEADER "m,c\0d,0,1\n";
     ok(slm_file_write(file, zero, sizeof zero - 1, &err), &err);
-    assert_int_equal(slm_eval_import(store, file, NULL, NULL, &err), SLM_ERR_FORMAT);
+    assert_int_equal(slm_eval_import(store, file, NULL, NULL, NULL, &err), SLM_ERR_FORMAT);
     assert_holds(err.message, ":2: a zero byte");
     slm_store_close(store);
 }
@@ -270,7 +270,7 @@ static void mutated_files_do_no_harm(void **state)
         if (round % 5 == 0) len = (size_t)slm_random_below(&random, len);
         slm_error err = {0};
         ok(slm_file_write(file, text, len, &err), &err);
-        slm_status status = slm_eval_import(store, file, NULL, NULL, &err);
+        slm_status status = slm_eval_import(store, file, NULL, NULL, NULL, &err);
         if (status != SLM_OK) assert_true(err.message[0] != '\0');
     }
     slm_store_close(store);
