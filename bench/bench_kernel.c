@@ -55,7 +55,7 @@ static void bench_linear(slm_device *device, slm_dtype dtype, size_t n, size_t k
     const bool slow = strcmp(table->name, "ref") == 0;
     size_t copies = slow ? 1 : 64000000 / bytes + 1;
     slm_weight **w = calloc(copies, sizeof(slm_weight *));
-    slm_mem from = numbers(device, n * k, 0.1f), none = {NULL};
+    slm_mem from = numbers(device, n * k, 0.1f);
     for (size_t c = 0; c < copies; c++)
         if (w == NULL || slm_weight_pack(device, SLM_F32, from.at, n, k, dtype, &w[c], NULL))
             exit(1);
@@ -69,8 +69,10 @@ static void bench_linear(slm_device *device, slm_dtype dtype, size_t n, size_t k
         double best = 1e9;
         for (int run = 0; run < (m > 100 ? 3 : 7); run++) {
             double start = now();
-            for (size_t c = 0; c < copies; c++)
-                table->linear(device, y, x, w[c], none, m, false);
+            for (size_t c = 0; c < copies; c++) {
+                const slm_linear layer = {y, w[c], {NULL}};
+                table->linear(device, &layer, 1, x, m, false, NULL, 0);
+            }
             table->sync(device);
             double took = (now() - start) / (double)copies;
             if (took < best) best = took;

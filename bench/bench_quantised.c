@@ -49,10 +49,11 @@ static double time_all(slm_device *device, slm_weight *const *w, size_t copies, 
                        slm_mem x, size_t m)
 {
     const slm_kernels *table = slm_device_table(device);
-    const slm_mem none = {NULL};
     double start = now();
-    for (size_t c = 0; c < copies; c++)
-        table->linear(device, y, x, w[c], none, m, false);
+    for (size_t c = 0; c < copies; c++) {
+        const slm_linear layer = {y, w[c], {NULL}};
+        table->linear(device, &layer, 1, x, m, false, NULL, 0);
+    }
     table->sync(device);
     return (now() - start) / (double)copies;
 }

@@ -110,12 +110,12 @@ static double measure_peak(bench *b, slm_dtype dtype)
 {
     const slm_kernels *kernels = slm_device_table(b->device);
     const slm_weight *weight = b->weights[dtype == SLM_F32 ? 0 : 1];
-    const slm_mem none = {NULL};
+    const slm_linear layer = {b->y, weight, {NULL}};
     kernels->convert(b->device, b->x, dtype, b->wide, 1.0f, (size_t)PEAK_ROWS * PEAK_SIDE);
     double times = 0, start_s = slm_progress_clock_s(), took_s;
     do {
         for (int i = 0; i < 8; i++)
-            kernels->linear(b->device, b->y, b->x, weight, none, PEAK_ROWS, false);
+            kernels->linear(b->device, &layer, 1, b->x, PEAK_ROWS, false, NULL, 0);
         kernels->sync(b->device);
         times += 8;
         took_s = slm_progress_clock_s() - start_s;

@@ -142,6 +142,13 @@ typedef struct slm_sample_row {
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
+/* A linear layer: where its outputs go, its weights, its bias or {NULL}. */
+typedef struct slm_linear {
+    slm_mem y;
+    const slm_weight *w;
+    slm_mem bias;
+} slm_linear;
+
 /* All activations are f32, row-major and dense unless a prototype says otherwise. `act` is the
  * dtype of what feeds a linear: SLM_BF16 beside bf16 weights (rounded to nearest even), else
  * SLM_F32. y may not alias x unless said. "sets" overwrites, "adds" accumulates. */
@@ -150,10 +157,12 @@ typedef struct slm_kernels {
 
     /* y[m,d] f32 = W[ids[i], :]; sets. ids in host memory, each < rows of W. */
     void (*embed)(slm_device *, slm_mem y, const slm_weight *w, const int32_t *ids, size_t m);
-    /* y[m,n] f32 = x[m,k] act @ W[n,k]^T (+ bias[n] f32 unless {NULL}); sets, or adds to y if
-     * `add`. bias is added once after the sum. f32 accumulator. */
-    void (*linear)(slm_device *, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias, size_t m,
-                   bool add);
+    /* For each of `count` layers that share x[m,k] act: y[m,n] f32 = x @ W[n,k]^T (+ bias[n] f32
+     * unless {NULL}); sets, or adds to y if `add`. bias is added once after the sum. f32 accumulator.
+     * No y aliases another or x. next: the layers of the following call (their w is what counts), so
+     * that their weights are brought nearer meanwhile; or NULL. */
+    void (*linear)(slm_device *, const slm_linear *layers, size_t count, slm_mem x, size_t m,
+                   bool add, const slm_linear *next, size_t next_count);
     /* y[m,d] act = x[m,d] f32 * rsqrt(mean(x^2) + eps) * weight[d] f32; sets; y may alias x when
      * act is f32. Also QK-norm, with m = rows * heads and d = head_dim. */
     void (*rms_norm)(slm_device *, slm_mem y, slm_dtype act, slm_mem x, slm_mem weight, size_t m,

@@ -114,19 +114,49 @@ typedef struct batch {
     size_t span_count;
 } batch;
 
-/* y = W x + bias + scale B A x (added to y if `add`). */
-static void apply(slm_forward *f, const model__matrix *matrix, slm_mem y, slm_mem x, size_t rows,
+/* The matrices of a layer that read the same numbers, in the order of their use. */
+enum { GROUP_QKV, GROUP_OUTPUT, GROUP_GATE_UP, GROUP_DOWN, GROUPS, GROUP_MOST = 3 };
+static const model__role group_begin[GROUPS + 1] = {MODEL_Q, MODEL_OUTPUT, MODEL_GATE, MODEL_DOWN,
+                                                    MODEL_MATRICES};
+
+/* The group's layers, their outputs not yet set; behind the last group comes the next layer's first,
+ * behind the last layer the head. Returns how many. */
+static size_t group_layers(const slm_model *m, int layer, int group, slm_linear out[GROUP_MOST])
+{
+    if (group == GROUPS) group = 0, layer++;
+    if (layer == m->config.layers) {
+        out[0] = (slm_linear){{NULL}, m->head, {NULL}};
+        return 1;
+    }
+    size_t count = 0;
+    for (int role = group_begin[group]; role < (int)group_begin[group + 1]; role++) {
+        const model__matrix *matrix = &m->layers[layer].matrices[role];
+        out[count++] = (slm_linear){{NULL}, matrix->weight, matrix->bias};
+    }
+    return count;
+}
+
+/* For each matrix of the group: y = W x + bias + scale B A x (added to y if `add`). */
+static void apply(slm_forward *f, int layer, int group, const slm_mem *y, slm_mem x, size_t rows,
                   bool add)
 {
     const slm_model *m = f->model;
     const slm_kernels *kernels = slm_device_table(m->device);
-    const slm_mem none = {NULL};
-    kernels->linear(m->device, y, x, matrix->weight, matrix->bias, rows, add);
-    if (!matrix->a) return;
-    kernels->linear(m->device, f->low, x, matrix->a, none, rows, false);
-    kernels->convert(m->device, f->low_act, m->dtype, f->low, matrix->scale,
-                     rows * slm_weight_rows(matrix->a));
-    kernels->linear(m->device, y, f->low_act, matrix->b, none, rows, true);
+    slm_linear layers[GROUP_MOST], next[GROUP_MOST];
+    const size_t count = group_layers(m, layer, group, layers);
+    const size_t next_count = group_layers(m, layer, group + 1, next);
+    for (size_t i = 0; i < count; i++)
+        layers[i].y = y[i];
+    kernels->linear(m->device, layers, count, x, rows, add, next, next_count);
+    for (size_t i = 0; i < count; i++) {
+        const model__matrix *matrix = &m->layers[layer].matrices[(size_t)group_begin[group] + i];
+        if (!matrix->a) continue;
+        const slm_linear a = {f->low, matrix->a, {NULL}}, b = {y[i], matrix->b, {NULL}};
+        kernels->linear(m->device, &a, 1, x, rows, false, NULL, 0);
+        kernels->convert(m->device, f->low_act, m->dtype, f->low, matrix->scale,
+                         rows * slm_weight_rows(matrix->a));
+        kernels->linear(m->device, &b, 1, f->low_act, rows, true, NULL, 0);
+    }
 }
 
 /* Norm each head's vector (Qwen3), then rotate it by its position. */
@@ -149,22 +179,19 @@ static void attend(slm_forward *f, const batch *b, int index)
     const slm_model_config *c = &m->config;
     const slm_kernels *kernels = slm_device_table(m->device);
     const model__layer *layer = &m->layers[index];
-    const model__matrix *matrices = layer->matrices;
     slm_device *dev = m->device;
     size_t heads = (size_t)c->heads, kv_heads = (size_t)c->kv_heads;
     float scale = 1.0f / sqrtf((float)c->head_dim);
 
     kernels->rms_norm(dev, f->normed, m->dtype, f->x, layer->norms[MODEL_ATTENTION_NORM], b->rows,
                       (size_t)c->embedding, (float)c->norm_eps);
-    apply(f, &matrices[MODEL_Q], f->q, f->normed, b->rows, false);
-    apply(f, &matrices[MODEL_K], f->k, f->normed, b->rows, false);
-    apply(f, &matrices[MODEL_V], f->v, f->normed, b->rows, false);
+    apply(f, index, GROUP_QKV, (const slm_mem[]){f->q, f->k, f->v}, f->normed, b->rows, false);
     place_heads(f, f->q, layer->norms[MODEL_Q_NORM], b->rows, heads);
     place_heads(f, f->k, layer->norms[MODEL_K_NORM], b->rows, kv_heads);
     kernels->kv_write(dev, b->cache, &m->kv, index, f->k, f->v, b->spans, b->span_count);
     kernels->attention(dev, f->attended, m->dtype, f->q, b->cache, &m->kv, index, heads, scale,
                        b->spans, b->span_count);
-    apply(f, &matrices[MODEL_OUTPUT], f->x, f->attended, b->rows, true);
+    apply(f, index, GROUP_OUTPUT, &f->x, f->attended, b->rows, true);
 }
 
 static void feed_forward(slm_forward *f, size_t rows, int index)
@@ -176,10 +203,9 @@ static void feed_forward(slm_forward *f, size_t rows, int index)
 
     kernels->rms_norm(m->device, f->normed, m->dtype, f->x, layer->norms[MODEL_FEED_NORM], rows,
                       (size_t)c->embedding, (float)c->norm_eps);
-    apply(f, &layer->matrices[MODEL_GATE], f->gate, f->normed, rows, false);
-    apply(f, &layer->matrices[MODEL_UP], f->up, f->normed, rows, false);
+    apply(f, index, GROUP_GATE_UP, (const slm_mem[]){f->gate, f->up}, f->normed, rows, false);
     kernels->swiglu(m->device, f->hidden, m->dtype, f->gate, f->up, rows * (size_t)c->feed_forward);
-    apply(f, &layer->matrices[MODEL_DOWN], f->x, f->hidden, rows, true);
+    apply(f, index, GROUP_DOWN, &f->x, f->hidden, rows, true);
 }
 
 void slm_forward_run(slm_forward *f, slm_mem cache, const int32_t *ids, size_t rows,
@@ -189,7 +215,6 @@ void slm_forward_run(slm_forward *f, slm_mem cache, const int32_t *ids, size_t r
     const slm_model *m = f->model;
     const slm_kernels *kernels = slm_device_table(m->device);
     const batch b = {cache, rows, spans, span_count};
-    const slm_mem none = {NULL};
     size_t d = (size_t)m->config.embedding;
 
     SLM_ASSERT(rows > 0 && rows <= f->max_rows && want_count <= f->max_logits);
@@ -205,7 +230,10 @@ void slm_forward_run(slm_forward *f, slm_mem cache, const int32_t *ids, size_t r
         kernels->gather(m->device, f->wanted, f->x, want, want_count, d);
         kernels->rms_norm(m->device, f->normed, m->dtype, f->wanted, m->final_norm, want_count, d,
                           (float)m->config.norm_eps);
-        kernels->linear(m->device, f->logits, f->normed, m->head, none, want_count, false);
+        const slm_linear head = {f->logits, m->head, {NULL}};
+        slm_linear next[GROUP_MOST]; /* the next step begins anew */
+        const size_t next_count = group_layers(m, 0, GROUP_QKV, next);
+        kernels->linear(m->device, &head, 1, f->normed, want_count, false, next, next_count);
     }
     *logits = f->logits;
 }

@@ -31,7 +31,8 @@ static float *run_linear(slm_device *device, const slm_weight *w, const float *x
     slm_mem b = bias == NULL ? none : test_mem(device, bias, n * sizeof *bias);
     slm_mem y = test_mem(device, before, m * n * sizeof *x);
     const slm_kernels *table = slm_device_table(device);
-    table->linear(device, y, in, w, b, m, before != NULL);
+    const slm_linear layer = {y, w, b};
+    table->linear(device, &layer, 1, in, m, before != NULL, NULL, 0);
     table->sync(device);
     slm_device_free(device, in);
     slm_device_free(device, b);
@@ -218,6 +219,45 @@ static void packing_reads_blocks(void **state)
     slm_device_close(device);
 }
 
+/* Several layers in one call give what each gives alone, however many threads there are. */
+static void layers_share_their_inputs(void **state)
+{
+    enum { LAYERS = 3, K = 96 };
+    const size_t sizes[LAYERS] = {40, 16, 83}, counts[] = {1, 5, 40};
+    for (int c = 0; c < 18; c++) {
+        OPEN_OR_SKIP(device, state, 1 + c % 3);
+        const slm_dtype dtype = c / 3 % 2 ? SLM_BF16 : SLM_F32;
+        const size_t m = counts[c / 6];
+        slm_random random = slm_random_new(9, (uint64_t)c);
+        float *x = test_normal(&random, m * K, 1.0f), *alone[LAYERS];
+        slm_linear layers[LAYERS];
+        slm_weight *weights[LAYERS];
+        for (size_t i = 0; i < LAYERS; i++) {
+            float *w = test_normal(&random, sizes[i] * K, 0.5f);
+            float *bias = i == 1 ? NULL : test_normal(&random, sizes[i], 1.0f);
+            weights[i] = pack(device, w, sizes[i], K, dtype);
+            alone[i] = run_linear(device, weights[i], x, bias, NULL, m);
+            layers[i] =
+                (slm_linear){test_mem(device, NULL, m * sizes[i] * sizeof *x), weights[i], {NULL}};
+            if (bias != NULL) layers[i].bias = test_mem(device, bias, sizes[i] * sizeof *bias);
+            free(w), free(bias);
+        }
+        slm_mem in = inputs(device, x, m * K, dtype);
+        table->linear(device, layers, LAYERS, in, m, false, layers, LAYERS);
+        table->sync(device);
+        for (size_t i = 0; i < LAYERS; i++) {
+            float *got = test_take(device, layers[i].y, m * sizes[i] * sizeof *got);
+            assert_same_bits(got, alone[i], m * sizes[i]);
+            slm_device_free(device, layers[i].bias);
+            slm_weight_free(weights[i]);
+            free(got), free(alone[i]);
+        }
+        slm_device_free(device, in);
+        free(x);
+        slm_device_close(device);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +265,7 @@ int main(void)
         TEST_PATHS(linear_rows_do_not_see_each_other),
         TEST_PATHS(linear_does_not_depend_on_threads),
         TEST_PATHS(linear_keeps_rows_apart),
+        TEST_PATHS(layers_share_their_inputs),
         TEST_PATHS(embed_gives_the_rows),
         TEST_PATHS(packing_reads_blocks),
     };

@@ -59,7 +59,8 @@ static float *run_linear(slm_device *device, const slm_weight *w, const float *x
     slm_mem b = bias == NULL ? none : test_mem(device, bias, n * sizeof *bias);
     slm_mem y = test_mem(device, before, m * n * sizeof *x);
     table->convert(device, in, slm_weight_dtype(w), wide, 1.0f, m * k);
-    table->linear(device, y, in, w, b, m, before != NULL);
+    const slm_linear layer = {y, w, b};
+    table->linear(device, &layer, 1, in, m, before != NULL, NULL, 0);
     table->sync(device);
     slm_device_free(device, wide);
     slm_device_free(device, in);

@@ -122,116 +122,159 @@ static void widen_range(void *context, size_t begin, size_t end, int thread)
     job->path->rows->widen(job->to + begin, job->from + begin, end - begin);
 }
 
+/* Layers that share their inputs are one range of blocks: one division among the threads, and one
+ * wait for them. */
 typedef struct linear_job {
-    slm_cpu__gemm gemm;
-    slm_cpu__gemm_fn *fn;
+    const path *path;
+    const slm_linear *layers, *next;
+    size_t count, next_count;
+    const void *x; /* as the path takes it */
+    size_t m;
+    bool add;
+    size_t parts;
+    char *scratch; /* of quantised weights: widened panels of each thread */
+    size_t scratch_bytes;
 } linear_job;
 
-static void linear_range(void *context, size_t begin, size_t end, int thread)
+static size_t blocks_of(const slm_weight *w)
 {
-    (void)thread;
-    const linear_job *job = context;
-    job->fn(&job->gemm, begin, end);
+    return (w->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
 }
 
-/* ---- linear over a weight that is kept quantised -------------------------------------------- */
-
-typedef struct quant_job {
-    slm_cpu__gemm gemm; /* over panels that were widened */
-    slm_cpu__gemm_fn *fn;
-    slm_cpu__quant_fn *widen;
-    slm_cpu__few_fn *few; /* or NULL */
-    const slm_weight *weight;
-    char *scratch; /* `panels` of them for each thread */
-    size_t panels;
-} quant_job;
-
-/* Widen some panels into the thread's scratch, which its L2 cache holds, and multiply all rows with
- * them. The multiplication is that of widened weights, so the results are the same to the bit. */
-static void quant_range(void *context, size_t begin, size_t end, int thread)
+static size_t all_blocks(const slm_linear *layers, size_t count)
 {
-    const quant_job *job = context;
-    const slm_weight *w = job->weight;
-    slm_cpu__gemm gemm = job->gemm;
-    if (job->few != NULL) {
-        const slm_cpu__quantised quantised = {&w->quant, w->data.at, w->block_bytes};
-        job->few(&gemm, &quantised, begin, end);
-        return;
-    }
-    char *scratch = job->scratch + (size_t)thread * job->panels * gemm.block_bytes;
-    gemm.w = scratch;
-    for (size_t block = begin; block < end; block = gemm.first + job->panels) {
-        const size_t stop = end - block < job->panels ? end : block + job->panels;
-        gemm.first = block;
-        for (size_t b = block; b < stop; b++)
-            job->widen(&w->quant, w->data.at + b * w->block_bytes, 0, w->k / SLM_KERNEL_GROUP,
-                       job->panels * w->block_bytes, scratch + (b - block) * gemm.block_bytes);
-        job->fn(&gemm, block, stop);
-    }
+    size_t blocks = 0;
+    for (size_t i = 0; i < count; i++)
+        blocks += blocks_of(layers[i].w);
+    return blocks;
 }
 
-/* Panels that 1 MiB holds, so that they stay in the L2 cache. */
-static size_t panels_that_fit(size_t panels, size_t panel_bytes)
+/* Where a part of the next layers begins. */
+static const char *part_at(const slm_linear *layers, size_t count, size_t part, size_t parts)
 {
-    while (panels > 1 && panels * panel_bytes > 1 << 20)
+    size_t block = all_blocks(layers, count) * part / parts;
+    for (size_t i = 0; i < count; i++) {
+        const slm_weight *w = layers[i].w;
+        if (block < blocks_of(w)) return w->data.at + block * w->block_bytes;
+        block -= blocks_of(w);
+    }
+    return NULL;
+}
+
+/* Of a quantised weight: bytes of a panel when widened. */
+static size_t wide_panel_bytes(const slm_weight *w)
+{
+    return SLM_KERNEL_BLOCK * w->k * (w->quant.pairs ? sizeof(uint16_t) : sizeof(float));
+}
+
+/* How many panels are widened at once: what 1 MiB holds, so that they stay in the L2 cache. 0: the
+ * path multiplies so few rows without. */
+static size_t panels_of(const path *p, const slm_weight *w, size_t m)
+{
+    if (m <= (w->dtype == SLM_F32 ? p->few_f32.rows : p->few_bf16.rows)) return 0;
+    size_t panels = p->panels;
+    while (panels > 1 && panels * wide_panel_bytes(w) > 1 << 20)
         panels--;
     return panels;
 }
 
-/* ---- linear over widened weights ----------------------------------------------------------- */
-
-/* The inputs of a bf16 weight as the path takes them: in bf16, or widened to `wide`. */
-static const void *linear_inputs(slm_device *device, const path *p, const slm_weight *w, slm_mem x,
-                                 float *wide, size_t m)
+/* Widen some panels into the thread's scratch and multiply all rows with them. The multiplication is
+ * that of widened weights, so the results are the same to the bit. */
+static void quantised_blocks(const linear_job *job, slm_cpu__gemm gemm, const slm_weight *w,
+                             size_t begin, size_t end, char *scratch)
 {
-    if (w->dtype == SLM_F32 || p->bf16_inputs) return x.at;
-    widen_job widen = {p, wide, (const uint16_t *)(const void *)x.at};
-    slm_kernel__run(device, m * w->k, 64, m * w->k, widen_range, &widen);
-    return wide;
+    const path *p = job->path;
+    const size_t panels = panels_of(p, w, job->m);
+    if (panels == 0) {
+        const slm_cpu__quantised quantised = {&w->quant, w->data.at, w->block_bytes};
+        (w->dtype == SLM_F32 ? p->few_f32.fn : p->few_bf16.fn)(&gemm, &quantised, begin, end);
+        return;
+    }
+    slm_cpu__quant_fn *widen = w->quant.pairs ? slm_cpu__quant_pairs : p->quant;
+    gemm.w = scratch;
+    gemm.block_bytes = wide_panel_bytes(w);
+    for (size_t block = begin; block < end; block = gemm.first + panels) {
+        const size_t stop = end - block < panels ? end : block + panels;
+        gemm.first = block;
+        for (size_t b = block; b < stop; b++)
+            widen(&w->quant, w->data.at + b * w->block_bytes, 0, w->k / SLM_KERNEL_GROUP,
+                  panels * w->block_bytes, scratch + (b - block) * gemm.block_bytes);
+        (w->quant.pairs ? p->gemm_bf16 : p->gemm_f32)(&gemm, block, stop);
+    }
 }
 
-static void cpu_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias,
-                       size_t m, bool add)
+/* Blocks [begin, end) of a layer. after: what this thread reads then. */
+static void layer_blocks(const linear_job *job, const slm_linear *layer, size_t begin, size_t end,
+                         const char *after, char *scratch)
+{
+    const slm_weight *w = layer->w;
+    const bool quantised = w->quant.super > 0;
+    const slm_cpu__gemm gemm = {.y = f32_at(layer->y),
+                                .x = job->x,
+                                .w = w->data.at,
+                                .cached = quantised,
+                                .bias = layer->bias.at == NULL ? NULL : f32_at(layer->bias),
+                                .m = job->m,
+                                .n = w->n,
+                                .k = w->k,
+                                .block_bytes = w->block_bytes,
+                                .add = job->add,
+                                .next = after};
+    if (quantised)
+        quantised_blocks(job, gemm, w, begin, end, scratch);
+    else
+        (w->dtype == SLM_F32 ? job->path->gemm_f32 : job->path->gemm_bf16)(&gemm, begin, end);
+}
+
+static void linear_range(void *context, size_t begin, size_t end, int thread)
+{
+    const linear_job *job = context;
+    const size_t blocks = all_blocks(job->layers, job->count);
+    const size_t first = blocks * begin / job->parts, last = blocks * end / job->parts;
+    const char *next = part_at(job->next, job->next_count, begin, job->parts);
+    size_t before = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        const slm_linear *layer = &job->layers[i];
+        const size_t count = blocks_of(layer->w),
+                     to = before + count < last ? before + count : last;
+        const size_t from = first > before ? first : before;
+        if (from < to)
+            layer_blocks(job, layer, from - before, to - before,
+                         to < last ? job->layers[i + 1].w->data.at : next,
+                         job->scratch + (size_t)thread * job->scratch_bytes);
+        before += count;
+    }
+}
+
+static void cpu_linear(slm_device *device, const slm_linear *layers, size_t count, slm_mem x,
+                       size_t m, bool add, const slm_linear *next, size_t next_count)
 {
     const path *p = path_of(device);
-    const bool f32 = w->dtype == SLM_F32, quantised = w->quant.super > 0;
-    const size_t blocks = (w->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
-    slm_cpu__gemm gemm = {.y = f32_at(y),
-                          .w = w->data.at,
-                          .cached = quantised,
-                          .bias = bias.at == NULL ? NULL : f32_at(bias),
-                          .m = m,
-                          .n = w->n,
-                          .k = w->k,
-                          .block_bytes = w->block_bytes,
-                          .add = add};
-    const size_t wide_bytes =
-        f32 || p->bf16_inputs ? 0 : slm_kernel__round_up(m * w->k * sizeof(float), 64);
-    quant_job quant = {.weight = w};
-    if (quantised) {
-        quant.widen = w->quant.pairs ? slm_cpu__quant_pairs : p->quant;
-        quant.fn = w->quant.pairs ? p->gemm_bf16 : p->gemm_f32;
-        gemm.block_bytes =
-            SLM_KERNEL_BLOCK * w->k * (w->quant.pairs ? sizeof(uint16_t) : sizeof(float));
-        if (m <= (f32 ? p->few_f32.rows : p->few_bf16.rows))
-            quant.few = f32 ? p->few_f32.fn : p->few_bf16.fn;
-        else
-            quant.panels = panels_that_fit(p->panels, gemm.block_bytes);
+    const size_t k = layers[0].w->k;
+    const bool wide = layers[0].w->dtype == SLM_BF16 && !p->bf16_inputs;
+    const size_t wide_bytes = wide ? slm_kernel__round_up(m * k * sizeof(float), 64) : 0;
+    linear_job job = {
+        p, layers, next, count, next_count, x.at, m, add, (size_t)device->thread_count, NULL, 0};
+    size_t work = 0;
+    for (size_t i = 0; i < count; i++) {
+        const slm_weight *w = layers[i].w;
+        SLM_ASSERT(w->k == k && w->dtype == layers[0].w->dtype);
+        work += (m + 4) * w->n * k / 32;
+        if (w->quant.super == 0) continue;
+        work += w->n * k / 8;
+        const size_t bytes = panels_of(p, w, m) * wide_panel_bytes(w);
+        if (bytes > job.scratch_bytes) job.scratch_bytes = bytes;
     }
-    const size_t panel_bytes = (size_t)device->thread_count * quant.panels * gemm.block_bytes;
-    char *scratch = NULL;
-    if (wide_bytes + panel_bytes > 0)
-        scratch = slm_kernel__scratch(device, wide_bytes + panel_bytes);
-    gemm.x = linear_inputs(device, p, w, x, (float *)(void *)scratch, m);
-    const size_t work = (m + 4) * w->n * w->k / 32;
-    if (quantised) {
-        quant.gemm = gemm;
-        quant.scratch = scratch + wide_bytes;
-        slm_kernel__run(device, blocks, 1, work + w->n * w->k / 8, quant_range, &quant);
-    } else {
-        linear_job job = {gemm, f32 ? p->gemm_f32 : p->gemm_bf16};
-        slm_kernel__run(device, blocks, 1, work, linear_range, &job);
+    if (wide_bytes + job.scratch_bytes > 0) {
+        char *scratch = slm_kernel__scratch(device, wide_bytes + job.parts * job.scratch_bytes);
+        job.scratch = scratch + wide_bytes;
+        if (wide) {
+            widen_job widen = {p, (float *)(void *)scratch, (const uint16_t *)(const void *)x.at};
+            slm_kernel__run(device, m * k, 64, m * k, widen_range, &widen);
+            job.x = scratch;
+        }
     }
+    slm_kernel__run(device, job.parts, 1, work, linear_range, &job);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
@@ -460,7 +503,7 @@ static void cpu_kv_write(slm_device *device, slm_mem cache, const slm_kv_shape *
 {
     write_job job = {cache.at, shape, layer, f32_at(k), f32_at(v), spans, span_count};
     const size_t rows = count_rows(spans, span_count);
-    const size_t work = rows * (size_t)shape->kv_heads * (size_t)shape->head_dim * 2;
+    const size_t work = rows * (size_t)shape->kv_heads * (size_t)shape->head_dim * 8;
     slm_kernel__run(device, rows, 1, work, write_range, &job);
 }
 

@@ -18,6 +18,7 @@ typedef struct slm_cpu__gemm {
     const float *bias; /* or NULL */
     size_t m, n, k, block_bytes;
     bool add;
+    const char *next; /* read after the last block: to be fetched ahead of time; or NULL */
 } slm_cpu__gemm;
 
 static inline const char *slm_cpu__block(const slm_cpu__gemm *job, size_t block)

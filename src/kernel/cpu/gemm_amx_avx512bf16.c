@@ -60,12 +60,20 @@ static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size
 }
 
 /* Bring a tile of weights that will be needed soon to the L2 cache. */
-INLINE void fetch(const bool wanted, const char *w)
+INLINE void fetch(const char *w)
 {
-    if (!wanted) return;
+    if (w == NULL) return;
 #pragma GCC unroll 16
     for (int i = 0; i < TILE_BYTES; i += 64)
         _mm_prefetch(w + i, _MM_HINT_T1);
+}
+
+/* Where a block behind `block` stands that is to be fetched; behind the end, what is read next. */
+INLINE const char *upcoming(const bool ahead, const slm_cpu__gemm *job, size_t block, size_t end)
+{
+    if (!ahead) return NULL;
+    if (block < end) return slm_cpu__block(job, block);
+    return job->next == NULL ? NULL : job->next + (block - end) * job->block_bytes;
 }
 
 /* The number of a tile must be a constant. */
@@ -85,7 +93,10 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
     const char *x = (const char *)job->x + row * stride, *x2 = x + first * stride;
     const char *w = slm_cpu__block(job, block);
     const char *w2 = block + 1 < end ? w + job->block_bytes : w;
+    const char *a = upcoming(ahead, job, block + 2, end),
+               *a2 = upcoming(ahead, job, block + 3, end);
     float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));
+    size_t at = 0; /* in the weights of a block */
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -97,11 +108,11 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         _tile_loadd(5, x2, stride);
-        fetch(ahead, w + 2 * job->block_bytes);
-        fetch(ahead, w2 + 2 * job->block_bytes);
+        fetch(a == NULL ? NULL : a + at);
+        fetch(a2 == NULL ? NULL : a2 + at);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
-        x += 64, x2 += 64, w += TILE_BYTES, w2 += TILE_BYTES;
+        x += 64, x2 += 64, w += TILE_BYTES, w2 += TILE_BYTES, at += TILE_BYTES;
     }
     STORE(0, row, first, block);
     STORE(1, row, first, block + 1);
@@ -111,13 +122,18 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
 
 /* Up to 16 rows of four blocks (the last three may not exist). */
 INLINE void one_tile(const bool ahead, const slm_cpu__gemm *job, size_t row, size_t rows,
-                     size_t block, size_t end)
+                     size_t block, size_t end, size_t last)
 {
     const size_t k = job->k, stride = k * sizeof(uint16_t), step = job->block_bytes;
     const char *x = (const char *)job->x + row * stride, *w = slm_cpu__block(job, block);
     const char *w1 = block + 1 < end ? w + step : w, *w2 = block + 2 < end ? w + 2 * step : w;
     const char *w3 = block + 3 < end ? w + 3 * step : w;
+    const char *a = upcoming(ahead, job, block + 4, last),
+               *a1 = upcoming(ahead, job, block + 5, last);
+    const char *a2 = upcoming(ahead, job, block + 6, last),
+               *a3 = upcoming(ahead, job, block + 7, last);
     float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));
+    size_t at = 0; /* in the weights of a block */
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -132,11 +148,12 @@ INLINE void one_tile(const bool ahead, const slm_cpu__gemm *job, size_t row, siz
         _tile_dpbf16ps(2, 4, 6);
         _tile_loadd(7, w3, 64);
         _tile_dpbf16ps(3, 4, 7);
-        fetch(ahead, w + 4 * step);
-        fetch(ahead, w1 + 4 * step);
-        fetch(ahead, w2 + 4 * step);
-        fetch(ahead, w3 + 4 * step);
+        fetch(a == NULL ? NULL : a + at);
+        fetch(a1 == NULL ? NULL : a1 + at);
+        fetch(a2 == NULL ? NULL : a2 + at);
+        fetch(a3 == NULL ? NULL : a3 + at);
         x += 64, w += TILE_BYTES, w1 += TILE_BYTES, w2 += TILE_BYTES, w3 += TILE_BYTES;
+        at += TILE_BYTES;
     }
     STORE(0, row, rows, block);
     STORE(1, row, rows, block + 1);
@@ -166,9 +183,9 @@ void slm_cpu__gemm_amx(const slm_cpu__gemm *job, size_t begin, size_t end)
             const bool ahead = g == 0 && !job->cached;
             const size_t stop = least(end, block + blocks);
             if (second == 0 && ahead)
-                one_tile(true, job, row, first, block, stop);
+                one_tile(true, job, row, first, block, stop, end);
             else if (second == 0)
-                one_tile(false, job, row, first, block, stop);
+                one_tile(false, job, row, first, block, stop, end);
             else if (ahead)
                 two_tiles(true, job, row, first, second, block, end);
             else

@@ -140,14 +140,18 @@ static void linear_range(void *context, size_t begin, size_t end, int thread)
     }
 }
 
-static void ref_linear(slm_device *device, slm_mem y, slm_mem x, const slm_weight *w, slm_mem bias,
-                       size_t m, bool add)
+static void ref_linear(slm_device *device, const slm_linear *layers, size_t count, slm_mem x,
+                       size_t m, bool add, const slm_linear *next, size_t next_count)
 {
-    linear_job job = {y, x, bias, w, m, add, NULL};
-    if (w->quant.super > 0)
-        job.rows = (float *)(void *)slm_kernel__scratch(device, (size_t)device->thread_count * 4 *
-                                                                    w->k * sizeof(float));
-    slm_kernel__run(device, w->n, 4, m * w->n * w->k, linear_range, &job);
+    (void)next, (void)next_count;
+    for (size_t i = 0; i < count; i++) {
+        const slm_weight *w = layers[i].w;
+        linear_job job = {layers[i].y, x, layers[i].bias, w, m, add, NULL};
+        if (w->quant.super > 0)
+            job.rows = (float *)(void *)slm_kernel__scratch(device, (size_t)device->thread_count *
+                                                                        4 * w->k * sizeof(float));
+        slm_kernel__run(device, w->n, 4, m * w->n * w->k, linear_range, &job);
+    }
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
