@@ -72,7 +72,12 @@ static void count_memory(info_facts *facts, const cli_shared *shared)
     facts->context = shared->context > 0 ? shared->context : facts->config.context;
     facts->batch = shared->batch > 0 ? shared->batch : engine.batch;
     int rank = facts->adapter_rank > 65536 ? 65536 : (int)facts->adapter_rank;
-    facts->memory = slm_open_memory_of(facts->file, &facts->config, rank, &open);
+    const slm_device_options options = {.kernels = shared->kernels, .threads = 1};
+    slm_device *device = NULL;
+    /* Where these kernels are not to be had, nothing prefers anything. */
+    (void)slm_device_open(&options, &device, NULL);
+    facts->memory = slm_open_memory_of(facts->file, &facts->config, rank, device, &open);
+    slm_device_close(device);
     facts->memory.widened_bytes += adapter_bytes(facts);
     facts->memory.kept_bytes += adapter_bytes(facts);
 }

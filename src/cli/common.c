@@ -178,8 +178,8 @@ const slm_option cli_machine_options[] = {
      .value_name = "HOW",
      .default_text = "auto",
      .help = "quantised weights: keep them as the file has them, in less memory, or widen them at "
-             "load; auto keeps them if widened they would not fit into free memory; the answers do "
-             "not depend on it"},
+             "load; auto keeps them where that is no slower, or widened they would not fit into "
+             "free memory; the answers do not depend on it"},
     {.name = "device",
      .type = SLM_OPTION_CHOICE,
      .offset = SHARED(device),

@@ -81,6 +81,8 @@ slm_status slm_weight_pack_tensor(slm_device *device, const slm_tensor *tensor, 
  * is widened; slm_weight_stored tells. */
 slm_status slm_weight_pack_quantised(slm_device *device, const slm_tensor *tensor, slm_dtype as,
                                      slm_weight **out, slm_error *err);
+/* Whether linears over quantised weights are, by and large, no slower here than over widened ones. */
+bool slm_device_prefers_quantised(const slm_device *device, slm_dtype as);
 /* slm_weight_bytes of what the two functions above would make, quantised or widened. */
 size_t slm_weight_packed_bytes(const slm_tensor *tensor, slm_dtype as, bool quantised);
 void slm_weight_free(slm_weight *weight);

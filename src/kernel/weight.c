@@ -150,6 +150,18 @@ slm_status slm_weight_pack_quantised(slm_device *device, const slm_tensor *tenso
     return pack(device, tensor, as, true, out, err);
 }
 
+/* The matrix unit leaves the vector units to the widening; on other paths both want the same ones, and
+ * from some rows on the widening shows (docs/performance.md). */
+bool slm_device_prefers_quantised(const slm_device *device, slm_dtype as)
+{
+#ifndef SLM_KERNELS_REF_ONLY
+    return device->table == &slm_kernel__amx && as == SLM_BF16;
+#else
+    (void)device, (void)as;
+    return false;
+#endif
+}
+
 size_t slm_weight_packed_bytes(const slm_tensor *tensor, slm_dtype as, bool quantised)
 {
     slm_weight weight = {.n = (size_t)tensor->shape[0], .k = (size_t)tensor->shape[1], .dtype = as};

@@ -382,7 +382,8 @@ static slm_dtype dtype_of(const slm_open_options *o)
 }
 
 slm_open_memory slm_open_memory_of(const slm_tensors *file, const slm_model_config *config,
-                                   int adapter_rank, const slm_open_options *o)
+                                   int adapter_rank, const slm_device *device,
+                                   const slm_open_options *o)
 {
     const char *wish = o->quantised ? o->quantised : "auto";
     const slm_engine_options engine = engine_options(o);
@@ -398,8 +399,9 @@ slm_open_memory slm_open_memory_of(const slm_tensors *file, const slm_model_conf
     uint64_t need = memory.widened_bytes + memory.engine.cache_bytes + memory.engine.scratch_bytes;
     SLM_ASSERT(strcmp(wish, "keep") == 0 || strcmp(wish, "widen") == 0 ||
                strcmp(wish, "auto") == 0);
-    memory.keeps =
-        memory.quantised && (wish[0] == 'k' || (wish[0] == 'a' && need > memory.available_bytes));
+    const bool better = need > memory.available_bytes ||
+                        (device && slm_device_prefers_quantised(device, model.dtype));
+    memory.keeps = memory.quantised && (wish[0] == 'k' || (wish[0] == 'a' && better));
     return memory;
 }
 
@@ -422,7 +424,7 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
     SLM_TRY(choose_template(c, path, o, err));
     SLM_TRY(open_device(o, &c->device, err));
     SLM_TRY(slm_model_config_read(file, &config, err));
-    model.keep_quantised = slm_open_memory_of(file, &config, 0, o).keeps;
+    model.keep_quantised = slm_open_memory_of(file, &config, 0, c->device, o).keeps;
     SLM_TRY(slm_model_load(c->device, file, &model, &c->model, err));
     if (adapter) SLM_TRY(slm_model_load_adapter(c->model, adapter, err));
     size_t rows = (size_t)slm_model_get_config(c->model)->vocabulary;

@@ -18,7 +18,8 @@
 typedef struct slm_open_options {
     const char *dtype;     /* "bf16" (default) or "f32" */
     const char *quantised; /* quantised weights: "keep" as the file has them, "widen" to dtype, or
-                              "auto" (default): keep them where widened ones do not fit into memory */
+                              "auto" (default): keep them where that is no slower, and where widened
+                              ones do not fit into memory */
     const char *kernels;   /* NULL: the best there is */
     const char *device;    /* "cpu" */
     const char *template;  /* NULL: the model's own */
@@ -54,7 +55,8 @@ slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error 
  * without one. A path that exists as it stands has no adapter, whatever its name. */
 void slm_open_split(const char *model, char **base, char **adapter);
 
-/* What a local model would take of memory, without opening it. */
+/* What a local model would take of memory, without opening it. device: what it would be computed on,
+ * NULL if that cannot be told. */
 typedef struct slm_open_memory {
     uint64_t widened_bytes, kept_bytes; /* weights, an adapter's not included */
     slm_engine_memory engine;
@@ -63,7 +65,8 @@ typedef struct slm_open_memory {
     bool keeps;               /* they will be, by what the options say */
 } slm_open_memory;
 slm_open_memory slm_open_memory_of(const slm_tensors *file, const slm_model_config *config,
-                                   int adapter_rank, const slm_open_options *options);
+                                   int adapter_rank, const slm_device *device,
+                                   const slm_open_options *options);
 
 /* The engine behind a local chat, for info, bench and checks; NULL if it is not local. */
 slm_engine *slm_open_engine(slm_chat *chat);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""--quantised: weights kept as a file has them give the same answers to the bit, are the same run of an
-evaluation, and take the memory that slm info tells."""
+"""--quantised: weights kept as a file has them give the same answers to the bit, are the same run of
+an evaluation, and take the memory that slm info tells."""
 import json
 
 import tiny_gguf
@@ -14,7 +14,8 @@ CASE = {'prompt_id': 'c1', 'prompt': [{'role': 'user', 'content': 'My chest hurt
 
 
 def answers(suite, model):
-    base = ['chat', model, '-p', 'the mother', '--temperature', '1.2', '--max-tokens', '24', '--json']
+    base = ['chat', model, '-p', 'the mother', '--temperature', '1.2', '--max-tokens', '24',
+            '--json']
     for more in ([], ['--dtype', 'f32'], ['--kernels', 'ref'], ['--threads', '2']):
         name = ' '.join(more) or 'as it is'
         wide = suite.succeeds('widened, ' + name, *base, '--quantised', 'widen', *more)
@@ -24,7 +25,8 @@ def answers(suite, model):
 
 
 def memory(suite, model, facts):
-    tree = json.loads(suite.succeeds('slm info --json', 'info', model, '--json'))['memory']
+    tree = json.loads(suite.succeeds('slm info --json', 'info', model, '--json', '--kernels',
+                                     'ref'))['memory']
     matrices = facts['parameters']  # all but a few norms
     suite.equal('what auto chooses', tree['quantised']['chosen'], 'widen')
     suite.equal('what is told is what is chosen', tree['weight_bytes'],
@@ -32,13 +34,14 @@ def memory(suite, model, facts):
     kept = tree['quantised']['keep_weight_bytes']
     suite.check('Q8_0 takes 34 bytes for 32 numbers', 1.06 < kept / matrices < 1.2, (kept, facts))
     suite.check('BF16 takes 2 for each', 2 <= tree['weight_bytes'] / matrices < 2.1, tree)
-    text = suite.succeeds('slm info', 'info', model)
+    text = suite.succeeds('slm info', 'info', model, '--kernels', 'ref')
     suite.contains('slm info tells of both', text, 'as BF16', '--quantised keep', 'as in the file',
                    'are free')
     text = suite.succeeds('slm info --quantised keep', 'info', model, '--quantised', 'keep')
     suite.contains('and the other way round', text, '--quantised widen', 'as in the file')
 
-    tree = json.loads(run('info', model, '--json', '--memory', '200T').stdout)['memory']
+    tree = json.loads(run('info', model, '--json', '--kernels', 'ref', '--memory',
+                          '200T').stdout)['memory']
     suite.equal('auto keeps them where memory is short', tree['quantised']['chosen'], 'keep')
     suite.equal('and tells what that takes', tree['weight_bytes'], kept)
     plain = suite.path('plain.gguf')
@@ -67,7 +70,8 @@ def evaluation(suite, model):
 def bench(suite, model):
     arguments = ['bench', model, '--repeat', '1', '--tokens', '4', '--ctx', '64', '--json']
     kept, wide = (json.loads(suite.succeeds('slm bench --quantised ' + how, *arguments,
-                                            '--quantised', how))['model'] for how in ('keep', 'widen'))
+                                            '--quantised', how))['model']
+                  for how in ('keep', 'widen'))
     suite.equal('bench tells which', (kept['quantised'], wide['quantised']), (True, False))
     suite.check('and the bytes', kept['weight_bytes'] * 3 < wide['weight_bytes'] * 2, (kept, wide))
 

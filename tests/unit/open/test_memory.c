@@ -1,6 +1,6 @@
 /* test_memory.c: a local model takes the memory that slm_open_memory_of foretells, whatever keeps its
  * weights; which way it is opened changes neither its identity nor a bit of its samples; and it is
- * chosen by what fits. */
+ * chosen by what fits, and by what is fast. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,13 +22,14 @@ static slm_chat *open_chat(const char *name, const slm_open_options *options)
     return chat;
 }
 
-static slm_open_memory foretold(int adapter_rank, const slm_open_options *options)
+static slm_open_memory foretold(int adapter_rank, const slm_device *device,
+                                const slm_open_options *options)
 {
     slm_tensors *file = NULL;
     slm_model_config config;
     assert_int_equal(slm_tensors_open(path, &file, NULL), SLM_OK);
     assert_int_equal(slm_model_config_read(file, &config, NULL), SLM_OK);
-    slm_open_memory memory = slm_open_memory_of(file, &config, adapter_rank, options);
+    slm_open_memory memory = slm_open_memory_of(file, &config, adapter_rank, device, options);
     slm_tensors_close(file);
     return memory;
 }
@@ -72,7 +73,7 @@ static void test_taken_as_foretold(void **state)
             slm_chat *chat = open_chat(path, &options);
             generate(chat, samples[w]);
             identity[w] = strdup(chat->identity);
-            const slm_open_memory memory = foretold(0, &options);
+            const slm_open_memory memory = foretold(0, NULL, &options);
             assert_true(memory.quantised);
             assert_true(memory.keeps == (w == 0));
             double want = (double)((w == 0 ? memory.kept_bytes : memory.widened_bytes) +
@@ -97,9 +98,9 @@ static void test_adapter(void **state)
     slm_chat *plain = open_chat(path, &options), *with = open_chat(with_adapter, &options);
     const uint64_t weights = slm_model_weight_bytes(slm_open_model(with)) -
                              slm_model_weight_bytes(slm_open_model(plain));
-    const uint64_t scratch =
-        foretold(slm_model_adapter_rank(slm_open_model(with)), &options).engine.scratch_bytes -
-        foretold(0, &options).engine.scratch_bytes;
+    const uint64_t scratch = foretold(slm_model_adapter_rank(slm_open_model(with)), NULL, &options)
+                                 .engine.scratch_bytes -
+                             foretold(0, NULL, &options).engine.scratch_bytes;
     assert_true(scratch > 0);
     assert_true(slm_device_bytes(slm_open_device(with)) -
                     slm_device_bytes(slm_open_device(plain)) ==
@@ -112,12 +113,25 @@ static void test_auto(void **state)
 {
     (void)state;
     slm_open_options options = {0};
-    slm_open_memory memory = foretold(0, &options);
+    slm_open_memory memory = foretold(0, NULL, &options);
     assert_false(memory.keeps); /* it fits */
     options.cache_bytes = memory.available_bytes;
-    assert_true(foretold(0, &options).keeps);
+    assert_true(foretold(0, NULL, &options).keeps);
+    options.cache_bytes = 0;
+    slm_device *device = NULL;
+    const slm_device_options plain = {.kernels = "ref"}, unit = {.kernels = "amx"};
+    assert_int_equal(slm_device_open(&plain, &device, NULL), SLM_OK);
+    assert_false(foretold(0, device, &options).keeps);
+    slm_device_close(device);
+    if (slm_device_open(&unit, &device, NULL) == SLM_OK) { /* it is no slower there */
+        assert_true(foretold(0, device, &options).keeps);
+        options.dtype = "f32";
+        assert_false(foretold(0, device, &options).keeps);
+        slm_device_close(device);
+    }
     options.quantised = "widen";
-    assert_false(foretold(0, &options).keeps);
+    options.cache_bytes = memory.available_bytes;
+    assert_false(foretold(0, NULL, &options).keeps);
 }
 
 static int setup(void **state)
