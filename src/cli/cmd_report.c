@@ -13,6 +13,7 @@ typedef struct report_options {
     cli_shared shared;
     const char *db, *csv, *html, *output;
     int64_t html_cases;
+    slm_option_list targets, tags, also_in, criteria;
 } report_options;
 
 static bool is_html_name(const char *path)
@@ -30,6 +31,11 @@ static slm_status write_report(cli_app *app, slm_store *store, const slm_results
     report.columns = to_stdout ? app->columns : 0;
     report.version = SLM_VERSION;
     report.html_cases = (size_t)options->html_cases;
+    slm_target *targets = slm_arena_array(&app->arena, options->targets.count, sizeof *targets);
+    for (size_t t = 0; t < options->targets.count; t++)
+        SLM_TRY(slm_target_parse(options->targets.items[t], &app->arena, &targets[t], err));
+    report.targets = targets;
+    report.target_count = options->targets.count;
 
     const char *html = options->html;
     bool other = options->csv != NULL || options->shared.json;
@@ -63,7 +69,15 @@ static int run_report(void *context, const void *options_in, const slm_option_li
     const report_options *options = options_in;
     slm_store *store = NULL;
     slm_arena arena = {0};
-    slm_results results = {0};
+    slm_results whole = {0}, results = {0};
+    slm_cases_options part = {
+        .tags = options->tags.items,
+        .tag_count = options->tags.count,
+        .also_in = options->also_in.items,
+        .also_in_count = options->also_in.count,
+        .criteria = options->criteria.items,
+        .criteria_count = options->criteria.count,
+    };
     slm_error error;
     slm_status status;
     if (options->csv != NULL && options->shared.json) {
@@ -71,7 +85,18 @@ static int run_report(void *context, const void *options_in, const slm_option_li
         goto out;
     }
     SLM_TRY_OUT(slm_store_open(options->db, true, &store, &error));
-    SLM_TRY_OUT(slm_results_load(store, &arena, &results, &error));
+    SLM_TRY_OUT(slm_results_load(store, &arena, &whole, &error));
+    if (options->csv == NULL) SLM_TRY_OUT(slm_results_count_questions(store, &whole, &error));
+    results = whole;
+    if (part.tag_count > 0 || part.also_in_count > 0 || part.criteria_count > 0)
+        SLM_TRY_OUT(slm_results_select(&whole, &part, &arena, &results, &error));
+    if (whole.arm_count > 0 && results.arm_count == 0) {
+        status = slm_error_set(&error, SLM_ERR_NOT_FOUND,
+                               "%s: no case and criterion is left by --tag, --also-in and "
+                               "--criteria",
+                               options->db);
+        goto out;
+    }
     if (results.arm_count == 0) {
         status = slm_error_set(
             &error, SLM_ERR_NOT_FOUND,
@@ -96,9 +121,31 @@ static const slm_option report_table[] = {
     {.name = "csv",
      .type = SLM_OPTION_CHOICE,
      .offset = offsetof(report_options, csv),
-     .choices = "worst-at-k|scores|measures",
+     .choices = "worst-at-k|scores|measures|tags|comparisons",
      .value_name = "WHAT",
      .help = "this table as CSV"},
+    {.name = "tag",
+     .type = SLM_OPTION_STRINGS,
+     .offset = offsetof(report_options, tags),
+     .value_name = "TAG",
+     .help = "only cases with this example tag (theme:hedging, or a pattern); given again: with "
+             "both"},
+    {.name = "also-in",
+     .type = SLM_OPTION_FILES,
+     .offset = offsetof(report_options, also_in),
+     .value_name = "FILE",
+     .help = "only cases whose prompt_id stands in FILE too; given again: in both"},
+    {.name = "criteria",
+     .type = SLM_OPTION_STRINGS,
+     .offset = offsetof(report_options, criteria),
+     .value_name = "TAG|PATTERN",
+     .help = "scores of these criteria alone (axis:accuracy, or a text like *follow-up*), out of "
+             "the verdicts that are there"},
+    {.name = "target",
+     .type = SLM_OPTION_STRINGS,
+     .offset = offsetof(report_options, targets),
+     .value_name = "NAME=VALUE",
+     .help = "what each model should reach: score=0.4, seek=80%, score@4=0.2, theme:hedging=0.3"},
     {.name = "html",
      .type = SLM_OPTION_FILE,
      .offset = offsetof(report_options, html),
@@ -132,7 +179,9 @@ const slm_command cli_command_report = {
         "worst of k answers, with 95% intervals, beside baselines that no model speaks.",
     .example = "# the tables, and every answer to look at in a browser\n"
                "slm report --db results.db\nslm report --db results.db --html report.html\n"
-               "# worst-at-k for a plot\nslm report --db results.db --csv worst-at-k -o worst.csv",
+               "# worst-at-k for a plot\nslm report --db results.db --csv worst-at-k -o worst.csv\n"
+               "# accuracy alone, and is it as high as was promised?\n"
+               "slm report --db results.db --criteria axis:accuracy --target score=60%",
     .tables = {report_table, cli_json_options, cli_common_options},
     .options_bytes = sizeof(report_options),
     .run = run_report,

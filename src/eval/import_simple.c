@@ -222,7 +222,7 @@ static void append_transcript(const json_t *answer, slm_buffer *out)
     json_decref(all);
 }
 
-/* Score of an answer: the file's own, or nothing where it is null. */
+/* Score of an answer: the file's own; where it is null, what follows from all verdicts. */
 static slm_status read_score(const json_t *answer, const slm_json_place *place, const graded *g,
                              slm_stored_grading *out, bool *mismatch, slm_error *err)
 {
@@ -242,7 +242,8 @@ static slm_status read_score(const json_t *answer, const slm_json_place *place, 
                                   out->score);
         *mismatch = !g->is_partly && g->score.has_score && fabs(g->score.score - out->score) > 1e-9;
     }
-    if (g->is_partly) {
+    bool is_untold = !out->has_score && g->score.has_score; /* verdicts without their score */
+    if (g->is_partly || is_untold) {
         out->has_score = g->score.has_score;
         out->score = g->score.score;
         out->low = g->score.low;

@@ -48,8 +48,9 @@ static void put_figure(FILE *out, const slm_figure *figure, const char *judge)
     fputc('\n', out);
 }
 
-static void write_curves(const report__summary *summary, FILE *out)
+static void write_curves(const report__summary *summary, const slm_results *results, FILE *out)
 {
+    (void)results;
     fputs("model,k,worst_at_k,low,high,cases,judge\n", out);
     for (size_t g = 0; g < summary->count; g++) {
         for (size_t i = 0; i < summary->groups[g].count; i++) {
@@ -63,8 +64,9 @@ static void write_curves(const report__summary *summary, FILE *out)
     }
 }
 
-static void write_scores(const report__summary *summary, FILE *out)
+static void write_scores(const report__summary *summary, const slm_results *results, FILE *out)
 {
+    (void)results;
     fputs("model,case,rollout,score,judge\n", out);
     for (size_t g = 0; g < summary->count; g++) {
         for (size_t i = 0; i < summary->groups[g].count; i++) {
@@ -99,8 +101,9 @@ static void write_measure(const report__group *group, const report__row *row,
 
 /* Each measure at 1 and at the k of the tables. A fixed reply that was searched for a measure stands
  * under its own name, and tells of that measure alone. */
-static void write_measures(const report__summary *summary, FILE *out)
+static void write_measures(const report__summary *summary, const slm_results *results, FILE *out)
 {
+    (void)results;
     fputs("model,measure,stratum,k,value,low,high,cases,judge\n", out);
     for (size_t g = 0; g < summary->count; g++) {
         const report__group *group = &summary->groups[g];
@@ -119,24 +122,94 @@ static void write_measures(const report__summary *summary, FILE *out)
     }
 }
 
+static void write_tags(const report__summary *summary, const slm_results *results, FILE *out)
+{
+    slm_arena arena = {0};
+    fputs("model,tag,of,samples,bootstrap_std,score,low,high,cases,judge\n", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        for (size_t i = 0; i < summary->groups[g].count; i++) {
+            const report__row *row = &summary->groups[g].rows[i];
+            slm_tag_score *tags = NULL;
+            size_t count = 0;
+            slm_arena_reset(&arena);
+            slm_arm_tag_scores(results, row->arm, NULL, &arena, &tags, &count);
+            for (size_t t = 0; t < count; t++) {
+                put_text(out, row->name);
+                fputc(',', out);
+                put_text(out, tags[t].tag);
+                fprintf(out, ",%s,%zu,", tags[t].is_criterion_tag ? "criteria" : "example",
+                        tags[t].samples);
+                put_number(out, tags[t].bootstrap_std);
+                fputc(',', out);
+                put_figure(out, &tags[t].figure, summary->groups[g].judge);
+            }
+        }
+    }
+    slm_arena_free(&arena);
+}
+
+/* The name that a summary gave an arm. */
+static const char *name_of(const report__group *group, const slm_arm *arm)
+{
+    for (size_t i = 0; i < group->model_count; i++) {
+        if (group->rows[i].arm == arm) return group->rows[i].name;
+    }
+    return NULL;
+}
+
+static void write_comparisons(const report__summary *summary, const slm_results *results, FILE *out)
+{
+    slm_arena arena = {0};
+    fputs("first,second,k,families,left_out,p,p_holm,difference,low,high,cases,judge\n", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        const report__group *group = &summary->groups[g];
+        for (int worst = 0; worst < (group->k > 1 ? 2 : 1); worst++) {
+            slm_measure measure = {.kind = SLM_MEASURE_SCORE, .k = worst ? group->k : 1};
+            slm_comparison *list = NULL;
+            size_t count = 0;
+            slm_compare_all(results, &measure, &arena, &list, &count);
+            for (size_t i = 0; i < count; i++) {
+                const slm_comparison *c = &list[i];
+                slm_figure figure = {c->difference, c->interval, c->low, c->high, c->cases};
+                if (!name_of(group, c->first)) continue;
+                put_text(out, name_of(group, c->first));
+                fputc(',', out);
+                put_text(out, name_of(group, c->second));
+                fprintf(out, ",%zu,%zu,%zu,", measure.k, c->families, c->left_out);
+                put_number(out, c->p);
+                fputc(',', out);
+                put_number(out, c->p_holm);
+                fputc(',', out);
+                put_figure(out, &figure, group->judge);
+            }
+        }
+    }
+    slm_arena_free(&arena);
+}
+
 slm_status slm_report_csv(const slm_results *results, const char *what, FILE *out, slm_error *err)
 {
     int needs;
-    void (*write)(const report__summary *, FILE *);
+    void (*write)(const report__summary *, const slm_results *, FILE *);
     if (what && strcmp(what, "worst-at-k") == 0) {
         needs = REPORT_CURVES, write = write_curves;
     } else if (what && strcmp(what, "scores") == 0) {
         needs = REPORT_NAMES, write = write_scores;
     } else if (what && strcmp(what, "measures") == 0) {
         needs = REPORT_ALL, write = write_measures;
+    } else if (what && strcmp(what, "tags") == 0) {
+        needs = REPORT_NAMES, write = write_tags;
+    } else if (what && strcmp(what, "comparisons") == 0) {
+        needs = REPORT_NAMES, write = write_comparisons;
     } else {
-        return slm_error_set(err, SLM_ERR_INVALID,
-                             "there is no CSV of \"%s\"; choose worst-at-k, scores or measures",
-                             what ? what : "");
+        return slm_error_set(
+            err, SLM_ERR_INVALID,
+            "there is no CSV of \"%s\"; choose worst-at-k, scores, measures, tags or comparisons",
+            what ? what : "");
     }
     report__summary summary;
     report__summarise(results, needs, &summary);
-    write(&summary, out);
+    write(&summary, results, out);
     report__summary_free(&summary);
     if (fflush(out) != 0 || ferror(out)) {
         return slm_error_set(err, SLM_ERR_IO, "writing the CSV: %s; is the disk full?",

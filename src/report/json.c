@@ -63,7 +63,8 @@ static void put_run(slm_buffer *out, const slm_run *run)
     slm_buffer_printf(out, "\"seed\":%lld},", (long long)run->seed);
 }
 
-static void put_row(slm_buffer *out, const report__group *group, const report__row *row)
+static void put_row(slm_buffer *out, const slm_results *results, const report__group *group,
+                    const report__row *row, const slm_report_options *options)
 {
     const slm_arm *arm = row->arm;
     slm_buffer_append_char(out, '{');
@@ -89,7 +90,9 @@ static void put_row(slm_buffer *out, const report__group *group, const report__r
         put_figure(out, &row->worst[m], group->k);
         slm_buffer_append_char(out, '}');
     }
-    slm_buffer_append_text(out, "],\"score\":");
+    slm_buffer_append_text(out, "],");
+    report__json_arm(out, results, arm, options);
+    slm_buffer_append_text(out, "\"score\":");
     put_figure(out, &row->score, 1);
     slm_buffer_append_text(out, ",\"worst_at_k\":[");
     for (size_t k = 0; k < row->max_k; k++) {
@@ -114,10 +117,11 @@ void slm_report_json(const slm_results *results, const slm_report_options *optio
         put_member(&text, "judge_hash", group->rows[0].arm->judge_hash);
         put_json(&text, "coverage", group->rows[0].arm->coverage_json);
         put_member(&text, "cases_sha256", group->cases_sha256);
+        report__json_comparisons(&text, results, group);
         slm_buffer_printf(&text, "\"cases\":%zu,\"k\":%zu,\"arms\":[", group->cases, group->k);
         for (size_t i = 0; i < group->count; i++) {
             if (i) slm_buffer_append_char(&text, ',');
-            put_row(&text, group, &group->rows[i]);
+            put_row(&text, results, group, &group->rows[i], options);
             fwrite(slm_buffer_text(&text), 1, text.len, out);
             slm_buffer_truncate(&text, 0);
         }

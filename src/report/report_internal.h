@@ -82,6 +82,16 @@ size_t report__longest_curve(const report__group *group);
 /* A figure of the first table at any k. */
 slm_figure report__figure(const slm_results *results, const slm_arm *arm, size_t measure, size_t k);
 
+/* ---- tags, style, refusals, pairs, targets (arms.c) ------------------------------------------ */
+
+void report__print_arms(FILE *out, const slm_results *results, const report__group *group,
+                        const slm_report_options *options);
+/* Members of an arm's and of a table's JSON object, with a comma behind the last. */
+void report__json_arm(slm_buffer *out, const slm_results *results, const slm_arm *arm,
+                      const slm_report_options *options);
+void report__json_comparisons(slm_buffer *out, const slm_results *results,
+                              const report__group *group);
+
 /* ---- texts (text.c) ------------------------------------------------------------------------ */
 
 enum { REPORT_NUMBER_BYTES = 32 };

@@ -338,6 +338,7 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
         print_scores(&s, group);
         print_curves(&s, group);
         print_counts(&s, group);
+        report__print_arms(out, results, group, options);
         print_differences(&s, group);
         print_missing(&s, group);
     }

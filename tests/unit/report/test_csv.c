@@ -220,7 +220,7 @@ static void unknown_tables_are_named(void **state)
     FILE *out = open_memstream(&text, &len);
     assert_int_equal(slm_report_csv(&none, "cost", out, &err), SLM_ERR_INVALID);
     assert_non_null(strstr(err.message, "\"cost\""));
-    assert_non_null(strstr(err.message, "worst-at-k, scores or measures"));
+    assert_non_null(strstr(err.message, "worst-at-k, scores, measures, tags or comparisons"));
     assert_int_equal(slm_report_csv(&none, NULL, out, &err), SLM_ERR_INVALID);
     fclose(out);
     assert_int_equal(len, 0);
