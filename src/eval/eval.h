@@ -18,25 +18,21 @@
 #include "provider/chat.h"
 #include "store/store.h"
 
-/* ---- the loop ------------------------------------------------------------------------------ */
-
 typedef struct slm_eval_arm {
     slm_chat *chat;
     const char *system_text;  /* NULL or "": none is sent */
-    const char *details_json; /* slm's version, kernel path, threads: kept with the run, not hashed;
-                                 may be NULL */
+    const char *details_json; /* version, kernel path, threads: kept, not hashed; may be NULL */
 } slm_eval_arm;
 
 typedef struct slm_eval_options {
     int64_t k; /* rollouts of each case, >= 1 */
     slm_chat_sampling sampling;
     bool skip_uncovered;       /* leave out cases that the judge covers nothing of */
-    const volatile bool *stop; /* set by a signal handler: finish what is in flight to the store and
-                                   return SLM_ERR_CANCELLED; may be NULL */
+    const volatile bool *stop; /* set by a signal handler: store what is in flight, then
+                                  SLM_ERR_CANCELLED; may be NULL */
     double commit_s;           /* results are committed at least this often; 0: 0.8 */
-    /* One of several calls that make one evaluation: slm_eval_check was called before the first, and
-     * slm_eval_baselines will be after the last. */
-    bool is_part;
+    bool
+        is_part; /* one of several calls: slm_eval_check was before, slm_eval_baselines comes after */
     char (*run_hashes)[65]; /* of each arm, "" where it was not reached; may be NULL */
 } slm_eval_options;
 
@@ -45,13 +41,12 @@ typedef struct slm_eval_options {
 slm_status slm_eval_check(const slm_cases *cases, const slm_judge *judge, bool skip_uncovered,
                           slm_log *log, slm_error *err);
 
-/* slm_eval_check, then every arm, then the baselines (below) with the same judge; of a part the arms
- * alone. */
+/* slm_eval_check, every arm, then the baselines with the same judge; of a part the arms alone. */
 slm_status slm_eval_run(slm_store *store, const slm_cases *cases, const slm_eval_arm *arms,
                         size_t arm_count, slm_judge *judge, const slm_eval_options *options,
                         slm_log *log, slm_error *err);
 
-/* What a run of these arms, all of one chat, would still ask: before it, for people. */
+/* What a run of these arms, all of one chat, would still ask. */
 typedef struct slm_eval_plan {
     uint64_t answers, prompt_bytes;  /* of the model */
     uint64_t criteria, judged_bytes; /* of a judge at most, and their texts without the answers */
@@ -69,40 +64,32 @@ slm_status slm_eval_put_grading(slm_store *store, const char *run, const slm_cas
 /* ---- baselines ----------------------------------------------------------------------------- */
 
 /* Arms that no model speaks, graded by the same judge and stored as runs of kind "baseline":
- *   floor       the best fixed reply, found by greedy search over sentences taken from the other
- *               cases' follow-ups, advice and key points, and from always-ask and never-ask, so as
- *               to raise the mean score of the other cases; families are held out together (5 folds)
+ *   floor       the best fixed reply, searched for on other cases (floor.c)
  *   floor seek, floor precise, floor safe, floor act, floor twins
  *               the same for a measure alone, over the cases that it counts; a measure that counts
  *               no case has none. None is worse on its measure than floor, always-ask or never-ask
- *   always-ask  one fixed reply of general questions for every case
- *   never-ask   one fixed reply of general advice for every case
+ *   always-ask, never-ask   one fixed reply of general questions, of general advice
  *   echo        the user's last message as the reply
  *   shuffled    each model arm's answers against another case's checks (another family, a fixed
  *               rotation): stored under the model's run name with kind "baseline"
  * model_identity is "baseline:NAME" ("baseline:floor:seek", "baseline:shuffled:RUNHASH"). k = 1,
- * shuffled: k. */
+ * shuffled: k. With a costly judge none is made, and log says so. */
 slm_status slm_eval_baselines(slm_store *store, const slm_cases *cases,
                               const char *const *model_runs, size_t model_run_count,
                               slm_judge *judge, const slm_eval_options *options, slm_log *log,
                               slm_error *err);
 
-/* ---- HealthBench scoring ------------------------------------------------------------------- */
-
-/* Points met over positive points (Arora et al. 2025, section 4), over the covered criteria; not
- * clipped. verdicts[rubric_count]. Unscored criteria: *has_score false, and low/high with each taken
- * as it would lower or raise the score. No positive points among the covered: has_score false. */
+/* Points met over positive points, over the covered criteria; not clipped. With unscored criteria
+ * has_score is false, and low and high take each as it would lower or raise the score. Without
+ * positive points among the covered: has_score false. */
 typedef struct slm_score {
     bool has_score;
     double score, low, high;
 } slm_score;
 slm_score slm_score_case(const slm_case *c, const slm_verdict *verdicts);
 
-/* ---- worst at k ---------------------------------------------------------------------------- */
-
-/* Expected worst of k answers drawn without replacement from the n scores of a case:
- * sum over i of s(i) C(i-1,k-1) / C(n,k), s sorted descending. 1 <= k <= n.
- * Exact: computed by the ratio of successive terms. `scores` is sorted in place. */
+/* Expected worst of k answers drawn without replacement from the n scores of a case, 1 <= k <= n
+ * (worst.c). `scores` is sorted in place. */
 double slm_worst_at_k(double *scores, size_t n, size_t k);
 
 /* ---- what the report is made of ------------------------------------------------------------ */
@@ -115,10 +102,9 @@ typedef struct slm_rollout_scores {
     /* By slm_behaviour: 1 right (its covered criteria are met, those with negative points are not),
      * 0 wrong, -1 a criterion that decides is unscored, -2 none is covered. */
     int8_t behaviours[SLM_BEHAVIOUR_ACT + 1];
-    /* By criterion of the case's rubric: 1 met, 0 not met, -1 unscored, -2 not covered. NULL where
-     * the case is not there. */
+    /* By criterion: 1 met, 0 not met, -1 unscored, -2 not covered. NULL: the case is not there. */
     const int8_t *met;
-    /* The answer itself. Without its text (scores imported from CSV) there is nothing to count. */
+    /* The answer itself. Scores imported from CSV have no text: there is nothing to count. */
     bool has_text, is_refused, is_empty, is_cut_off;
     uint32_t words, characters; /* characters: code points, as HealthBench's length counts them */
     int32_t questions;          /* -1: not counted (slm_results_count_questions) */
@@ -126,13 +112,11 @@ typedef struct slm_rollout_scores {
 
 typedef struct slm_case_scores {
     const char *case_id, *family;
-    size_t position;
-    size_t family_index; /* 0 to the arm's family_count - 1 */
-    const slm_case *c;   /* NULL: the database has scores of it, but not the case itself */
-    double *scores;      /* of the graded rollouts with a score, in the order of rollouts */
+    size_t position, family_index; /* family_index: 0 to the arm's family_count - 1 */
+    const slm_case *c; /* NULL: the database has scores of it, but not the case itself */
+    double *scores;    /* of the graded rollouts with a score, in the order of rollouts */
     size_t count;
     size_t samples;               /* all rollouts that are there, scored or not */
-    double low_sum, high_sum;     /* sums of the bounds over `rollouts`, for the bounded mean */
     slm_rollout_scores *rollouts; /* those that the judge was given, in order */
     size_t rollout_count;
 } slm_case_scores;
@@ -142,16 +126,14 @@ typedef struct slm_arm {
     slm_run run;
     const char *judge_hash, *judge_name, *coverage_json;
     slm_case_scores *cases; /* in the order of their set; imported ones by id */
-    size_t case_count;
-    size_t family_count;
+    size_t case_count, family_count;
     size_t samples, scored, unscored, refused, empty, cut_off;
     int64_t reply_tokens, prompt_tokens;
 } slm_arm;
 
 /* Everything in a database, loaded once into `arena`. */
 typedef struct slm_results {
-    slm_arm
-        *arms; /* order: models by first appearance in key order, then imported, then baselines */
+    slm_arm *arms; /* models in key order, then imported ones, then baselines */
     size_t arm_count;
     slm_case *cases; /* those of all sets, parsed */
     size_t case_count;
@@ -163,9 +145,8 @@ slm_status slm_results_load(slm_store *store, slm_arena *arena, slm_results *out
  * answer, so only reports that show them do it. */
 slm_status slm_results_count_questions(slm_store *store, slm_results *results, slm_error *err);
 
-/* A figure with its 95% interval: bootstrap over families (rollouts are never resampled); where the
- * value is exactly 0 or 1, the exact binomial bound over families. One family, or families that are
- * all alike, with another value tell nothing of how families differ: the interval is NaN. */
+/* A figure with its 95% interval: bootstrap over families; for a share of exactly 0 or 1 the exact
+ * binomial bound over families; NaN for one family, or families that are all alike. */
 typedef struct slm_figure {
     double value; /* NaN: nothing to measure */
     slm_interval interval;
@@ -188,7 +169,7 @@ typedef enum slm_measure_kind {
     SLM_MEASURE_BEHAVIOUR,       /* a sample is 1 if every covered criterion of it is met, else 0 */
     SLM_MEASURE_TWINS,           /* as slm_figure_twins */
     SLM_MEASURE_TAG,             /* HealthBench's score of an example or criterion tag */
-    SLM_MEASURE_LENGTH_ADJUSTED, /* slm_length_adjusted; clipped as the score is */
+    SLM_MEASURE_LENGTH_ADJUSTED, /* the score less a penalty for length (docs/scoring.md) */
     SLM_MEASURE_WORDS,           /* of an answer */
     SLM_MEASURE_CHARACTERS,
     SLM_MEASURE_QUESTIONS, /* in an answer; needs slm_results_count_questions */
@@ -207,29 +188,25 @@ typedef struct slm_measure {
 slm_figure slm_figure_of(const slm_results *results, const slm_arm *arm,
                          const slm_measure *measure);
 
-/* Mean of case means (k = 1) or mean over cases of worst-at-k, for a behaviour (SLM_BEHAVIOUR_NONE:
- * the whole score; clipped to [0,1] after the mean) within a stratum. k <= samples of every case;
- * cases with fewer scores than k make the figure NaN. */
+/* The same for a behaviour (SLM_BEHAVIOUR_NONE: the whole score). */
 slm_figure slm_figure_worst_at_k(const slm_results *results, const slm_arm *arm,
                                  slm_behaviour behaviour, slm_stratum stratum, size_t k);
-/* The share of families with both twins (a lacks and an enough case) where both are right in a
- * rollout (same index): seek met on lacks and precise met on enough. k as above. */
+/* The share of families with a lacks and an enough case where both are right in the same rollout:
+ * seek met on lacks and precise on enough. */
 slm_figure slm_figure_twins(const slm_results *results, const slm_arm *arm, size_t k);
 /* Smallest number of scored rollouts over the arm's cases. */
 size_t slm_arm_max_k(const slm_arm *arm);
 
-/* ---- HealthBench's tags -------------------------------------------------------------------- */
+/* ---- HealthBench's figures ------------------------------------------------------------------ */
 
-/* The score of a tag (simple-evals, healthbench_eval.py). An example tag ("theme:hedging",
- * "physician_agreed_category:no-uncertainty") has the whole score of the cases that carry it. A
- * criterion tag ("axis:accuracy", "cluster:...", "level:example") has, in each case, the points met
- * over the positive points among the criteria that carry it; where none of those gives points the
- * case does not count. */
+/* The score of a tag (docs/scoring.md). An example tag ("theme:hedging") has the whole score of the
+ * cases that carry it; a criterion tag ("axis:accuracy", "cluster:...") that of the criteria that
+ * carry it: a case in which none of these gives points does not count. */
 typedef struct slm_tag_score {
     const char *tag;
     bool is_criterion_tag;
     slm_figure figure;    /* mean over cases, clipped to [0,1]; interval over families */
-    double bootstrap_std; /* as the reference's, over samples and not families; seeded */
+    double bootstrap_std; /* what the reference's approaches: over samples, not families */
     size_t samples;       /* the reference's n_samples: scored answers that count */
 } slm_tag_score;
 /* All tags of an arm that begin with `prefix` ("theme:", "axis:", "cluster:", NULL: any), sorted. An
@@ -239,20 +216,14 @@ void slm_arm_tag_scores(const slm_results *results, const slm_arm *arm, const ch
 /* The whole score with the same figures beside it; its tag is "score". */
 slm_tag_score slm_arm_aggregate(const slm_results *results, const slm_arm *arm);
 
-/* HealthBench's length-adjusted score of one answer: score - 0.0147 (characters - 2000) / 500. See
- * docs/scoring.md for where it comes from. */
-double slm_length_adjusted(double score, uint32_t characters);
-
-/* May this arm's score stand beside OpenAI's published HealthBench figures? Only with the reference's
- * grader template and gpt-4.1 as the judge, over all criteria. *why: a sentence in the arena, what
- * makes it so or what is missing. */
+/* May this arm's score stand beside OpenAI's published figures? Only with the reference's grader
+ * template and gpt-4.1 as the judge, over all criteria. *why: a sentence on it, in the arena. */
 bool slm_arm_is_comparable(const slm_arm *arm, slm_arena *arena, const char **why);
 
 /* ---- arms against each other --------------------------------------------------------------- */
 
-/* Two arms on the cases that both have. `difference` is first minus second, mean over those cases,
- * not clipped. p: two-sided sign-flip permutation test over families (exact up to 2^14 flips, else
- * 10,000 drawn with a fixed seed). */
+/* Two arms on the cases that both have: first minus second, mean over cases, not clipped. p: two-sided
+ * sign-flip test over families (exact up to 2^14 flips, else 10,000 drawn with a fixed seed). */
 typedef struct slm_comparison {
     const slm_arm *first, *second;
     slm_measure measure;
@@ -266,8 +237,8 @@ typedef struct slm_comparison {
 } slm_comparison;
 slm_comparison slm_compare(const slm_results *results, const slm_arm *first, const slm_arm *second,
                            const slm_measure *measure);
-/* All pairs of models and imported scores that one judge graded on one set of cases, in the order of
- * results->arms, with Holm's correction (1979) over the pairs of each such set. */
+/* All pairs of models and imported scores under one judge on one set of cases, with Holm's correction
+ * over the pairs of each such set. */
 void slm_compare_all(const slm_results *results, const slm_measure *measure, slm_arena *arena,
                      slm_comparison **out, size_t *count);
 
@@ -280,18 +251,19 @@ typedef struct slm_target {
 } slm_target;
 /* Strings live in the arena. SLM_ERR_INVALID says what is wrong and what names there are. */
 slm_status slm_target_parse(const char *text, slm_arena *arena, slm_target *out, slm_error *err);
+/* Nothing to measure; missed; reached by the value alone; met by the lower end of the interval, and
+ * with unscored answers taken as worst. */
 typedef enum slm_target_state {
-    SLM_TARGET_UNKNOWN, /* nothing to measure */
+    SLM_TARGET_UNKNOWN,
     SLM_TARGET_MISSED,
-    SLM_TARGET_REACHED, /* by the value alone */
-    SLM_TARGET_MET, /* by the lower end of the interval, and with unscored answers taken as worst */
+    SLM_TARGET_REACHED,
+    SLM_TARGET_MET,
 } slm_target_state;
 const char *slm_target_state_name(slm_target_state state); /* "met"; "unknown" */
 slm_target_state slm_target_check(const slm_results *results, const slm_arm *arm,
                                   const slm_target *target, slm_figure *figure);
 
-/* Refused, empty and cut-off answers of an arm, and what its score is with and without the refused
- * ones (mean over samples; NaN: there are none). */
+/* Mean score over samples of the refused answers, and of the others; NaN: there are none. */
 typedef struct slm_refusals {
     size_t samples, refused, empty, cut_off;
     slm_figure share; /* of refused answers */
@@ -299,30 +271,23 @@ typedef struct slm_refusals {
 } slm_refusals;
 slm_refusals slm_arm_refusals(const slm_results *results, const slm_arm *arm);
 
-/* ---- a part of the results ----------------------------------------------------------------- */
-
-/* The results of some cases and some criteria (the limit is not looked at), computed anew from the
- * stored verdicts: the denominator is that of the kept criteria. Scores without verdicts can be cut
- * by case id alone (also_in). Arms that keep no case are left out. What is left shares memory with
- * `results`. */
+/* The results of some cases and criteria (the limit is not looked at), computed anew from the verdicts.
+ * Scores without verdicts can be cut by case id alone (also_in). Arms that keep no case are left out.
+ * What is left shares memory with `results`. */
 slm_status slm_results_select(const slm_results *results, const slm_cases_options *options,
                               slm_arena *arena, slm_results *out, slm_error *err);
 
-/* ---- import and export --------------------------------------------------------------------- */
-
-/* simple-evals `_allresults.json`, or CSV with a header `model,case,rollout,score`: runs of kind
- * "imported" with gradings by the judge "imported". The format is told from the content; `name`
- * (may be NULL) names the model of a file that holds one. Importing a CSV again changes nothing; a
- * score that differs from a stored one is an error. A further `_allresults.json` of the same name
- * adds rollouts; the same file again adds nothing. All or nothing of a file is imported.
+/* simple-evals' `_allresults.json`, or CSV with a header `model,case,rollout,score`: runs of kind
+ * "imported", graded by "imported". `name` (may be NULL) names the model of a file that holds one.
+ * A CSV again changes nothing; a score that differs from a stored one is an error. A further
+ * `_allresults.json` of the same name adds rollouts, the same one nothing. All of a file or nothing.
  * cases (may be NULL): what was evaluated; scores of other cases are left out, and of the verdicts in
  * a file those on the cases' criteria are kept. Without it a `_allresults.json` tells its cases
  * itself, but for the examples' tags. */
 slm_status slm_eval_import(slm_store *store, const char *path, const char *name,
                            const slm_cases *cases, slm_log *log, slm_error *err);
-/* The database's content as JSON Lines in key order (one object a row, "table" first): what two
- * equal evaluations have equal. Timings and a run's details are left out: they tell how it went, not
- * what came out. */
+/* The database's content as JSON Lines in key order, without timings and details: what two equal
+ * evaluations have equal. */
 slm_status slm_eval_export(slm_store *store, FILE *out, slm_error *err);
 /* One arm as simple-evals' `_allresults.json`; SLM_ERR_UNSUPPORTED where there are scores alone. */
 slm_status slm_eval_export_simple(slm_store *store, const slm_results *results, const slm_arm *arm,

@@ -150,6 +150,8 @@ eval__units eval__units_of(const slm_arm *arm, const slm_measure *measure);
 void eval__units_free(eval__units *units);
 /* Every scored answer's value, malloc'd; how many. Not of twins. */
 size_t eval__values_of(const slm_arm *arm, const slm_measure *measure, double **out);
+/* HealthBench's length-adjusted score of one answer (docs/scoring.md). */
+double eval__length_adjusted(double score, uint32_t characters);
 /* As slm_tag_score.bootstrap_std. */
 double eval__bootstrap_std(const double *values, size_t n);
 /* Sets family_count and each case's family_index. */

@@ -18,7 +18,7 @@
 
 static const double LENGTH_CENTRE = 2000, LENGTH_STEP = 500, LENGTH_PENALTY = 0.0147;
 
-double slm_length_adjusted(double score, uint32_t characters)
+double eval__length_adjusted(double score, uint32_t characters)
 {
     return score - LENGTH_PENALTY * ((characters - LENGTH_CENTRE) / LENGTH_STEP);
 }

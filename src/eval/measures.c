@@ -155,7 +155,7 @@ static void put_style(rows *r, slm_measure_kind kind, const slm_rollout_scores *
 static void put_rollout(rows *r, const slm_measure *measure, const tagged *t,
                         const slm_rollout_scores *rollout)
 {
-    double length = slm_length_adjusted(0, rollout->characters);
+    double length = eval__length_adjusted(0, rollout->characters);
     switch (measure->kind) {
     case SLM_MEASURE_SCORE:
         put_value(r, rollout->has_score, rollout->score, rollout->low, rollout->high);

@@ -9,15 +9,14 @@
 slm_run eval__run_of(const slm_eval_arm *arm, const slm_cases *cases,
                      const slm_chat_sampling *sampling, const char *sampling_json)
 {
-    return (slm_run){
-        .model_name = arm->chat->name,
-        .model_identity = arm->chat->identity,
-        .kind = "model",
-        .system_text = arm->system_text && *arm->system_text ? arm->system_text : NULL,
-        .sampling_json = sampling_json,
-        .cases_sha256 = cases->sha256,
-        .seed = sampling->seed,
-        .details_json = arm->details_json};
+    return (slm_run){.model_name = arm->chat->name,
+                     .model_identity = arm->chat->identity,
+                     .kind = "model",
+                     .system_text = arm->system_text && *arm->system_text ? arm->system_text : NULL,
+                     .sampling_json = sampling_json,
+                     .cases_sha256 = cases->sha256,
+                     .seed = sampling->seed,
+                     .details_json = arm->details_json};
 }
 
 static void add_case(const slm_case *c, const slm_eval_arm *arm, const slm_judge *judge,
@@ -61,8 +60,7 @@ slm_status slm_eval_plan_of(slm_store *store, const slm_cases *cases, const slm_
         slm_run run = eval__run_of(&arms[a], cases, &options->sampling, sampling);
         slm_run_hash(&run, hash);
         memset(have, 0, selection.count * k);
-        if (store)
-            status = eval__have(store, hash, judge->identity, &selection, k, have, err);
+        if (store) status = eval__have(store, hash, judge->identity, &selection, k, have, err);
         for (size_t i = 0; status == SLM_OK && i < selection.count; i++)
             add_case(eval__case_at(&selection, i), &arms[a], judge, have + i * k, k, out);
     }

@@ -305,8 +305,6 @@ static bool on_grading(void *context, const slm_stored_grading *grading)
     eval__judge_behaviours(s->c, s->c ? put_met(l, s->c, grading) : NULL, r->behaviours);
     s->rollout_count++;
     s->count += grading->has_score;
-    s->low_sum += grading->low;
-    s->high_sum += grading->high;
     return true;
 }
 

@@ -58,15 +58,12 @@ static bool select_case(const selector *s, const slm_case_scores *in, slm_case_s
     out->rollouts = slm_arena_array(s->arena, in->rollout_count, sizeof *out->rollouts);
     out->scores = slm_arena_array(s->arena, in->rollout_count, sizeof *out->scores);
     out->count = 0;
-    out->low_sum = out->high_sum = 0;
     slm_verdict *verdicts = calloc(in->c->rubric_count + 1, sizeof *verdicts);
     if (!verdicts) slm_out_of_memory(in->c->rubric_count);
     for (size_t i = 0; i < in->rollout_count; i++) {
         slm_rollout_scores *rollout = &out->rollouts[i];
         *rollout = in->rollouts[i];
         rescore(s, in->c, rollout, verdicts);
-        out->low_sum += rollout->low;
-        out->high_sum += rollout->high;
         if (rollout->has_score) out->scores[out->count++] = rollout->score;
     }
     free(verdicts);

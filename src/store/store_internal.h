@@ -36,7 +36,7 @@ struct slm_store {
     slm_file_lock *lock; /* NULL when read_only */
     int64_t schema;      /* of the file; an older one is brought up to date by a writer alone */
     bool is_ours;        /* its identity was checked: only then is anything written to it */
-    bool is_made;        /* the file was not there before: it goes again if nothing is put into it */
+    bool is_made; /* the file was not there before: it goes again if nothing is put into it */
     bool in_group, is_reading;
     sqlite3_stmt *statements[STORE_STATEMENTS];
 };

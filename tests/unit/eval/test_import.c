@@ -156,7 +156,8 @@ static void hostile_csv_is_refused_with_its_line(void **state)
     refused("\"model\n\",case,rollout,score\nm,c,0,1\n", ":1: there is no column 'model'");
     slm_error err = {0};
     slm_store *store = open_store(path);
-    assert_int_not_equal(slm_eval_import(store, "/nonexistent.csv", NULL, NULL, NULL, &err), SLM_OK);
+    assert_int_not_equal(slm_eval_import(store, "/nonexistent.csv", NULL, NULL, NULL, &err),
+                         SLM_OK);
     assert_holds(err.message, "/nonexistent.csv");
     in_folder(file, "zero.csv");
     static const char zero[] = HEADER "m,c\0d,0,1\n";
