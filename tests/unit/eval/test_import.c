@@ -249,6 +249,209 @@ static void hostile_json_is_refused_with_its_place(void **state)
             "usage.input_tokens");
 }
 
+/* ---- with cases ---- */
+
+/* An answer with criteria of HealthBench's kind: right +5, rude -2, asks +3. */
+#define HB(id, prompt, right, rude, asks)                                                          \
+    "{\"score\":null,\"usage\":{\"input_tokens\":12,\"input_cached_tokens\":4,"                    \
+    "\"output_tokens\":7,\"output_reasoning_tokens\":2},\"rubric_items\":[{\"criterion\":"         \
+    "\"right\",\"points\":5,\"tags\":[\"axis:accuracy\"],\"criteria_met\":" right                  \
+    ",\"explanation\":\"e0\"},{\"criterion\":\"rude\",\"points\":-2.0,\"tags\":[\"axis:tone\"],"   \
+    "\"criteria_met\":" rude ",\"explanation\":\"e1\"},{\"criterion\":\"asks\",\"points\":3,"      \
+    "\"tags\":[\"axis:accuracy\",\"cluster:x\"],\"criteria_met\":" asks                            \
+    ",\"explanation\":\"e2\"}],\"prompt\":[" prompt "{\"role\":\"user\",\"content\":\"q\"}],"      \
+    "\"completion\":[{\"role\":\"assistant\",\"content\":\"reply \\u00e9 of " id "\"}],"           \
+    "\"prompt_id\":\"" id "\",\"completion_id\":\"0\"}"
+#define SYSTEM "{\"role\":\"system\",\"content\":\"Be kind.\"},"
+
+static const char case_rows[] =
+    "{\"prompt_id\":\"p\",\"prompt\":[{\"role\":\"user\",\"content\":\"q\"}],\"example_tags\":["
+    "\"theme:hedging\"],\"rubrics\":[{\"criterion\":\"asks\",\"points\":3,\"tags\":[\"axis:"
+    "accuracy\"]},"
+    "{\"criterion\":\"right\",\"points\":5,\"tags\":[\"axis:accuracy\"]},{\"criterion\":\"rude\","
+    "\"points\":-2,\"tags\":[\"axis:tone\"]}]}\n";
+
+static slm_status import_with(const char *text, const char *rows, const slm_cases_options *options,
+                              slm_error *err)
+{
+    char name[160];
+    slm_cases cases = {0};
+    in_folder(name, "rows.jsonl");
+    put_file(name, rows);
+    const char *paths[] = {name};
+    ok(slm_cases_load(paths, 1, options, NULL, NULL, &cases, err), err);
+    in_folder(file, "m_allresults.json");
+    put_file(file, text);
+    slm_store *store = open_store(path);
+    slm_status status = slm_eval_import(store, file, "m", &cases, NULL, err);
+    slm_store_close(store);
+    slm_cases_free(&cases);
+    return status;
+}
+
+static double score_of_tag(const slm_results *results, const slm_arm *arm, const char *tag)
+{
+    slm_measure measure = {.kind = SLM_MEASURE_TAG, .tag = tag};
+    return slm_figure_of(results, arm, &measure).value;
+}
+
+static void a_file_tells_its_cases(void **state)
+{
+    (void)state;
+    slm_error err = {0};
+    slm_arena arena = {0};
+    slm_results results;
+    import_ok(
+        RESULTS(HB("q", SYSTEM, "true", "false", "false") "," HB(
+            "p", SYSTEM, "true", "true", "true") "," HB("q", SYSTEM, "false", "false", "true")),
+        "m");
+    /* Of another model, with other system text: the same cases. */
+    import_ok(RESULTS(HB("p", "", "true", "true", "null")), "n");
+    /* The same id with another rubric: another set of cases. */
+    import_ok(RESULTS(ITEM("p", "1", "true", "false")), "o");
+    slm_store *store = open_store(path);
+    ok(slm_results_load(store, &arena, &results, &err), &err);
+    assert_int_equal(results.arm_count, 3);
+    const slm_arm *m = NULL, *n = NULL, *o = NULL;
+    ok(slm_results_find_arm(&results, "m", NULL, &m, &err), &err);
+    ok(slm_results_find_arm(&results, "n", "imported", &n, &err), &err);
+    ok(slm_results_find_arm(&results, "o", NULL, &o, &err), &err);
+    assert_string_equal(m->run.system_text, "Be kind.");
+    assert_null(n->run.system_text);
+    assert_string_equal(m->run.cases_sha256, n->run.cases_sha256);
+    assert_string_not_equal(m->run.cases_sha256, o->run.cases_sha256);
+    assert_int_equal(m->case_count, 2);
+    assert_string_equal(m->cases[0].case_id, "q"); /* in the order of the file */
+    assert_true(fabs(score_of_tag(&results, m, "axis:accuracy") - 0.75) < 1e-12);
+    assert_true(fabs(score_of_tag(&results, m, "cluster:x") - 0.75) < 1e-12);
+    assert_int_equal(m->cases[0].c->turn_count, 1); /* the system text is the arm's */
+    /* Scores that the file does not tell follow from its verdicts, where all are there. */
+    assert_true(fabs(m->cases[1].scores[0] - 0.75) < 1e-12);
+    assert_int_equal(n->unscored, 1);
+    assert_int_equal(slm_results_find_arm(&results, NULL, NULL, &m, &err), SLM_ERR_INVALID);
+    assert_holds(err.message, "which of 3 arms");
+    assert_int_equal(slm_results_find_arm(&results, "x", NULL, &m, &err), SLM_ERR_NOT_FOUND);
+    slm_arena_free(&arena);
+    slm_store_close(store);
+}
+
+static void answers_that_tell_two_cases_have_none(void **state)
+{
+    (void)state;
+    slm_error err = {0};
+    slm_arena arena = {0};
+    slm_results results;
+    import_ok(RESULTS(HB("p", "", "true", "false", "true") "," ITEM("p", "1", "true", "false")),
+              "m");
+    slm_store *store = open_store(path);
+    ok(slm_results_load(store, &arena, &results, &err), &err);
+    assert_null(results.arms[0].cases[0].c);
+    assert_int_equal(results.arms[0].scored, 2);
+    FILE *out = fopen("/dev/null", "w");
+    assert_int_equal(slm_eval_export_simple(store, &results, &results.arms[0], out, &err),
+                     SLM_ERR_UNSUPPORTED);
+    assert_holds(err.message, "scores alone");
+    fclose(out);
+    slm_arena_free(&arena);
+    slm_store_close(store);
+}
+
+static void cases_give_tags_and_order(void **state)
+{
+    (void)state;
+    slm_error err = {0};
+    slm_arena arena = {0};
+    slm_results results;
+    const char *accuracy[] = {"axis:accuracy"};
+    slm_cases_options options = {.criteria = accuracy, .criteria_count = 1};
+    static const char text[] =
+        RESULTS(HB("p", "", "true", "true", "false") "," HB("z", "", "true", "true", "false"));
+    ok(import_with(text, case_rows, NULL, &err), &err);
+    ok(import_with(text, case_rows, &options, &err), &err);
+    slm_store *store = open_store(path);
+    ok(slm_results_load(store, &arena, &results, &err), &err);
+    assert_int_equal(results.arm_count, 2);
+    double scores[2];
+    for (size_t i = 0; i < 2; i++) {
+        const slm_arm *arm = &results.arms[i];
+        assert_int_equal(arm->case_count, 1); /* z is not among the cases */
+        assert_true(fabs(score_of_tag(&results, arm, "theme:hedging") - arm->cases[0].scores[0]) <
+                    1e-12);
+        assert_int_equal(arm->cases[0].rollouts[0].met[0], 0); /* asks stands first there */
+        assert_int_equal(arm->cases[0].rollouts[0].met[1], 1);
+        scores[arm->cases[0].c->rubric_count == 2] = arm->cases[0].scores[0];
+    }
+    assert_true(fabs(scores[0] - 3.0 / 8) < 1e-12 && fabs(scores[1] - 5.0 / 8) < 1e-12);
+    slm_arena_free(&arena);
+    slm_store_close(store);
+    /* Cases that were not evaluated, or have another rubric. */
+    assert_int_equal(
+        import_with(RESULTS(HB("z", "", "true", "true", "false")), case_rows, NULL, &err),
+        SLM_ERR_FORMAT);
+    assert_holds(err.message, "none of its 1 scores is of a case in --cases");
+    assert_int_equal(import_with(RESULTS(ITEM("p", "1", "true", "false")), case_rows, NULL, &err),
+                     SLM_ERR_FORMAT);
+    assert_holds(err.message, "lacks the criterion 'asks' (3 points)");
+    ok(import_with("model,case,rollout,score\nm,p,0,0.375\nm,z,0,1\n", case_rows, NULL, &err), &err);
+    assert_int_equal(import_with("model,case,rollout,score\nm,z,0,1\n", case_rows, NULL, &err),
+                     SLM_ERR_FORMAT);
+}
+
+static void what_is_exported_can_be_imported(void **state)
+{
+    (void)state;
+    slm_error err = {0};
+    char *texts[2] = {0};
+    import_ok(
+        RESULTS(HB("q", SYSTEM, "true", "false", "false") "," HB(
+            "p", SYSTEM, "true", "true", "true") "," HB("q", SYSTEM, "false", "null", "true")),
+        "m");
+    for (int round = 0; round < 2; round++) {
+        slm_arena arena = {0};
+        slm_results results;
+        const slm_arm *arm = NULL;
+        size_t len = 0;
+        slm_store *store = open_store(path);
+        ok(slm_results_load(store, &arena, &results, &err), &err);
+        ok(slm_results_find_arm(&results, "m", NULL, &arm, &err), &err);
+        FILE *out = open_memstream(&texts[round], &len);
+        ok(slm_eval_export_simple(store, &results, arm, out, &err), &err);
+        fclose(out);
+        slm_store_close(store);
+        slm_arena_free(&arena);
+        unlink(path);
+        import_ok(texts[round], "m");
+    }
+    assert_string_equal(texts[0], texts[1]);
+    json_t *root = json_loads(texts[0], 0, NULL);
+    assert_non_null(root);
+    json_t *metrics = json_object_get(root, "metrics");
+    const json_t *list =
+        json_object_get(json_object_get(root, "metadata"), "example_level_metadata");
+    assert_int_equal(json_array_size(list), 3);
+    assert_int_equal(json_array_size(json_object_get(root, "convos")), 3);
+    /* Over answers: q 5/8, p 6/8; the unscored one is in none. */
+    assert_true(fabs(json_number_value(json_object_get(root, "score")) - 5.5 / 8) < 1e-12);
+    assert_int_equal(json_integer_value(json_object_get(metrics, "overall_score:n_samples")), 2);
+    /* axis:accuracy is scored in it all the same; axis:tone gives no points. */
+    assert_int_equal(json_integer_value(json_object_get(metrics, "axis:accuracy:n_samples")), 3);
+    assert_null(json_object_get(metrics, "axis:tone"));
+    assert_null(json_object_get(metrics, "score"));
+    assert_non_null(json_object_get(metrics, "score:bootstrap_std"));
+    const json_t *last = json_array_get(list, 2);
+    assert_true(json_is_null(json_object_get(last, "score")));
+    assert_string_equal(json_string_value(json_object_get(last, "prompt_id")), "q");
+    const json_t *usage = json_object_get(last, "usage");
+    assert_int_equal(json_integer_value(json_object_get(usage, "total_tokens")), 19);
+    assert_int_equal(json_integer_value(json_object_get(usage, "input_cached_tokens")), 4);
+    assert_int_equal(json_integer_value(json_object_get(usage, "output_reasoning_tokens")), 2);
+    assert_int_equal(json_array_size(json_object_get(last, "prompt")), 2);
+    assert_holds(texts[0], "reply \xc3\xa9 of q");
+    json_decref(root);
+    free(texts[0]);
+    free(texts[1]);
+}
+
 /* Bytes changed at random: refused or imported, never worse (sanitizers watch). */
 static void mutated_files_do_no_harm(void **state)
 {
@@ -289,6 +492,10 @@ int main(void)
         TEST(simple_evals_answers_become_rollouts),
         TEST(further_files_add_rollouts_the_same_adds_nothing),
         TEST(hostile_json_is_refused_with_its_place),
+        TEST(a_file_tells_its_cases),
+        TEST(answers_that_tell_two_cases_have_none),
+        TEST(cases_give_tags_and_order),
+        TEST(what_is_exported_can_be_imported),
         TEST(mutated_files_do_no_harm),
     };
     return cmocka_run_group_tests_name("import", tests, NULL, NULL);

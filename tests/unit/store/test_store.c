@@ -558,6 +558,24 @@ static void an_older_schema_is_brought_up_to_date(void **state)
     slm_arena_free(&arena);
 }
 
+static void what_was_made_for_nothing_goes(void **state)
+{
+    (void)state;
+    slm_error err = {0};
+    slm_store_close(open_store(false));
+    assert_false(slm_file_exists(path));
+    /* A group that was not committed is nothing. */
+    slm_store *store = open_store(false);
+    ok(slm_store_begin(store, &err), &err);
+    put_run(store, "r", "m");
+    slm_store_close(store);
+    assert_false(slm_file_exists(path));
+    /* What was there before stays, however empty. */
+    assert_int_equal(slm_file_write(path, "", 0, &err), SLM_OK);
+    slm_store_close(open_store(false));
+    assert_true(slm_file_exists(path));
+}
+
 static void an_empty_file_becomes_a_database(void **state)
 {
     (void)state;
@@ -649,6 +667,7 @@ int main(void)
         TEST(a_verdict_is_kept),
         TEST(an_agreement_is_replaced),
         TEST(an_older_schema_is_brought_up_to_date),
+        TEST(what_was_made_for_nothing_goes),
         TEST(an_empty_file_becomes_a_database),
         TEST(commits_survive_kill_9),
     };
