@@ -1,6 +1,9 @@
-/* gemm256.h: how the linear layers with AVX2 end: what is added to a sum, in which order. */
+/* gemm256.h: how the linear layers with AVX2 end: what is added to a sum, in which order. In a file
+ * compiled for other instructions, this header is empty. */
 #ifndef SLM_KERNEL_GEMM256_H
 #define SLM_KERNEL_GEMM256_H
+
+#ifdef __AVX2__
 
 #include "kernel/cpu/cpu.h"
 
@@ -26,4 +29,5 @@ INLINE void slm_cpu__store_half(const slm_cpu__gemm *job, __m256 sum, size_t row
     }
 }
 
+#endif
 #endif

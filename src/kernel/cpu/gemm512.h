@@ -1,6 +1,9 @@
-/* gemm512.h: how the linear layers with AVX-512 end: what is added to a sum, in which order. */
+/* gemm512.h: how the linear layers with AVX-512 end: what is added to a sum, in which order. In a file
+ * compiled for other instructions, this header is empty. */
 #ifndef SLM_KERNEL_GEMM512_H
 #define SLM_KERNEL_GEMM512_H
+
+#ifdef __AVX512F__
 
 #include "kernel/cpu/cpu.h"
 
@@ -20,4 +23,5 @@ INLINE void slm_cpu__store_block(const slm_cpu__gemm *job, __m512 sum, size_t ro
     _mm512_mask_storeu_ps(y, mask, sum);
 }
 
+#endif
 #endif

@@ -7,9 +7,13 @@
  * conversion. Every product of a scale with a whole number is exact in f32 (dtype.c), so a fused
  * multiply-add with the minimum rounds where the definition rounds, and the result equals the widened
  * weight to the bit. A NaN scale becomes the default NaN first, which rounding to bf16 by integer
- * addition cannot carry over into a number. */
+ * addition cannot carry over into a number.
+ *
+ * In a file compiled for other instructions, this header is empty. */
 #ifndef SLM_KERNEL_QUANT512_H
 #define SLM_KERNEL_QUANT512_H
+
+#ifdef __AVX512F__
 
 #include "kernel/cpu/gemm512.h"
 
@@ -310,4 +314,5 @@ INLINE void one_row(const quant_store store, const slm_cpu__gemm *job, const slm
     }
 }
 
+#endif
 #endif
