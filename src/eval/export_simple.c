@@ -288,10 +288,12 @@ out:
 
 static bool is_named(const slm_arm *arm, const char *model, const char *judge)
 {
+    /* Fixed replies are asked for by name; shuffled answers bear their model's. */
+    bool is_baseline = strcmp(arm->run.kind, "baseline") == 0;
+    const char *name =
+        is_baseline ? arm->run.model_identity + strlen("baseline:") : arm->run.model_name;
     bool by_hash = model && strlen(model) >= 6 && strncmp(arm->run.hash, model, strlen(model)) == 0;
-    if (model && !by_hash && strcmp(arm->run.model_name, model) != 0) return false;
-    /* Without a name, what a model or a file said; fixed replies are asked for by name. */
-    if (!model && strcmp(arm->run.kind, "baseline") == 0) return false;
+    if (model ? !by_hash && strcmp(name, model) != 0 : is_baseline) return false;
     return !judge || strcmp(arm->judge_name, judge) == 0 ||
            (strlen(judge) >= 6 && strncmp(arm->judge_hash, judge, strlen(judge)) == 0);
 }
