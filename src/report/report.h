@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include "base/error.h"
 #include "eval/eval.h"
+#include "provider/price.h"
 #include "store/store.h"
 
 typedef struct slm_report_options {
@@ -46,5 +47,66 @@ void slm_report_json(const slm_results *results, const slm_report_options *optio
  * streamed from the store; the memory needed does not grow with their number. */
 slm_status slm_report_html(slm_store *store, const slm_results *results,
                            const slm_report_options *options, FILE *out, slm_error *err);
+
+/* ---- cost (cost.c, cost_print.c) ------------------------------------------------------------ */
+
+typedef struct slm_cost_options {
+    double requests;       /* a month */
+    bool batch_mode;       /* take each hosted price's own batch discount off; false: none */
+    double batch_discount; /* taken off every hosted price instead; below 0: not given */
+    double utilisation; /* share of the paid hours in which a machine answers; above 0, up to 1 */
+    double tokens_per_second;    /* reply tokens of one machine; 0: as measured in the database */
+    bool whole_machines;         /* paid around the clock; false: shares of one are paid */
+    const char *const *machines; /* "NAME": of every local model; "ARM=NAME": of that arm */
+    size_t machine_count;
+    const char *const *arms; /* these alone, by name */
+    size_t arm_count;
+} slm_cost_options;
+/* A million requests, no discount, utilisation 0.5, measured speed, shares, all arms. */
+slm_cost_options slm_cost_options_default(void);
+
+/* What one arm costs in a month, and all that it was computed from. */
+typedef struct slm_arm_cost {
+    const char *name, *run;
+    double usd;              /* a month */
+    size_t samples, told;    /* answers, and those that told their tokens: the means are theirs */
+    double prompt, cached;   /* tokens a request; cached ones are among the prompt's */
+    double reply, reasoning; /* reasoning tokens are among the reply's */
+    bool cached_told, reasoning_told;
+    /* Hosted: by the token. NULL: from a machine. */
+    const slm_price *price;
+    const char *model, *host; /* what was looked up; host NULL: any */
+    double discount;          /* that was taken off */
+    /* From a machine: by the hour. */
+    const slm_machine_price *machine;
+    double tokens_per_second;
+    bool speed_measured;
+    double busy_hours; /* in which the machine answers */
+    double machines;   /* paid for, of SLM_COST_MONTH_HOURS each; whole if whole_machines */
+    double usd_share;  /* with shares of a machine */
+    double usd_whole;  /* with whole machines */
+} slm_arm_cost;
+
+/* 8,760 hours of a year over 12. */
+#define SLM_COST_MONTH_HOURS 730.0
+
+typedef struct slm_costs {
+    slm_cost_options options;
+    const slm_prices *prices;
+    slm_arm_cost *arms;
+    size_t count;
+    const char **left_out; /* sentences: which run, and why it has no cost */
+    size_t left_out_count;
+} slm_costs;
+
+/* Arms of models (not baselines) whose answers told their tokens. Everything lives in `arena` and in
+ * `prices`. A model or machine without a price: SLM_ERR_NOT_FOUND, naming it and the file; likewise a
+ * database without any arm that can be priced. */
+slm_status slm_costs_load(slm_store *store, const slm_prices *prices,
+                          const slm_cost_options *options, slm_arena *arena, slm_costs *out,
+                          slm_error *err);
+/* A table, and below it every assumption. */
+void slm_costs_print(const slm_costs *costs, FILE *out);
+void slm_costs_json(const slm_costs *costs, FILE *out);
 
 #endif
