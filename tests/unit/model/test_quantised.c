@@ -12,7 +12,7 @@
 
 enum { ROWS = 35, RANK = 3 };
 
-static char gguf[64], adapter[64];
+static char gguf[64], adapter[64], folder[64];
 static int32_t ids[ROWS];
 
 static const char *const paths[] = {"ref", "avx2", "avx512", "avx512bf16", "amx"};
@@ -34,14 +34,14 @@ static void write_model(const char *type, slm_dtype format, bool tied)
 }
 
 /* Rows by chunks: many at once, then few, then one. */
-static void compare(const char *kernels, slm_dtype dtype, const char *beside)
+static void compare_at(const char *path, const char *kernels, slm_dtype dtype, const char *beside)
 {
     static const int chunks[] = {ROWS, 17, 1};
     const slm_model_options kept = {.dtype = dtype, .keep_quantised = true},
                             wide = {.dtype = dtype};
     for (int c = 0; c < 3; c++) {
-        float *a = oracle_run_as(gguf, beside, kernels, &kept, ids, ROWS, chunks[c]);
-        float *b = oracle_run_as(gguf, beside, kernels, &wide, ids, ROWS, chunks[c]);
+        float *a = oracle_run_as(path, beside, kernels, &kept, ids, ROWS, chunks[c]);
+        float *b = oracle_run_as(path, beside, kernels, &wide, ids, ROWS, chunks[c]);
         assert_int_equal(a == NULL, b == NULL);
         size_t count = (size_t)(ROWS * family_shape("llama").vocabulary);
         for (size_t i = 0; a && i < count; i++)
@@ -51,6 +51,11 @@ static void compare(const char *kernels, slm_dtype dtype, const char *beside)
         free(a);
         free(b);
     }
+}
+
+static void compare(const char *kernels, slm_dtype dtype, const char *beside)
+{
+    compare_at(gguf, kernels, dtype, beside);
 }
 
 static void test_formats(void **state)
@@ -76,6 +81,28 @@ static void test_families_and_adapters(void **state)
             if (p < 2) compare(paths[p], SLM_F32, adapter);
         }
     }
+}
+
+/* A folder as bitsandbytes saves it: its matrices NF4, the embedding not. */
+static void test_nf4_folder(void **state)
+{
+    (void)state;
+    family f = family_shape("qwen2");
+    st_writer w = {0};
+    f.d = f.feed = 192;
+    f.head_dim = 48;
+    f.extra = ",\"quantization_config\":{\"quant_method\":\"bitsandbytes\","
+              "\"load_in_4bit\":true,\"bnb_4bit_quant_type\":\"nf4\"}";
+    family_fill(&f, 5);
+    family_write_config(&f, folder);
+    family_tensors(&f, true, &w);
+    family_write_tensors(&w, folder, "model.safetensors");
+    for (int p = 0; p < PATHS; p++) {
+        compare_at(folder, paths[p], SLM_BF16, NULL);
+        if (p < 3) compare_at(folder, paths[p], SLM_F32, NULL);
+    }
+    st_writer_free(&w);
+    family_free(&f);
 }
 
 /* What slm_model_file_weight_bytes foretells is what is taken. */
@@ -142,6 +169,7 @@ static int setup(void **state)
     for (int i = 0; i < ROWS; i++)
         ids[i] = (int32_t)slm_random_below(&random, (uint64_t)family_shape("llama").vocabulary);
     snprintf(gguf, sizeof gguf, "/tmp/slm-quantised-%d.gguf", (int)getpid());
+    snprintf(folder, sizeof folder, "/tmp/slm-quantised-%d-nf4", (int)getpid());
     snprintf(adapter, sizeof adapter, "/tmp/slm-quantised-%d-lora", (int)getpid());
     return 0;
 }
@@ -150,15 +178,15 @@ static int teardown(void **state)
 {
     (void)state;
     family_remove(adapter);
+    family_remove(folder);
     return unlink(gguf);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_families_and_adapters),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_formats),    cmocka_unit_test(test_families_and_adapters),
+        cmocka_unit_test(test_nf4_folder), cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_plain_file),
     };
     return cmocka_run_group_tests_name("model/quantised", tests, setup, teardown);
