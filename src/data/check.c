@@ -205,7 +205,7 @@ static void check_rubric(checker *k, const slm_case *c)
                  slm_behaviour_name(c->rubrics[i].behaviour));
 }
 
-/* Over the set: families of two or more hold both contexts; no conversation stands twice. */
+/* Over the set: a family with a case tagged twin holds both contexts; no conversation stands twice. */
 static void check_set(checker *k)
 {
     const slm_cases *cases = k->cases;
@@ -213,12 +213,14 @@ static void check_set(checker *k)
     data__set families = {0}, prompts = {0};
     size_t *members = slm_arena_array(&arena, cases->count, sizeof *members);
     size_t *lacks = slm_arena_array(&arena, cases->count, sizeof *lacks);
+    size_t *twins = slm_arena_array(&arena, cases->count, sizeof *twins);
     for (size_t i = 0; i < cases->count; i++) {
         const slm_case *c = &cases->items[i];
         size_t first = data__set_put(&families, c->family, i);
         if (first == SIZE_MAX) first = i;
         members[first]++;
         lacks[first] += c->context == SLM_CONTEXT_LACKS;
+        twins[first] += slm_case_has_tag(c, "twin");
 
         slm_buffer all = {0};
         for (size_t t = 0; t < c->turn_count; t++)
@@ -230,9 +232,10 @@ static void check_set(checker *k)
                  cases->items[same].line);
     }
     for (size_t i = 0; i < cases->count; i++) {
-        if (members[i] < 2 || (lacks[i] > 0 && lacks[i] < members[i])) continue;
+        if (twins[i] == 0 || (lacks[i] > 0 && lacks[i] < members[i])) continue;
         find(k, &cases->items[i], "family",
-             "'%s' has %zu cases and %s; twins are the same scenario with the decisive fact and "
+             "'%s' has a twin among %zu and %s; twins are the same scenario with the decisive fact "
+             "and "
              "without it",
              cases->items[i].family, members[i],
              lacks[i] > 0 ? "none with enough context" : "none that lacks context");

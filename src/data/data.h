@@ -192,7 +192,7 @@ slm_status slm_meta_rows_load(const char *path, size_t limit, slm_meta_rows *out
 void slm_meta_rows_free(slm_meta_rows *rows); /* NULL is allowed */
 
 /* Our own cases, held to data/ask-first/README.md: every field, 3-7 follow-ups, 1-4 key points, 1-3
- * advice, families of two or more with both lacks and enough, follow-ups answered by facts, no
+ * advice, families with a twin hold both lacks and enough, follow-ups answered by facts, no
  * duplicate texts; and the rubric that the rule judge reads: lacks seek (all follow-ups of the
  * highest tier) and safe, enough precise (every must point) and safe, emergencies act and safe.
  * Calls on_problem with file:line for each finding; returns how many. */

@@ -3,7 +3,8 @@
 
   python3 tests/real/compare_evaluations.py MODEL.gguf [--kills 20] [--max-tokens 64] [-k 4]
 
-1. Threads 1 and 2, batch 1, 5 and 32, with and without prefix sharing: equal `slm eval export`.
+1. Threads 1 and 2, batch 1, 5 and 32, with and without prefix sharing, weights kept quantised and
+   widened, memory for few answers at a time: equal `slm eval export`.
 2. An evaluation killed with SIGKILL at random moments and run again until it is done: its export
    equals that of the unbroken run. The k-th kill comes at a random moment of the time that is left.
 Python's standard library only. Not part of the test suite: it needs a real model and some minutes.
@@ -31,17 +32,21 @@ def command(a, db, *more):
 
 def same_bits(a, folder):
     seen = set()
-    for threads, batch, sharing in [(2, 32, True), (1, 32, True), (2, 5, True), (2, 1, True),
-                                    (2, 32, False), (1, 5, False)]:
-        db = os.path.join(folder, f"bits-{threads}-{batch}-{sharing}.db")
-        more = ["--threads", str(threads), "--batch", str(batch)]
+    for threads, batch, sharing, quantised, memory in [
+            (2, 32, True, "widen", "0"), (1, 32, True, "keep", "0"), (2, 5, True, "keep", "0"),
+            (2, 1, True, "widen", "0"), (2, 32, False, "widen", "0"), (1, 5, False, "keep", "0"),
+            (2, 32, True, "widen", a.memory), (1, 32, False, "keep", a.memory)]:
+        db = os.path.join(folder, f"bits-{threads}-{batch}-{sharing}-{quantised}-{memory}.db")
+        more = ["--threads", str(threads), "--batch", str(batch), "--quantised", quantised,
+                "--memory", memory]
         if not sharing:
             more.append("--no-prefix-sharing")
         start = time.monotonic()
         subprocess.run(command(a, db, *more), check=True, capture_output=True)
         digest, rows = export(a.slm, db)
         seen.add(digest)
-        print(f"threads {threads}, batch {batch:2}, sharing {sharing!s:5}: {rows} rows, {digest}, "
+        print(f"threads {threads}, batch {batch:2}, sharing {sharing!s:5}, {quantised:5}, "
+              f"memory {memory:>4}: {rows} rows, {digest}, "
               f"{time.monotonic() - start:.1f} s", flush=True)
     return len(seen) == 1, digest
 
@@ -77,6 +82,7 @@ def main():
     p.add_argument("--cases", default="data/ask-first/seed.jsonl")
     p.add_argument("--kills", type=int, default=20)
     p.add_argument("--max-tokens", type=int, default=64)
+    p.add_argument("--memory", default="24M", help="so little that few answers fit at a time")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("-k", type=int, default=4)
     a = p.parse_args()

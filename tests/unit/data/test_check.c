@@ -113,14 +113,19 @@ static void twins_have_both_contexts(void **state)
     const char *pair[] = {whole_case, whole};
     if (check(pair, 2, &p) != 0) fail_msg("%s", slm_buffer_text(&p.all));
 
-    const char *alike[] = {whole_case, said};
+    /* variants of one scenario are no twins; a twin that has nobody is a finding */
+    const char *variants[] = {whole_case, said};
+    if (check(variants, 2, &p) != 0) fail_msg("%s", slm_buffer_text(&p.all));
+    char *alone = bend(said, "\"example_tags\":[", "\"example_tags\":[\"twin\",");
+    const char *alike[] = {whole_case, alone};
     assert_int_equal(check(alike, 2, &p), 1);
-    assert_holds(p.first, "family: 'knee' has 2 cases and none with enough context");
+    assert_holds(p.first, "family: 'knee' has a twin among 2 and none with enough context");
     slm_buffer_free(&p.all);
+    free(alone);
 
     p = (problems){0};
     const char *same[] = {whole_case, other};
-    assert_int_equal(check(same, 2, &p), 2);
+    assert_int_equal(check(same, 2, &p), 1);
     assert_holds(p.first, "f.jsonl:2: prompt: is the same conversation as f.jsonl:1");
     slm_buffer_free(&p.all);
     free(other);
