@@ -392,7 +392,8 @@ static void cases_give_tags_and_order(void **state)
     assert_int_equal(import_with(RESULTS(ITEM("p", "1", "true", "false")), case_rows, NULL, &err),
                      SLM_ERR_FORMAT);
     assert_holds(err.message, "lacks the criterion 'asks' (3 points)");
-    ok(import_with("model,case,rollout,score\nm,p,0,0.375\nm,z,0,1\n", case_rows, NULL, &err), &err);
+    ok(import_with("model,case,rollout,score\nm,p,0,0.375\nm,z,0,1\n", case_rows, NULL, &err),
+       &err);
     assert_int_equal(import_with("model,case,rollout,score\nm,z,0,1\n", case_rows, NULL, &err),
                      SLM_ERR_FORMAT);
 }
