@@ -1,5 +1,5 @@
-/* fuzz_case.c: any bytes as a case file. A file that is accepted has cases whose canonical JSON is
- * accepted again and says the same. */
+/* fuzz_case.c: any bytes as a case file, whole and cut by criteria, and as meta-evaluation rows. A
+ * file that is accepted has cases whose canonical JSON is accepted again and says the same. */
 #include "fuzz.h"
 
 #include <string.h>
@@ -30,7 +30,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         slm_arena_free(&arena);
         slm_cases_free(&cases);
+        static const char *const criteria[] = {"axis:*", "*a*"};
+        options = (slm_cases_options){.criteria = criteria, .criteria_count = 2};
+        if (slm_cases_load(&path, 1, &options, NULL, NULL, &cases, &error) == SLM_OK) {
+            for (size_t i = 0; i < cases.count; i++)
+                SLM_ASSERT(cases.items[i].rubric_count > 0);
+            slm_cases_free(&cases);
+        }
     }
+    slm_meta_rows rows = {0};
+    if (slm_meta_rows_load(path, 0, &rows, &error) == SLM_OK) slm_meta_rows_free(&rows);
     fuzz_file_close(&file);
     return 0;
 }
