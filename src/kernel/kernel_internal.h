@@ -62,6 +62,12 @@ struct slm_weight {
     slm_kernel__quant quant;
 };
 
+/* Packed blocks of outputs in a weight of n; the last may be part of one. */
+static inline size_t slm_kernel__blocks(size_t n)
+{
+    return (n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
+}
+
 /* ---- KV pages ------------------------------------------------------------------------------ */
 
 /* Every kv head of a layer has an area for K and one for V of 64 * width items, width being

@@ -88,7 +88,7 @@ static slm_status check_tensor(const slm_tensor *tensor, slm_error *err)
 /* block_bytes and bytes of a weight on a device whose layout is blocked or not. */
 static void measure(slm_weight *weight, bool blocked)
 {
-    const size_t blocks = (weight->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
+    const size_t blocks = slm_kernel__blocks(weight->n);
     const size_t item = weight->dtype == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
     if (weight->quant.super > 0) {
         weight->block_bytes = slm_kernel__quant_bytes(&weight->quant, weight->k);

@@ -14,9 +14,12 @@ typedef struct setting {
 } setting;
 
 static const setting settings[] = {
-    {9, 3, 64, SLM_BF16, SLM_BF16}, {9, 3, 64, SLM_F32, SLM_F32},  {8, 4, 8, SLM_BF16, SLM_BF16},
-    {8, 4, 8, SLM_F32, SLM_F32},    {4, 4, 16, SLM_BF16, SLM_F32}, {6, 1, 6, SLM_F32, SLM_F32},
-    {5, 5, 128, SLM_BF16, SLM_F32}, {8, 2, 80, SLM_F32, SLM_F32},  {5, 1, 34, SLM_BF16, SLM_BF16},
+    {9, 3, 64, SLM_BF16, SLM_BF16},  {9, 3, 64, SLM_F32, SLM_F32},
+    {8, 4, 8, SLM_BF16, SLM_BF16},   {8, 4, 8, SLM_F32, SLM_F32},
+    {4, 4, 16, SLM_BF16, SLM_F32},   {6, 1, 6, SLM_F32, SLM_F32},
+    {5, 5, 128, SLM_BF16, SLM_F32},  {8, 2, 80, SLM_F32, SLM_F32},
+    {5, 1, 34, SLM_BF16, SLM_BF16},  {20, 1, 32, SLM_BF16, SLM_F32},
+    {32, 2, 96, SLM_BF16, SLM_BF16}, {16, 1, 64, SLM_BF16, SLM_BF16},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings, LAYERS = 2, LAYER = 1, PAGES = 24 };
 

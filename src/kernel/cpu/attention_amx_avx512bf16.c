@@ -12,7 +12,7 @@
  * hold, and the sequence of its products does not depend on their number (gemm_amx_avx512bf16.c), so
  * neither the division into tiles nor the rest of the batch can change a result. Keys behind a query
  * have weight 0: pages hold finite numbers everywhere (fresh ones are zeroed). */
-#pragma GCC target("amx-tile,amx-bf16")
+#include "kernel/cpu/amx.h"
 #include "kernel/cpu/vec.h"
 
 #include "kernel/cpu/cpu.h"
@@ -23,12 +23,12 @@
 
 enum {
     TOKENS = SLM_PAGE_TOKENS,
-    ROWS = 16,   /* of a tile: queries at once */
-    STEP = 32,   /* of k in one product */
-    SUMS = 4,    /* tiles of sums: 64 keys, or 64 dimensions */
-    KEYS = 16,   /* in a tile of scores; also dimensions in a tile of values */
-    PARTS = 2,   /* high and low */
-    WIDEST = 256 /* head_dim that this is made for */
+    ROWS = AMX_ROWS, /* of a tile: queries at once */
+    STEP = 32,       /* of k in one product */
+    SUMS = 4,        /* tiles of sums: 64 keys, or 64 dimensions */
+    KEYS = 16,       /* in a tile of scores; also dimensions in a tile of values */
+    PARTS = 2,       /* high and low */
+    WIDEST = 256     /* head_dim that this is made for */
 };
 
 /* What a thread works with; 16 queries. */
@@ -40,24 +40,11 @@ typedef struct work {
     float max[ROWS], sum[ROWS];
 } work;
 
-typedef struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t bytes[16];
-    uint8_t rows[16];
-} tile_config;
-
 /* Tiles 0..3 are sums, 4 and 5 queries or weights (high, low), 6 and 7 keys or values. */
 static void configure(size_t queries)
 {
-    tile_config config;
-    memset(&config, 0, sizeof config);
-    config.palette = 1;
-    for (int t = 0; t < 8; t++) {
-        config.bytes[t] = 64;
-        config.rows[t] = t >= 6 ? ROWS : (uint8_t)queries;
-    }
-    __asm__ volatile("" : : "r"(&config) : "memory"); /* the whole struct is written by now */
-    _tile_loadconfig(&config);
+    const uint8_t q = (uint8_t)queries;
+    amx_configure((const uint8_t[AMX_TILES]){q, q, q, q, q, q, AMX_ROWS, AMX_ROWS});
 }
 
 /* One row of the batch in the tile: its queries, and its pages. */

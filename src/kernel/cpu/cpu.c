@@ -136,16 +136,11 @@ typedef struct linear_job {
     size_t scratch_bytes;
 } linear_job;
 
-static size_t blocks_of(const slm_weight *w)
-{
-    return (w->n + SLM_KERNEL_BLOCK - 1) / SLM_KERNEL_BLOCK;
-}
-
 static size_t all_blocks(const slm_linear *layers, size_t count)
 {
     size_t blocks = 0;
     for (size_t i = 0; i < count; i++)
-        blocks += blocks_of(layers[i].w);
+        blocks += slm_kernel__blocks(layers[i].w->n);
     return blocks;
 }
 
@@ -155,8 +150,8 @@ static const char *part_at(const slm_linear *layers, size_t count, size_t part, 
     size_t block = all_blocks(layers, count) * part / parts;
     for (size_t i = 0; i < count; i++) {
         const slm_weight *w = layers[i].w;
-        if (block < blocks_of(w)) return w->data.at + block * w->block_bytes;
-        block -= blocks_of(w);
+        if (block < slm_kernel__blocks(w->n)) return w->data.at + block * w->block_bytes;
+        block -= slm_kernel__blocks(w->n);
     }
     return NULL;
 }
@@ -235,7 +230,7 @@ static void linear_range(void *context, size_t begin, size_t end, int thread)
     size_t before = 0;
     for (size_t i = 0; i < job->count; i++) {
         const slm_linear *layer = &job->layers[i];
-        const size_t count = blocks_of(layer->w),
+        const size_t count = slm_kernel__blocks(layer->w->n),
                      to = before + count < last ? before + count : last;
         const size_t from = first > before ? first : before;
         if (from < to)

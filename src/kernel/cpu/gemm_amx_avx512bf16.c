@@ -10,33 +10,19 @@
  * 4 KiB loaded for four products. Fewer than 17 rows are one tile by four blocks. With many rows,
  * groups of 32 pass over two blocks that stay in the cache. The rows of tiles are set by a
  * configuration register, rewritten only when the size of a group changes. */
-#pragma GCC target("amx-tile,amx-bf16")
+#include "kernel/cpu/amx.h"
 #include "kernel/cpu/gemm512.h"
 
 #include <string.h>
 
-enum { TILE_ROWS = 16, TILE_K = 32, TILE_BYTES = 1024, GROUP = 32, LANES = SLM_KERNEL_BLOCK };
+enum { TILE_ROWS = AMX_ROWS, TILE_K = 32, TILE_BYTES = 1024, GROUP = 32, LANES = SLM_KERNEL_BLOCK };
 
 /* Tiles 0..3 are sums, 4 and 5 inputs, 6 and 7 weights. With two tiles of inputs, sums 0 and 1
  * belong to the first, 2 and 3 to the second; with one, 0..3 to four blocks. */
-typedef struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t bytes[16];
-    uint8_t rows[16];
-} tile_config;
-
 static void configure(size_t first, size_t second)
 {
-    tile_config config;
-    memset(&config, 0, sizeof config);
-    config.palette = 1;
-    for (int t = 0; t < 8; t++) {
-        const bool of_second = second > 0 && (t == 2 || t == 3 || t == 5);
-        config.bytes[t] = 64;
-        config.rows[t] = t >= 6 ? TILE_ROWS : (uint8_t)(of_second ? second : first);
-    }
-    __asm__ volatile("" : : "r"(&config) : "memory"); /* the whole struct is written by now */
-    _tile_loadconfig(&config);
+    const uint8_t a = (uint8_t)first, b = second > 0 ? (uint8_t)second : a;
+    amx_configure((const uint8_t[AMX_TILES]){a, a, b, b, a, b, AMX_ROWS, AMX_ROWS});
 }
 
 /* Add what is left of k, the bias and what was in y, to 16 outputs of `rows` rows; store them. */
