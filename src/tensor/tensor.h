@@ -192,4 +192,22 @@ slm_status slm_meta_real(const slm_tensors *tensors, const char *key, bool requi
 slm_status slm_meta_string(const slm_tensors *tensors, const char *key, bool required,
                            const char **out, slm_error *err);
 
+/* ---- writing safetensors (write_safetensors.c) --------------------------------------------- */
+
+/* A file made tensor by tensor: shapes first, then the numbers in the same order. Nothing appears
+ * under `path` before slm_safetensors_finish. */
+typedef struct slm_safetensors slm_safetensors;
+/* list[count]: name, dtype (a plain one), dims and shape count; names differ (asserted). metadata:
+ * pairs of key and value for `__metadata__`. */
+slm_status slm_safetensors_create(const char *path, const slm_tensor *list, size_t count,
+                                  const char *const (*metadata)[2], size_t metadata_count,
+                                  slm_safetensors **out, slm_error *err);
+/* The next `items` numbers, already in the dtype of the list; a tensor may come in pieces. */
+slm_status slm_safetensors_put(slm_safetensors *file, const void *data, size_t items,
+                               slm_error *err);
+/* Sync and rename; all numbers must have been put (asserted). Frees, whether it succeeds or not. */
+slm_status slm_safetensors_finish(slm_safetensors *file, slm_error *err);
+/* Remove what was written and free. NULL is allowed. */
+void slm_safetensors_abandon(slm_safetensors *file);
+
 #endif
