@@ -205,7 +205,7 @@ static slm_status store_agreements(const measurement *m, slm_error *err)
     for (size_t i = 0; i < m->count; i++) {
         const measured *row = &m->rows[i];
         if (row->hash == NULL) continue;
-        json_t *json = slm_agreement_json(&row->agreement);
+        json_t *json = slm_agreement_kinds_json(&m->labels, row->verdicts);
         slm_buffer text = {0};
         slm_json_append_canonical(&text, json);
         slm_status status = slm_store_put_agreement(m->store, row->hash, m->labels.sha256,

@@ -8,6 +8,7 @@
  *   accuracy           (a + d) / n
  *   balanced accuracy  (a / (a + b) + d / (c + d)) / 2
  *   macro-F1           (2a / (2a + b + c) + 2d / (2d + b + c)) / 2
+ *   sensitivity        a / (a + b)          specificity        d / (c + d)
  *   kappa              (p - q) / (1 - q), p the accuracy and q what chance would give:
  *                      ((a + b)(a + c) + (c + d)(b + d)) / n^2          (Cohen 1960)
  *
@@ -57,6 +58,16 @@ static double kappa_of(const cells *t)
     double a = t->n[1][1], b = t->n[1][0], c = t->n[0][1], d = t->n[0][0], n = a + b + c + d;
     double chance = ratio((a + b) * (a + c) + (c + d) * (b + d), n * n);
     return ratio((a + d) / n - chance, 1 - chance);
+}
+
+static double sensitivity_of(const cells *t)
+{
+    return ratio(t->n[1][1], t->n[1][0] + t->n[1][1]);
+}
+
+static double specificity_of(const cells *t)
+{
+    return ratio(t->n[0][0], t->n[0][0] + t->n[0][1]);
 }
 
 typedef double measure_fn(const cells *);
@@ -111,6 +122,8 @@ static void finish(slm_agreement *out, cells *prompts, size_t prompt_count)
     out->balanced_accuracy = figure_of(prompts, count, &total, balanced_of);
     out->macro_f1 = figure_of(prompts, count, &total, macro_f1_of);
     out->kappa = figure_of(prompts, count, &total, kappa_of);
+    out->sensitivity = figure_of(prompts, count, &total, sensitivity_of);
+    out->specificity = figure_of(prompts, count, &total, specificity_of);
     free(prompts);
 }
 
@@ -264,13 +277,29 @@ static json_t *figure_json(const slm_agreement_figure *figure)
 
 json_t *slm_agreement_json(const slm_agreement *a)
 {
-    return json_pack("{s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o, s:o, s:o, s:o}", "criteria",
-                     (json_int_t)a->criteria, "unscored", (json_int_t)a->unscored, "not_covered",
-                     (json_int_t)a->not_covered, "confusion", "label_met_judge_met",
+    return json_pack("{s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "criteria", (json_int_t)a->criteria, "unscored", (json_int_t)a->unscored,
+                     "not_covered", (json_int_t)a->not_covered, "confusion", "label_met_judge_met",
                      (json_int_t)a->cells[1][1], "label_met_judge_not_met",
                      (json_int_t)a->cells[1][0], "label_not_met_judge_met",
                      (json_int_t)a->cells[0][1], "label_not_met_judge_not_met",
                      (json_int_t)a->cells[0][0], "accuracy", figure_json(&a->accuracy),
                      "balanced_accuracy", figure_json(&a->balanced_accuracy), "macro_f1",
-                     figure_json(&a->macro_f1), "kappa", figure_json(&a->kappa));
+                     figure_json(&a->macro_f1), "kappa", figure_json(&a->kappa), "sensitivity",
+                     figure_json(&a->sensitivity), "specificity", figure_json(&a->specificity));
+}
+
+json_t *slm_agreement_kinds_json(const slm_labels *labels, const slm_verdict *verdicts)
+{
+    slm_agreement all = slm_agreement_of(labels, verdicts, NULL);
+    json_t *out = slm_agreement_json(&all), *kinds = json_object();
+    for (slm_behaviour b = SLM_BEHAVIOUR_SEEK; b <= SLM_BEHAVIOUR_ACT; b++) {
+        char tag[64];
+        snprintf(tag, sizeof tag, "behaviour:%s", slm_behaviour_name(b));
+        slm_agreement one = slm_agreement_of(labels, verdicts, tag);
+        if (one.criteria > 0)
+            json_object_set_new(kinds, slm_behaviour_name(b), slm_agreement_json(&one));
+    }
+    json_object_set_new(out, "kinds", kinds);
+    return out;
 }

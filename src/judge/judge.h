@@ -190,6 +190,7 @@ typedef struct slm_agreement {
     size_t criteria, unscored, not_covered; /* verdicts that were wanted, and failed */
     uint64_t cells[2][2];                   /* [label met][judge met], a label each */
     slm_agreement_figure accuracy, balanced_accuracy, macro_f1, kappa;
+    slm_agreement_figure sensitivity, specificity; /* share right of labels that say met; not met */
 } slm_agreement;
 /* Over the criteria that carry a tag (or whose case does); NULL: all. */
 slm_agreement slm_agreement_of(const slm_labels *labels, const slm_verdict *verdicts,
@@ -203,6 +204,9 @@ slm_agreement slm_agreement_of_labellers(const slm_labels *labels, const char *t
 const char **slm_labels_tags(const slm_labels *labels, slm_arena *arena, size_t *count);
 /* {"criteria":..., "accuracy":{"value","low","high"}, ...}; new reference. */
 json_t *slm_agreement_json(const slm_agreement *agreement);
+/* The same over all, and in "kinds" by behaviour, as far as there are criteria of it: {"seek":{...},
+ * "safe":{...}}. What slm_store_put_agreement keeps for reports. New reference. */
+json_t *slm_agreement_kinds_json(const slm_labels *labels, const slm_verdict *verdicts);
 
 /* ---- sheets for people --------------------------------------------------------------------- */
 

@@ -222,6 +222,9 @@ static void figures_are_right(void **state)
     near(a.balanced_accuracy.value, (4.0 / 6 + 3.0 / 4) / 2);
     near(a.macro_f1.value, (8.0 / 11 + 6.0 / 9) / 2);
     near(a.kappa.value, (0.7 - 0.5) / (1 - 0.5)); /* (6*5 + 4*5) / 100 = 0.5 */
+    near(a.sensitivity.value, 4.0 / 6);
+    near(a.specificity.value, 3.0 / 4);
+    assert_true(a.specificity.interval.low < 0.75 && a.specificity.interval.high > 0.75);
     assert_true(a.kappa.interval.low < a.kappa.value && a.kappa.value < a.kappa.interval.high);
     assert_true(a.accuracy.interval.low > 0.3 && a.accuracy.interval.high < 1.001);
     /* The same again to the last bit. */
