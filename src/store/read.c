@@ -441,3 +441,24 @@ slm_status slm_store_get_verdict(slm_store *store, const char *judge_hash, const
     sqlite3_reset(statement);
     return status;
 }
+
+slm_status slm_store_get_call(slm_store *store, const char *model, const char *request,
+                              slm_arena *arena, bool *found, slm_stored_call *out, slm_error *err)
+{
+    *found = false;
+    if (store->schema < 3) return SLM_OK;
+    sqlite3_stmt *statement = store__prepared(store, STORE_GET_CALL, err);
+    if (!statement) return SLM_ERR_IO;
+    store__bind_text(statement, 1, model);
+    store__bind_text(statement, 2, request);
+    slm_status status = next_row(store, statement, found, err);
+    if (status == SLM_OK && *found)
+        *out = (slm_stored_call){
+            .finish = slm_arena_strdup(arena, column_text(statement, 0)),
+            .prompt_tokens = column_count(statement, 1),
+            .reply_tokens = column_count(statement, 2),
+            .reply = slm_arena_strdup(arena, column_text(statement, 3)),
+        };
+    sqlite3_reset(statement);
+    return status;
+}

@@ -24,7 +24,7 @@
 
 enum {
     STORE_APPLICATION_ID = 0x736c6d31, /* "slm1" */
-    STORE_SCHEMA = 2,
+    STORE_SCHEMA = 3,
     STORE_WAIT_MS = 30000, /* for a reader that holds up a commit */
 };
 
@@ -127,6 +127,15 @@ static const char *const upgrades_sql[STORE_SCHEMA - 1] = {
     " name TEXT NOT NULL,"
     " json TEXT NOT NULL,"
     " PRIMARY KEY(judge, labels)) STRICT, WITHOUT ROWID;",
+    /* 3: calls that need not be paid twice. */
+    "CREATE TABLE calls("
+    " model TEXT NOT NULL,"
+    " request TEXT NOT NULL,"
+    " finish TEXT NOT NULL,"
+    " prompt_tokens INTEGER,"
+    " reply_tokens INTEGER,"
+    " reply TEXT NOT NULL,"
+    " PRIMARY KEY(model, request)) STRICT, WITHOUT ROWID;",
 };
 
 static const char *const statement_sql[STORE_STATEMENTS] = {
@@ -150,6 +159,9 @@ static const char *const statement_sql[STORE_STATEMENTS] = {
                           "ON CONFLICT DO NOTHING",
     [STORE_GET_VERDICT] = "SELECT met, attempts, prompt_tokens, reply_tokens, explanation "
                           "FROM verdicts WHERE judge = ?1 AND question = ?2",
+    [STORE_PUT_CALL] = "INSERT INTO calls VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT DO NOTHING",
+    [STORE_GET_CALL] = "SELECT finish, prompt_tokens, reply_tokens, reply FROM calls "
+                       "WHERE model = ?1 AND request = ?2",
     [STORE_PUT_AGREEMENT] = "INSERT INTO agreements VALUES(?1,?2,?3,?4) "
                             "ON CONFLICT DO UPDATE SET name = ?3, json = ?4",
     [STORE_HAS_SAMPLE] = "SELECT 1 FROM samples WHERE run = ?1 AND case_id = ?2 AND rollout = ?3",
@@ -387,7 +399,8 @@ static bool is_empty(slm_store *store)
     slm_status status =
         get_integer(store,
                     "SELECT EXISTS(SELECT 1 FROM runs) OR EXISTS(SELECT 1 FROM cases) OR "
-                    "EXISTS(SELECT 1 FROM judges) OR EXISTS(SELECT 1 FROM verdicts)",
+                    "EXISTS(SELECT 1 FROM judges) OR EXISTS(SELECT 1 FROM verdicts) OR "
+                    "EXISTS(SELECT 1 FROM calls)",
                     &rows, NULL);
     return status == SLM_OK && rows == 0;
 }

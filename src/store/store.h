@@ -107,6 +107,17 @@ slm_status slm_store_put_verdict(slm_store *store, const char *judge_hash, const
 slm_status slm_store_get_verdict(slm_store *store, const char *judge_hash, const char *question,
                                  slm_arena *arena, bool *found, slm_stored_verdict *out,
                                  slm_error *err);
+/* A model's reply to a request (a hash of all that decides it), kept so that no call is paid twice.
+ * What came first stays. Failures are not stored. */
+typedef struct slm_stored_call {
+    const char *finish, *reply;
+    int64_t prompt_tokens, reply_tokens; /* -1: not told */
+} slm_stored_call;
+slm_status slm_store_put_call(slm_store *store, const char *model, const char *request,
+                              const slm_stored_call *call, slm_error *err);
+/* *found false: not known. Texts live in `arena`. */
+slm_status slm_store_get_call(slm_store *store, const char *model, const char *request,
+                              slm_arena *arena, bool *found, slm_stored_call *out, slm_error *err);
 /* How far a judge agrees with labels (slm judge): `labels` is their hash, or that of the judge who
  * gave them, `name` what they are called. Replaces what was there. */
 slm_status slm_store_put_agreement(slm_store *store, const char *judge_hash, const char *labels,

@@ -228,6 +228,20 @@ slm_status slm_store_put_verdict(slm_store *store, const char *judge_hash, const
     return store__step(store, statement, "store a verdict", err);
 }
 
+slm_status slm_store_put_call(slm_store *store, const char *model, const char *request,
+                              const slm_stored_call *call, slm_error *err)
+{
+    sqlite3_stmt *statement = store__prepared(store, STORE_PUT_CALL, err);
+    if (!statement) return SLM_ERR_IO;
+    store__bind_text(statement, 1, model);
+    store__bind_text(statement, 2, request);
+    store__bind_text(statement, 3, call->finish);
+    bind_count(statement, 4, call->prompt_tokens);
+    bind_count(statement, 5, call->reply_tokens);
+    store__bind_text(statement, 6, call->reply);
+    return store__step(store, statement, "store a reply", err);
+}
+
 slm_status slm_store_put_agreement(slm_store *store, const char *judge_hash, const char *labels,
                                    const char *name, const char *json, slm_error *err)
 {

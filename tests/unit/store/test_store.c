@@ -527,6 +527,34 @@ static void an_agreement_is_replaced(void **state)
     slm_store_close(store);
 }
 
+static void a_paid_reply_is_kept(void **state)
+{
+    (void)state;
+    slm_store *store = open_store(false);
+    slm_arena arena = {0};
+    slm_error err = {0};
+    bool found = true;
+    slm_stored_call got,
+        first = {.finish = "stop", .reply = "yes", .prompt_tokens = 7, .reply_tokens = -1},
+        other = {.finish = "length", .reply = "no"};
+    ok(slm_store_get_call(store, "m", "r", &arena, &found, &got, &err), &err);
+    assert_false(found);
+    ok(slm_store_put_call(store, "m", "r", &first, &err), &err);
+    ok(slm_store_put_call(store, "m", "r", &other, &err), &err); /* the first stays */
+    slm_store_close(store);
+    store = open_store(true);
+    ok(slm_store_get_call(store, "m", "r", &arena, &found, &got, &err), &err);
+    assert_true(found);
+    assert_string_equal(got.finish, "stop");
+    assert_string_equal(got.reply, "yes");
+    assert_int_equal(got.prompt_tokens, 7);
+    assert_int_equal(got.reply_tokens, -1);
+    ok(slm_store_get_call(store, "n", "r", &arena, &found, &got, &err), &err);
+    assert_false(found);
+    slm_store_close(store);
+    slm_arena_free(&arena);
+}
+
 static void an_older_schema_is_brought_up_to_date(void **state)
 {
     (void)state;
@@ -539,7 +567,8 @@ static void an_older_schema_is_brought_up_to_date(void **state)
     put_run(store, "r", "m");
     put_sample(store, "r", "c", 0, "hello");
     slm_store_close(store);
-    run_sql("DROP TABLE verdicts; DROP TABLE agreements; PRAGMA user_version = 1");
+    run_sql(
+        "DROP TABLE verdicts; DROP TABLE agreements; DROP TABLE calls; PRAGMA user_version = 1");
     store = open_store(true); /* a reader does with what there is */
     ok(slm_store_get_verdict(store, "j", "q", &arena, &found, &got, &err), &err);
     assert_false(found);
@@ -665,6 +694,7 @@ int main(void)
         TEST(foreign_files_are_left_as_they_are),
         TEST(a_newer_schema_is_left_as_it_is),
         TEST(a_verdict_is_kept),
+        TEST(a_paid_reply_is_kept),
         TEST(an_agreement_is_replaced),
         TEST(an_older_schema_is_brought_up_to_date),
         TEST(what_was_made_for_nothing_goes),
