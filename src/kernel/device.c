@@ -149,6 +149,7 @@ void slm_device_close(slm_device *device)
 {
     if (device == NULL) return;
     slm_device_free(device, device->scratch.mem);
+    slm_device_free(device, device->head.mem);
     slm_device_free(device, device->rope.memory.mem);
     slm_threads_free(device->threads);
     free(device);

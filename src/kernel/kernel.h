@@ -151,6 +151,46 @@ typedef struct slm_linear {
     slm_mem bias;
 } slm_linear;
 
+/* The gradients of a linear layer. */
+typedef struct slm_linear_grad {
+    slm_mem dy; /* [m,n] in the dtype of the weights */
+    const slm_weight *w;
+    slm_mem dw, dbias; /* f32; or {NULL} */
+    size_t n;
+} slm_linear_grad;
+
+typedef struct slm_dropout {
+    uint64_t seed;
+    uint32_t step, layer;
+    float p; /* 0 <= p < 1: what is dropped */
+} slm_dropout;
+
+/* x[m,k] in the head's dtype, head W[vocab,k]. For each row: log_prob as slm_kernels.log_prob gives
+ * it, and the entropy of softmax(logits / T). Where coefficient[i], dL/dlog_prob, is not 0: its dx and
+ * its part of dw; the dx of other rows is 0. [m,vocab] never exists whole. */
+typedef struct slm_head_loss {
+    slm_mem x;
+    const slm_weight *head;
+    const int32_t *targets;   /* host memory, [m] */
+    const float *coefficient; /* host memory, [m]; NULL: log-probabilities alone */
+    float temperature;
+    size_t m;
+    float *log_prob, *entropy; /* host memory, [m]; entropy may be NULL */
+    slm_mem dx;                /* f32 [m,k], sets */
+    slm_mem dw;                /* f32 [vocab,k], adds; or {NULL} */
+} slm_head_loss;
+
+/* AdamW (Loshchilov and Hutter 2019) on f32: g = grad_scale * grad; first and second moments with
+ * bias correction by step, which counts from 1; master -= rate * (m^ / (sqrt(v^) + eps) + decay *
+ * master). grad is not changed. w: rewritten from master[n,k], unless NULL. */
+typedef struct slm_adamw {
+    slm_mem master, first, second, grad;
+    slm_weight *w;
+    size_t items;
+    float rate, beta1, beta2, eps, decay, grad_scale;
+    int64_t step;
+} slm_adamw;
+
 /* All activations are f32, row-major and dense unless a prototype says otherwise. `act` is the
  * dtype of what feeds a linear: SLM_BF16 beside bf16 weights (rounded to nearest even), else
  * SLM_F32. y may not alias x unless said. "sets" overwrites, "adds" accumulates. */
@@ -202,38 +242,47 @@ typedef struct slm_kernels {
     /* Wait until everything queued is done. */
     void (*sync)(slm_device *);
 
-    /* Training. Either all of these are filled or none (slm_device_trains). Gradients are f32. */
+    /* Training: all of these are filled or none (slm_device_trains). Gradients are f32, except that
+     * what feeds linear_dx and linear_dw is rounded to `act` as in the forward. Sums over rows run in
+     * their order; a row's dx depends on nothing but its own sequence. */
 
-    /* dx[m,k] += dy[m,n] @ W[n,k] (transposed panels of the packed weights; no second copy). */
-    void (*linear_dx)(slm_device *, slm_mem dx, slm_mem dy, const slm_weight *w, size_t m);
-    /* dw[n,k] += dy[m,n]^T @ x[m,k] act. */
-    void (*linear_dw)(slm_device *, slm_mem dw, slm_mem dy, slm_mem x, slm_dtype act, size_t m,
-                      size_t n, size_t k);
-    /* dw[ids[i],:] += dy[i,:]. */
+    /* dx[m,k] f32 = sum over layers, in their order, of dy_i[m,n_i] @ W_i[n_i,k]; dy in the dtype of
+     * the weights, which are read from the forward's packing; sets, or adds to dx if `add`. */
+    void (*linear_dx)(slm_device *, slm_mem dx, const slm_linear_grad *layers, size_t count,
+                      size_t m, bool add);
+    /* For each layer: dw[n,k] += dy[m,n]^T @ x[m,k] unless dw is {NULL}; dbias[n] += column sums of
+     * dy unless {NULL}. dy and x in `act`. w may be NULL, n is told apart. */
+    void (*linear_dw)(slm_device *, const slm_linear_grad *layers, size_t count, slm_mem x,
+                      slm_dtype act, size_t m, size_t k);
+    /* dw[ids[i],:] += dy[i,:] f32, i ascending. ids in host memory. */
     void (*embed_backward)(slm_device *, slm_mem dw, slm_mem dy, const int32_t *ids, size_t m,
                            size_t d);
-    /* dx[m,d] += and dweight[d] += from dy[m,d] f32 and the forward's x and weight. */
+    /* From dy[m,d] f32 and the forward's x and weight: dx[m,d] sets, or adds if `add`; dweight[d]
+     * adds, unless {NULL}. dx may be dy. */
     void (*rms_norm_backward)(slm_device *, slm_mem dx, slm_mem dweight, slm_mem dy, slm_mem x,
-                              slm_mem weight, size_t m, size_t d, float eps);
-    /* dq, dk, dv (shapes of q, k, v) set from dy[rows, heads, head_dim] and q, k, v of `count`
-     * sequences of lens[i] rows each. */
+                              slm_mem weight, size_t m, size_t d, float eps, bool add);
+    /* dq[.., heads, head_dim], dk and dv[.., kv_heads, head_dim] f32 of all spans' rows; set. dy f32,
+     * y in `act` and q f32 are the forward's, and its pages are still as they were. A span may begin
+     * at a position above 0: then prefix_rows[s] is the row at which the rows of the same batch stand
+     * whose keys fill its positions [0, position): their dk and dv get its part too; or -1: those
+     * keys get none. prefix_rows (host memory) may be NULL when no span begins above 0. */
     void (*attention_backward)(slm_device *, slm_mem dq, slm_mem dk, slm_mem dv, slm_mem dy,
-                               slm_mem q, slm_mem k, slm_mem v, const int32_t *lens, size_t count,
-                               size_t heads, size_t kv_heads, size_t head_dim, float scale);
-    /* dgate, dup [items] set from dy, gate, up. */
-    void (*swiglu_backward)(slm_device *, slm_mem dgate, slm_mem dup, slm_mem dy, slm_mem gate,
-                            slm_mem up, size_t items);
-    /* For x[m,k] act, head W[vocab,k] and targets: log_prob[m] set as in log_prob; where
-     * coefficient[i] (host, dL/dlog_prob) is not 0, dx[m,k] and dw[vocab,k] (unless {NULL}) +=. In
-     * chunks of rows: [m,vocab] never exists whole. */
-    void (*head_loss)(slm_device *, slm_mem log_prob, slm_mem dx, slm_mem dw, slm_mem x,
-                      const slm_weight *head, const int32_t *targets, const float *coefficient,
-                      float temperature, size_t m);
-    /* AdamW (Loshchilov and Hutter 2019): master[n], m[n], v[n] updated in place from grad[n]; the
-     * packed weight, unless NULL, is rewritten from master. step counts from 1. */
-    void (*adamw)(slm_device *, slm_mem master, slm_mem m, slm_mem v, slm_mem grad, slm_weight *w,
-                  size_t items, float rate, float beta1, float beta2, float eps, float decay,
-                  int64_t step);
+                               slm_mem y, slm_dtype act, slm_mem q, slm_mem cache,
+                               const slm_kv_shape *, int layer, size_t heads, float scale,
+                               const slm_kv_span *spans, const int32_t *prefix_rows,
+                               size_t span_count);
+    /* dgate, dup [items] act set from dy, gate, up f32. dgate and dup may be gate and up when act is
+     * f32. */
+    void (*swiglu_backward)(slm_device *, slm_mem dgate, slm_mem dup, slm_dtype act, slm_mem dy,
+                            slm_mem gate, slm_mem up, size_t items);
+    /* y[i] = x[i] / (1 - p) where the random number of (seed, step, layer, first + i) is p or more,
+     * else 0; i < items; x and y in `act`; sets, or, f32 alone, adds. y may be x. Its own backward. */
+    void (*dropout)(slm_device *, slm_mem y, slm_mem x, slm_dtype act, const slm_dropout *,
+                    uint64_t first, size_t items, bool add);
+    void (*head_loss)(slm_device *, const slm_head_loss *); /* waits */
+    void (*adamw)(slm_device *, const slm_adamw *);
+    /* w[n,k] = master[n,k] f32, rounded to its dtype; w is not kept quantised. */
+    void (*weight_write)(slm_device *, slm_weight *w, slm_mem master);
     /* *out (host) = sum of x[items]^2 in double, in an order that depends on items alone; waits. */
     void (*sum_squares)(slm_device *, slm_mem x, size_t items, double *out);
     /* y[items] += scale * x[items]. */

@@ -28,6 +28,7 @@ struct slm_device {
     bool blocked; /* weights are packed in blocks of 16 outputs; false: row-major (ref) */
     bool pairs;   /* bf16 weights feed instructions that take pairs of k */
     slm_kernel__scratch_memory scratch;
+    slm_kernel__scratch_memory head; /* logits of head_loss */
     slm_kernel__rope_cache rope;
 };
 
@@ -106,6 +107,10 @@ typedef struct slm_kernel__row_ops {
     void (*weights)(float *w, double *sums, const float *x, size_t n, float max, float inv_t);
     /* ids[] = the i with x[i] >= cut, ascending; returns how many. */
     size_t (*select)(int32_t *ids, const float *x, size_t n, float cut);
+    /* With w[i] as above: out[i] act = factor * w[i] unless out is NULL; returns the sum of w[i] (x[i]
+     * - max) * inv_t, in which a weight of 0 counts 0. */
+    double (*gradient)(void *out, slm_dtype act, const float *x, size_t n, float max, float inv_t,
+                       float factor);
 } slm_kernel__row_ops;
 
 /* The bodies of slm_kernels.log_prob and .sample, given a path's row operations. */
@@ -114,6 +119,24 @@ void slm_kernel__log_prob(slm_device *device, const slm_kernel__row_ops *ops, co
                           float *out);
 void slm_kernel__sample(slm_device *device, const slm_kernel__row_ops *ops, const float *logits,
                         size_t vocab, slm_sample_row *rows, size_t m);
+
+/* log_prob as slm_kernels.log_prob, entropy (unless NULL) of softmax(x / T), and, unless gradient is
+ * NULL, coefficient * d log_prob / d x in act. */
+void slm_kernel__loss_row(const slm_kernel__row_ops *ops, const float *x, size_t vocab,
+                          float temperature, int32_t target, float *log_prob, float *entropy,
+                          float coefficient, slm_dtype act, void *gradient);
+
+/* ---- training (train.c) -------------------------------------------------------------------- */
+
+double slm_kernel__power(double x, int64_t n); /* n >= 0 */
+void slm_kernel__head_loss(slm_device *device, const slm_kernel__row_ops *ops,
+                           const slm_head_loss *loss);
+void slm_kernel__dropout(slm_device *device, slm_mem y, slm_mem x, slm_dtype act,
+                         const slm_dropout *dropout, uint64_t first, size_t items, bool add);
+void slm_kernel__embed_backward(slm_device *device, slm_mem dw, slm_mem dy, const int32_t *ids,
+                                size_t m, size_t d);
+void slm_kernel__sum_squares(slm_device *device, slm_mem x, size_t items, double *out);
+slm_status slm_kernel__all_reduce(slm_device *device, slm_mem x, size_t items, slm_error *err);
 
 /* ---- tables -------------------------------------------------------------------------------- */
 

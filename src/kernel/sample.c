@@ -50,6 +50,32 @@ static float log_probability(const row_statistics *row, float logit)
     return (float)(((double)logit - (double)row->max) * (double)row->inv_t - row->log_sum);
 }
 
+/* d log_prob / d x_j = (1[j = target] - p_j) / T. H = log sum - sum of p z, z = (x - max) / T. */
+void slm_kernel__loss_row(const slm_kernel__row_ops *ops, const float *x, size_t vocab,
+                          float temperature, int32_t target, float *log_prob, float *entropy,
+                          float coefficient, slm_dtype act, void *gradient)
+{
+    const row_statistics row = measure(ops, x, vocab, temperature);
+    SLM_ASSERT(target >= 0 && (size_t)target < vocab);
+    *log_prob = log_probability(&row, x[target]);
+    if (entropy == NULL && gradient == NULL) return;
+    const double sum = row.finite ? slm_kernel__exp(row.log_sum) : (double)NAN;
+    const double factor = -(double)coefficient * (double)row.inv_t / sum;
+    const bool none = coefficient == 0.0f && gradient != NULL;
+    if (none) memset(gradient, 0, vocab * (act == SLM_F32 ? sizeof(float) : sizeof(uint16_t)));
+    if (entropy == NULL && none) return;
+    const double mean =
+        ops->gradient(none ? NULL : gradient, act, x, vocab, row.max, row.inv_t, (float)factor);
+    if (entropy != NULL) *entropy = (float)(row.log_sum - mean / sum);
+    if (gradient == NULL || none) return;
+    const double p = slm_kernel__exp((double)*log_prob);
+    const float at = (float)((double)coefficient * (double)row.inv_t * (1.0 - p));
+    if (act == SLM_F32)
+        ((float *)gradient)[target] = at;
+    else
+        ((uint16_t *)gradient)[target] = slm_bf16_from_f32(at);
+}
+
 typedef struct log_prob_job {
     const slm_kernel__row_ops *ops;
     const float *logits;

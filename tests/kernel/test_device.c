@@ -9,7 +9,7 @@ static void open_takes_what_is_asked(void **state)
     assert_string_equal(table->name, (const char *)*state);
     assert_int_equal(slm_device_threads(device), 2);
     assert_non_null(strstr(slm_device_kernel_names(), (const char *)*state));
-    assert_false(slm_device_trains(device));
+    assert_true(slm_device_trains(device) || strcmp(slm_device_kernels(device), "ref") != 0);
     const bool forward = table->embed && table->linear && table->rms_norm && table->rope &&
                          table->kv_write && table->attention && table->swiglu && table->gather &&
                          table->log_prob && table->sample && table->copy_page && table->zero &&

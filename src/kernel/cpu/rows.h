@@ -184,5 +184,18 @@ static size_t select_ids(int32_t *ids, const float *x, size_t n, float cut)
     return count;
 }
 
+static double gradient(void *out, slm_dtype act, const float *x, size_t n, float max, float inv_t,
+                       float factor)
+{
+    const vec m = v_set1(max), t = v_set1(inv_t), f = v_set1(factor), low = v_set1(-1e30f);
+    vec_sum mean = v_sum_zero();
+    for (size_t i = 0; i < n; i += LANES) {
+        vec z = v_mul(v_sub(v_load_n(x + i, n - i, -INFINITY), m), t), w = v_exp(z);
+        mean = v_sum_add(mean, v_mul(w, v_max(low, z))); /* 0 times infinity is 0 here */
+        if (out != NULL) put(out, act, i, v_mul(f, w), n - i);
+    }
+    return v_sum_total(mean);
+}
+
 #endif
 #endif

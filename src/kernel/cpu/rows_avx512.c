@@ -10,5 +10,5 @@ const slm_cpu__rows slm_cpu__rows_avx512 = {
     .convert = convert,
     .widen = widen,
     .attention = attention,
-    .logits = {max_sum, argmax, weights, select_ids},
+    .logits = {max_sum, argmax, weights, select_ids, gradient},
 };

@@ -5,41 +5,22 @@
  * Threads split outputs only. A page of the KV cache holds, for each layer and kv head, K and then V as
  * [64][head_dim rounded up to 16]. RMSNorm: Zhang and Sennrich 2019. RoPE: Su et al. 2021. SwiGLU:
  * Shazeer 2020. Grouped-query attention: Ainslie et al. 2023. */
-#include "kernel/kernel_internal.h"
+#include "kernel/ref/ref.h"
 
 #include <math.h>
 #include <string.h>
 
-static float *f32_at(slm_mem mem)
-{
-    return (float *)(void *)mem.at;
-}
-
-static uint16_t *bf16_at(slm_mem mem)
-{
-    return (uint16_t *)(void *)mem.at;
-}
-
-static void put(slm_mem y, slm_dtype act, size_t index, float value)
-{
-    if (act == SLM_F32)
-        f32_at(y)[index] = value;
-    else
-        bf16_at(y)[index] = slm_bf16_from_f32(value);
-}
-
-static float get(slm_mem x, slm_dtype act, size_t index)
-{
-    return act == SLM_F32 ? f32_at(x)[index] : slm_bf16_to_f32(bf16_at(x)[index]);
-}
-
 /* ---- linear -------------------------------------------------------------------------------- */
 
-/* The numbers of one output of a weight that is kept quantised. */
-static void quantised_row(const slm_weight *w, size_t row, float *out)
+void ref__weight_row(const slm_weight *w, size_t row, float *out)
 {
-    const char *panel = w->data.at + row / SLM_KERNEL_BLOCK * w->block_bytes;
-    slm_kernel__quant_row(&w->quant, panel, row % SLM_KERNEL_BLOCK, w->k, out);
+    if (w->quant.super > 0) {
+        const char *panel = w->data.at + row / SLM_KERNEL_BLOCK * w->block_bytes;
+        slm_kernel__quant_row(&w->quant, panel, row % SLM_KERNEL_BLOCK, w->k, out);
+        return;
+    }
+    for (size_t j = 0; j < w->k; j++)
+        out[j] = ref__get(w->data, w->dtype, row * w->k + j);
 }
 
 static void ref_embed(slm_device *device, slm_mem y, const slm_weight *w, const int32_t *ids,
@@ -48,12 +29,7 @@ static void ref_embed(slm_device *device, slm_mem y, const slm_weight *w, const 
     (void)device;
     for (size_t i = 0; i < m; i++) {
         SLM_ASSERT(ids[i] >= 0 && (size_t)ids[i] < w->n);
-        if (w->quant.super > 0) {
-            quantised_row(w, (size_t)ids[i], f32_at(y) + i * w->k);
-            continue;
-        }
-        for (size_t j = 0; j < w->k; j++)
-            f32_at(y)[i * w->k + j] = get(w->data, w->dtype, (size_t)ids[i] * w->k + j);
+        ref__weight_row(w, (size_t)ids[i], ref__f32(y) + i * w->k);
     }
 }
 
@@ -68,8 +44,8 @@ typedef struct linear_job {
 static void linear_store(const linear_job *job, size_t i, size_t j, double sum)
 {
     float value = (float)sum;
-    float *y = f32_at(job->y) + i * job->w->n + j;
-    if (job->bias.at != NULL) value += f32_at(job->bias)[j];
+    float *y = ref__f32(job->y) + i * job->w->n + j;
+    if (job->bias.at != NULL) value += ref__f32(job->bias)[j];
     *y = job->add ? *y + value : value;
 }
 
@@ -77,10 +53,10 @@ static void linear_store(const linear_job *job, size_t i, size_t j, double sum)
 static void linear_outputs_f32(const linear_job *job, size_t i, size_t j, size_t count)
 {
     const size_t k = job->w->k;
-    const float *x = f32_at(job->x) + i * k, *w[4];
+    const float *x = ref__f32(job->x) + i * k, *w[4];
     double sum[4] = {0.0, 0.0, 0.0, 0.0};
     for (size_t c = 0; c < 4; c++)
-        w[c] = f32_at(job->w->data) + (j + (c < count ? c : 0)) * k;
+        w[c] = ref__f32(job->w->data) + (j + (c < count ? c : 0)) * k;
     for (size_t p = 0; p < k; p++)
         for (size_t c = 0; c < 4; c++)
             sum[c] += (double)x[p] * (double)w[c][p];
@@ -91,10 +67,10 @@ static void linear_outputs_f32(const linear_job *job, size_t i, size_t j, size_t
 static void linear_outputs_bf16(const linear_job *job, size_t i, size_t j, size_t count)
 {
     const size_t k = job->w->k;
-    const uint16_t *x = bf16_at(job->x) + i * k, *w[4];
+    const uint16_t *x = ref__bf16(job->x) + i * k, *w[4];
     double sum[4] = {0.0, 0.0, 0.0, 0.0};
     for (size_t c = 0; c < 4; c++)
-        w[c] = bf16_at(job->w->data) + (j + (c < count ? c : 0)) * k;
+        w[c] = ref__bf16(job->w->data) + (j + (c < count ? c : 0)) * k;
     for (size_t p = 0; p < k; p++) {
         double value = (double)slm_bf16_to_f32(x[p]);
         for (size_t c = 0; c < 4; c++)
@@ -109,11 +85,11 @@ static void linear_outputs_quantised(const linear_job *job, size_t j, size_t cou
 {
     const size_t k = job->w->k;
     for (size_t c = 0; c < count; c++)
-        quantised_row(job->w, j + c, rows + c * k);
+        ref__weight_row(job->w, j + c, rows + c * k);
     for (size_t i = 0; i < job->m; i++) {
         double sum[4] = {0.0, 0.0, 0.0, 0.0};
         for (size_t p = 0; p < k; p++) {
-            double value = (double)get(job->x, job->w->dtype, i * k + p);
+            double value = (double)ref__get(job->x, job->w->dtype, i * k + p);
             for (size_t c = 0; c < count; c++)
                 sum[c] += value * (double)rows[c * k + p];
         }
@@ -161,13 +137,14 @@ static void ref_rms_norm(slm_device *device, slm_mem y, slm_dtype act, slm_mem x
 {
     (void)device;
     for (size_t i = 0; i < m; i++) {
-        const float *row = f32_at(x) + i * d;
+        const float *row = ref__f32(x) + i * d;
         double sum = 0.0;
         for (size_t j = 0; j < d; j++)
             sum += (double)row[j] * (double)row[j];
         double scale = 1.0 / sqrt(sum / (double)d + (double)eps);
         for (size_t j = 0; j < d; j++)
-            put(y, act, i * d + j, (float)((double)row[j] * scale * (double)f32_at(weight)[j]));
+            ref__put(y, act, i * d + j,
+                     (float)((double)row[j] * scale * (double)ref__f32(weight)[j]));
     }
 }
 
@@ -183,7 +160,7 @@ static void ref_rope(slm_device *device, slm_mem x, const int32_t *positions,
             slm_kernel__sin_cos(positions[i] * frequencies[p], &sine, &cosine);
             if (direction < 0) sine = -sine;
             for (size_t h = 0; h < heads; h++) {
-                float *head = f32_at(x) + (i * heads + h) * head_dim;
+                float *head = ref__f32(x) + (i * heads + h) * head_dim;
                 float *a = head + (interleaved ? 2 * p : p), *b = a + (interleaved ? 1 : half);
                 double va = (double)*a, vb = (double)*b;
                 *a = (float)(va * cosine - vb * sine);
@@ -198,8 +175,8 @@ static void ref_swiglu(slm_device *device, slm_mem y, slm_dtype act, slm_mem gat
 {
     (void)device;
     for (size_t i = 0; i < items; i++) {
-        double g = (double)f32_at(gate)[i];
-        put(y, act, i, (float)(g / (1.0 + slm_kernel__exp(-g)) * (double)f32_at(up)[i]));
+        double g = (double)ref__f32(gate)[i];
+        ref__put(y, act, i, (float)(g / (1.0 + slm_kernel__exp(-g)) * (double)ref__f32(up)[i]));
     }
 }
 
@@ -208,7 +185,7 @@ static void ref_convert(slm_device *device, slm_mem y, slm_dtype act, slm_mem x,
 {
     (void)device;
     for (size_t i = 0; i < items; i++)
-        put(y, act, i, scale * f32_at(x)[i]);
+        ref__put(y, act, i, scale * ref__f32(x)[i]);
 }
 
 /* ---- attention ----------------------------------------------------------------------------- */
@@ -225,15 +202,15 @@ static void ref_kv_write(slm_device *device, slm_mem cache, const slm_kv_shape *
             size_t slot = position % SLM_PAGE_TOKENS;
             size_t page = (size_t)spans[s].pages[position / SLM_PAGE_TOKENS] * page_bytes;
             for (size_t h = 0; h < heads; h++) {
-                const float *from_k = f32_at(k) + (row * heads + h) * dim;
-                const float *from_v = f32_at(v) + (row * heads + h) * dim;
+                const float *from_k = ref__f32(k) + (row * heads + h) * dim;
+                const float *from_v = ref__f32(v) + (row * heads + h) * dim;
                 slm_mem to_k =
                     slm_mem_at(cache, page + slm_kernel__kv_offset(shape, layer, (int)h, 0));
                 slm_mem to_v =
                     slm_mem_at(cache, page + slm_kernel__kv_offset(shape, layer, (int)h, 1));
                 for (size_t i = 0; i < dim; i++) {
-                    put(to_k, shape->dtype, slot * width + i, from_k[i]);
-                    put(to_v, shape->dtype, slot * width + i, from_v[i]);
+                    ref__put(to_k, shape->dtype, slot * width + i, from_k[i]);
+                    ref__put(to_v, shape->dtype, slot * width + i, from_v[i]);
                 }
             }
         }
@@ -269,8 +246,8 @@ static void attend(const attention_job *job, size_t row, size_t head, double *sc
         slm_mem k = slm_mem_at(job->cache, page + k_offset);
         double dot = 0.0;
         for (size_t i = 0; i < dim; i++)
-            dot += (double)f32_at(job->q)[out + i] *
-                   (double)get(k, shape->dtype, j % SLM_PAGE_TOKENS * width + i);
+            dot += (double)ref__f32(job->q)[out + i] *
+                   (double)ref__get(k, shape->dtype, j % SLM_PAGE_TOKENS * width + i);
         scores[j] = dot * (double)job->scale;
         if (scores[j] > max) max = scores[j];
     }
@@ -281,10 +258,10 @@ static void attend(const attention_job *job, size_t row, size_t head, double *sc
         double p = slm_kernel__exp(scores[j] - max);
         total += p;
         for (size_t i = 0; i < dim; i++)
-            sum[i] += p * (double)get(v, shape->dtype, j % SLM_PAGE_TOKENS * width + i);
+            sum[i] += p * (double)ref__get(v, shape->dtype, j % SLM_PAGE_TOKENS * width + i);
     }
     for (size_t i = 0; i < dim; i++)
-        put(job->y, job->act, out + i, (float)(sum[i] / total));
+        ref__put(job->y, job->act, out + i, (float)(sum[i] / total));
 }
 
 static void attention_range(void *context, size_t begin, size_t end, int thread)
@@ -350,18 +327,36 @@ static size_t ref_select(int32_t *ids, const float *x, size_t n, float cut)
     return count;
 }
 
-static const slm_kernel__row_ops ref_row_ops = {ref_max_sum, ref_argmax, ref_weights, ref_select};
+static double ref_gradient(void *out, slm_dtype act, const float *x, size_t n, float max,
+                           float inv_t, float factor)
+{
+    double mean = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double z = ((double)x[i] - (double)max) * (double)inv_t, w = slm_kernel__exp(z);
+        if (w > 0.0) mean += w * z;
+        if (out != NULL) ref__put((slm_mem){out}, act, i, (float)((double)factor * w));
+    }
+    return mean;
+}
+
+static const slm_kernel__row_ops ref_row_ops = {ref_max_sum, ref_argmax, ref_weights, ref_select,
+                                                ref_gradient};
 
 static void ref_log_prob(slm_device *device, slm_mem logits, size_t m, size_t vocab,
                          float temperature, const int32_t *ids, float *out)
 {
-    slm_kernel__log_prob(device, &ref_row_ops, f32_at(logits), m, vocab, temperature, ids, out);
+    slm_kernel__log_prob(device, &ref_row_ops, ref__f32(logits), m, vocab, temperature, ids, out);
 }
 
 static void ref_sample(slm_device *device, slm_mem logits, size_t vocab, slm_sample_row *rows,
                        size_t m)
 {
-    slm_kernel__sample(device, &ref_row_ops, f32_at(logits), vocab, rows, m);
+    slm_kernel__sample(device, &ref_row_ops, ref__f32(logits), vocab, rows, m);
+}
+
+static void ref_head_loss(slm_device *device, const slm_head_loss *loss)
+{
+    slm_kernel__head_loss(device, &ref_row_ops, loss);
 }
 
 const slm_kernels slm_kernel__ref = {
@@ -380,4 +375,17 @@ const slm_kernels slm_kernel__ref = {
     .zero = slm_kernel__zero,
     .convert = ref_convert,
     .sync = slm_kernel__sync,
+    .linear_dx = ref__linear_dx,
+    .linear_dw = ref__linear_dw,
+    .embed_backward = slm_kernel__embed_backward,
+    .rms_norm_backward = ref__rms_norm_backward,
+    .attention_backward = ref__attention_backward,
+    .swiglu_backward = ref__swiglu_backward,
+    .dropout = slm_kernel__dropout,
+    .head_loss = ref_head_loss,
+    .adamw = ref__adamw,
+    .weight_write = ref__weight_write,
+    .sum_squares = slm_kernel__sum_squares,
+    .add_scaled = ref__add_scaled,
+    .all_reduce = slm_kernel__all_reduce,
 };
