@@ -79,7 +79,8 @@ extern const char cli_default_system_text[]; /* "You are a helpful assistant." *
 
 /* Ended by NULL; in the order of `slm --help`. */
 extern const slm_command *const cli_commands[];
-extern const slm_command cli_command_judge, cli_command_judge_export, cli_command_judge_import;
+extern const slm_command cli_command_judge, cli_command_judge_pairs, cli_command_judge_export,
+    cli_command_judge_import;
 extern const slm_command cli_command_pull, cli_command_info, cli_command_tokenize, cli_command_chat,
     cli_command_bench, cli_command_eval, cli_command_eval_import, cli_command_eval_export,
     cli_command_report, cli_command_cost, cli_command_help, cli_command_version, cli_command_man,

@@ -561,7 +561,8 @@ const slm_command cli_command_judge = {
     .description =
         "Lets each JUDGE grade what others graded before, and prints how far they agree: Cohen's "
         "kappa, macro-F1, balanced accuracy and accuracy with their intervals, the confusion, and "
-        "the same by tag. A JUDGE is rule, a MODEL, or on a database human:NAME or stored:NAME for "
+        "the same by tag. A JUDGE is rule, rule+ENCODER, a MODEL, or on a database human:NAME or "
+        "stored:NAME for "
         "gradings that are in it. Several are measured one by one, with each other, and as a jury "
         "that votes.\n\n"
         "A judge's failure is no verdict: it is counted as unscored. Verdicts are kept in the "

@@ -17,6 +17,7 @@
 #include "base/statistics.h"
 #include "data/data.h"
 #include "provider/chat.h"
+#include "provider/embed.h"
 #include "store/store.h"
 
 typedef enum slm_verdict {
@@ -103,6 +104,9 @@ slm_coverage slm_judge_coverage(const slm_judge *judge, const slm_cases *cases);
  * every one of says is said, none of avoids is said) where a criterion has no behaviour tag. Covers
  * criteria that carry a check. Deterministic. */
 slm_status slm_judge_rule_new(slm_judge **out, slm_error *err);
+/* The same matching with an encoder (NULL: without): another judge, "rule+NAME". Takes it. Where the
+ * encoder fails an answer is unscored. */
+slm_status slm_judge_rule_new_with(slm_embed *encoder, slm_judge **out, slm_error *err);
 
 /* ---- a model as judge ---------------------------------------------------------------------- */
 

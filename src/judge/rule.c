@@ -19,6 +19,7 @@
 #include <string.h>
 #include "base/buffer.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "judge/judge.h"
 #include "match/match.h"
@@ -382,6 +383,10 @@ static void grade(const answer *a, size_t index, slm_grade *out)
         *out = (slm_grade){.verdict = SLM_VERDICT_NOT_COVERED};
         return;
     }
+    if (a->found.error != NULL) {
+        *out = (slm_grade){.verdict = SLM_VERDICT_UNSCORED};
+        return;
+    }
     if (a->void_because != NULL) {
         slm_buffer_append_text(&why, a->void_because);
     } else {
@@ -449,7 +454,7 @@ static slm_status rule_submit(slm_judge *judge, const slm_case *c, const char *r
     answer a = {.c = c, .p = prepared_case(j, c)};
     a.text = slm_match_read(j->matcher, reply, strlen(reply), &j->arena);
     a.found = slm_match_find(a.p->set, a.text, &j->arena);
-    a.void_because = void_because(&a);
+    a.void_because = a.found.error == NULL ? void_because(&a) : NULL;
     for (size_t i = 0; i < a.text->sentence_count; i++) {
         const slm_match_sentence *s = &a.text->sentences[i];
         a.asks += s->mood == SLM_MATCH_ASKS && s->personal && !s->repeated && !a.found.echo[i];
@@ -464,6 +469,7 @@ static slm_status rule_submit(slm_judge *judge, const slm_case *c, const char *r
     if (grading->grades == NULL) slm_out_of_memory(c->rubric_count * sizeof *grading->grades);
     for (size_t i = 0; i < c->rubric_count; i++)
         grade(&a, i, &grading->grades[i]);
+    if (a.found.error != NULL) grading->error = *a.found.error;
     w->grading = grading;
     if (j->last != NULL)
         j->last->next = w;
@@ -502,6 +508,7 @@ static void rule_free(slm_judge *judge)
     slm_arena_free(&j->arena);
     free(j->judge.name);
     free(j->judge.identity);
+    free(j->judge.details_json);
     free(j);
 }
 
@@ -519,18 +526,39 @@ static char *identity_of(const slm_matcher *matcher)
     return strdup(hex);
 }
 
-slm_status slm_judge_rule_new(slm_judge **out, slm_error *err)
+static char *details_of(const slm_embed *encoder)
+{
+    json_t *json = json_pack("{s:s, s:{s:s, s:s}}", "kind", "rule", "encoder", "name",
+                             encoder->name, "hash", encoder->identity);
+    slm_buffer text = {0};
+    slm_json_append_canonical(&text, json);
+    json_decref(json);
+    return slm_buffer_take(&text);
+}
+
+slm_status slm_judge_rule_new_with(slm_embed *encoder, slm_judge **out, slm_error *err)
 {
     (void)err;
+    slm_buffer name = {0};
     rule_judge *j = calloc(1, sizeof *j);
     if (j == NULL) slm_out_of_memory(sizeof *j);
     j->judge.class = &rule_class;
-    j->matcher = slm_matcher_new();
-    j->judge.name = strdup("rule");
+    slm_buffer_append_text(&name, "rule");
+    if (encoder != NULL) {
+        slm_buffer_printf(&name, "+%s", encoder->name);
+        j->judge.details_json = details_of(encoder);
+    }
+    j->judge.name = slm_buffer_take(&name);
+    j->matcher = encoder == NULL ? slm_matcher_new() : slm_matcher_new_with(encoder);
     j->judge.identity = identity_of(j->matcher);
     j->cases = calloc(PREPARED_MAX * 2, sizeof *j->cases);
     if (j->judge.name == NULL || j->judge.identity == NULL || j->cases == NULL)
         slm_out_of_memory(PREPARED_MAX * 2 * sizeof *j->cases);
     *out = &j->judge;
     return SLM_OK;
+}
+
+slm_status slm_judge_rule_new(slm_judge **out, slm_error *err)
+{
+    return slm_judge_rule_new_with(NULL, out, err);
 }

@@ -13,39 +13,41 @@
 #include <string.h>
 #include "match/match_internal.h"
 
-static const char METHOD[] = "slm-match 1";
+static const char METHOD[] = "slm-match 1", METHOD_WITH_VECTORS[] = "slm-match-vectors 1";
 
 /* Chosen on the labelled pairs and answers in tests/unit/match and tests/unit/judge (not the fresh
  * ones); HARM_MIN also with an eye on the ideal replies of data/ask-first/seed.jsonl. */
-static const double QUESTION_MIN = 0.60;
-static const double QUESTION_RECALL_MIN = 0.52; /* however precise: it must ask a good part of it */
-static const double STATEMENT_MIN = 0.60;
-static const double HARM_MIN = 0.75;
-static const double CONDITION_MIN = 0.50;       /* of advice: its condition, and what to do then */
-static const double CONDITION_PIECE_MIN = 0.70; /* one of the condition's alternatives alone */
-static const double THEN_MIN = 0.50;
-static const double OUTSIDE_MAX =
-    0.35; /* a question less like every target asks for other things */
+static const match__limits lexical_limits = {
+    .question = 0.60,
+    .question_recall = 0.52,
+    .statement = 0.60,
+    .harm = 0.75,
+    .condition = 0.50,
+    .condition_piece = 0.70,
+    .then = 0.50,
+    .outside = 0.35,
+};
 static const double PIECE_WEIGHT_MIN = 0.8; /* a piece of less content does not stand alone; */
 static const double PIECE_WORD_MIN = 0.5;   /* content are words of this weight and no body part */
 static const double CONTENT_MIN = 0.6; /* a question of less content asks nothing in particular */
 static const double BACKGROUND_WEIGHT = 0.55; /* of words that everyone here uses already */
 static const double ECHO_SHARE = 0.6;      /* of a sentence's runs that stand in the background */
 static const double KNOWN_CONDITION = 0.7; /* of a condition that the conversation already holds */
-enum { ECHO_TOKENS_MIN = 5, PIECES_MAX = 16, ACT_REACH = 7 };
+enum { ECHO_TOKENS_MIN = 5, ACT_REACH = 7 };
 
 slm_matcher *slm_matcher_new(void)
 {
     slm_matcher *m = calloc(1, sizeof *m);
     if (m == NULL) slm_out_of_memory(sizeof *m);
     match__lexicon_init(&m->lexicon);
-    const double numbers[] = {QUESTION_MIN,
-                              STATEMENT_MIN,
-                              HARM_MIN,
-                              CONDITION_MIN,
-                              CONDITION_PIECE_MIN,
-                              THEN_MIN,
-                              OUTSIDE_MAX,
+    const match__limits *l = m->limits = &lexical_limits;
+    const double numbers[] = {l->question,
+                              l->statement,
+                              l->harm,
+                              l->condition,
+                              l->condition_piece,
+                              l->then,
+                              l->outside,
                               PIECE_WEIGHT_MIN,
                               CONTENT_MIN,
                               BACKGROUND_WEIGHT,
@@ -59,7 +61,7 @@ slm_matcher *slm_matcher_new(void)
                               MATCH__KEYWORDS_FUNCTION_SHARE,
                               MATCH__LOOP_DISTINCT_SHARE,
                               MATCH__OPPOSED_MAX,
-                              QUESTION_RECALL_MIN,
+                              l->question_recall,
                               PIECE_WORD_MIN};
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, METHOD);
@@ -69,9 +71,24 @@ slm_matcher *slm_matcher_new(void)
     return m;
 }
 
+slm_matcher *slm_matcher_new_with(slm_embed *encoder)
+{
+    slm_matcher *m = slm_matcher_new();
+    slm_sha256 *hash = slm_sha256_new();
+    slm_sha256_update_part(hash, METHOD_WITH_VECTORS);
+    slm_sha256_update_part(hash, m->identity);
+    slm_sha256_update_part(hash, encoder->identity);
+    match__embedding_hash(hash);
+    slm_sha256_finish(hash, m->identity);
+    m->limits = &match__embedding_limits;
+    m->vectors = match__vectors_new(encoder);
+    return m;
+}
+
 void slm_matcher_free(slm_matcher *matcher)
 {
     if (matcher == NULL) return;
+    match__vectors_free(matcher->vectors);
     match__lexicon_free(&matcher->lexicon);
     free(matcher);
 }
@@ -170,15 +187,14 @@ static double content_of(const slm_match_text *text, size_t begin, size_t end)
     return sum;
 }
 
-/* Cut the words [begin, end) where a compound question may be cut; a piece without content of its
- * own joins its neighbour. A piece that names no person, time or part keeps the whole's. Returns
- * how many, 0 if the whole is one piece. */
-static size_t split(const slm_match_set *set, const slm_match_text *text, size_t begin, size_t end,
-                    match__unit pieces[PIECES_MAX])
+/* A piece without content of its own joins its neighbour. A piece that names no person, time or part
+ * keeps the whole's. */
+size_t match__split(const slm_match_set *set, const slm_match_text *text, size_t begin, size_t end,
+                    match__unit pieces[MATCH__PIECES_MAX])
 {
     size_t count = 0, from = begin;
     match__unit whole = match__unit_of(set, text, begin, end, 0, 0);
-    for (size_t i = begin + 1; i <= end && count < PIECES_MAX; i++) {
+    for (size_t i = begin + 1; i <= end && count < MATCH__PIECES_MAX; i++) {
         if (i < end && text->words[i].gap <= MATCH__GAP_BRACKET &&
             (text->words[i].flags & MATCH__EXAMPLE) == 0)
             continue;
@@ -219,12 +235,12 @@ static void add_units(slm_match_set *set, size_t target, bool is_condition, bool
 {
     const match__target *t = &set->targets[target];
     const slm_match_text *text = is_condition ? t->when : t->text;
-    match__unit pieces[PIECES_MAX];
+    match__unit pieces[MATCH__PIECES_MAX];
     add_unit(set, target, is_condition, match__unit_of(set, text, 0, text->word_count, 0, 0));
     if (!in_pieces) return;
     for (size_t i = 0; i < text->sentence_count; i++) {
         const slm_match_sentence *s = &text->sentences[i];
-        size_t count = split(set, text, s->word_begin, s->word_end, pieces);
+        size_t count = match__split(set, text, s->word_begin, s->word_end, pieces);
         for (size_t j = 0; j < count && set->unit_count < set->unit_cap - set->target_count * 2;
              j++)
             add_unit(set, target, is_condition, pieces[j]);
@@ -252,9 +268,10 @@ static void add_background(slm_match_set *set, const char *const *texts, size_t 
     slm_arena_reset(&set->scratch);
 }
 
-static slm_match_text *read_copy(slm_match_set *set, const char *text)
+static slm_match_text *read_copy(slm_match_set *set, const char *text, const char **copy_out)
 {
     char *copy = slm_arena_strdup(&set->arena, text);
+    *copy_out = copy;
     return slm_match_read(set->matcher, copy, strlen(copy), &set->arena);
 }
 
@@ -265,17 +282,17 @@ slm_match_set *slm_match_set_new(const slm_matcher *matcher, const slm_match_tar
     slm_match_set *set = calloc(1, sizeof *set);
     if (set == NULL) slm_out_of_memory(sizeof *set);
     set->matcher = matcher;
-    set->similarity = &match__tfidf;
+    set->similarity = matcher->vectors == NULL ? &match__tfidf : &match__embedding;
     add_background(set, background, background_count);
     set->target_count = target_count;
     set->targets = slm_arena_array(&set->arena, target_count, sizeof *set->targets);
-    set->unit_cap = target_count * (2 + 2 * PIECES_MAX) + 2;
+    set->unit_cap = target_count * (2 + 2 * MATCH__PIECES_MAX) + 2;
     set->units = slm_arena_array(&set->arena, set->unit_cap, sizeof *set->units);
     for (size_t i = 0; i < target_count; i++) {
         match__target *t = &set->targets[i];
         t->kind = targets[i].kind;
-        t->text = read_copy(set, targets[i].text);
-        t->when = targets[i].when == NULL ? NULL : read_copy(set, targets[i].when);
+        t->text = read_copy(set, targets[i].text, &t->whole_text);
+        if (targets[i].when != NULL) t->when = read_copy(set, targets[i].when, &t->when_text);
         t->unit_begin = set->unit_count;
         add_units(set, i, false, t->kind == SLM_MATCH_QUESTION);
         if (t->when != NULL) add_units(set, i, true, true);
@@ -336,19 +353,20 @@ static void offer(slm_match_hit *hit, double score, double least, slm_match_guar
 static double ask_unit(finder *f, const match__unit *unit, size_t sentence)
 {
     slm_match_set *set = f->set;
+    const match__limits *limits = set->matcher->limits;
     double nearest = 0;
     set->similarity->turn_to(set->state, unit, false);
     for (size_t t = 0; t < set->target_count; t++) {
         if (set->targets[t].kind != SLM_MATCH_QUESTION) continue;
         for (size_t u = set->targets[t].unit_begin; u < set->targets[t].unit_end; u++) {
             match__likeness likeness = set->similarity->compare(set->state, u);
-            double score = sqrt(likeness.recall * likeness.precision);
+            double score = likeness.score;
             if (score <= 0) continue;
             if (score > nearest) nearest = score;
-            if (likeness.recall < QUESTION_RECALL_MIN) continue;
+            if (likeness.recall < limits->question_recall) continue;
             slm_match_guard guard =
                 match__guard(&likeness, SLM_MATCH_QUESTION, &set->units[u].unit, unit);
-            offer(&f->found->hits[t], score, QUESTION_MIN, guard, sentence, sentence);
+            offer(&f->found->hits[t], score, limits->question, guard, sentence, sentence);
             double *cell = &f->scores[t * f->text->sentence_count + sentence];
             if (guard == SLM_MATCH_GUARD_NONE && score > *cell) *cell = score;
         }
@@ -360,9 +378,9 @@ static void look_at_question(finder *f, size_t sentence)
 {
     const slm_match_sentence *s = &f->text->sentences[sentence];
     match__unit whole = match__unit_of(f->set, f->text, s->word_begin, s->word_end, 0, 0);
-    match__unit pieces[PIECES_MAX];
+    match__unit pieces[MATCH__PIECES_MAX];
     double known = ask_unit(f, &whole, sentence), sum = 0;
-    size_t count = split(f->set, f->text, s->word_begin, s->word_end, pieces);
+    size_t count = match__split(f->set, f->text, s->word_begin, s->word_end, pieces);
     for (size_t i = 0; i < count; i++)
         sum += ask_unit(f, &pieces[i], sentence);
     if (count > 0 && sum / (double)count > known) known = sum / (double)count;
@@ -375,18 +393,19 @@ static void look_for_advice(finder *f, size_t target, const match__unit *unit, s
 {
     slm_match_set *set = f->set;
     const match__target *t = &set->targets[target];
+    const match__limits *limits = set->matcher->limits;
     if ((unit->flags & MATCH__IF) == 0) return;
     match__likeness then = set->similarity->compare(set->state, t->unit_begin);
-    if (then.recall < THEN_MIN) return;
+    if (then.score < limits->then) return;
     slm_match_guard then_guard =
         match__guard(&then, SLM_MATCH_ADVICE, &set->units[t->unit_begin].unit, unit);
     for (size_t u = t->unit_begin + 1; u < t->unit_end; u++) {
         match__likeness when = set->similarity->compare(set->state, u);
         bool is_piece = u > t->unit_begin + 1;
-        if (when.recall < (is_piece ? CONDITION_PIECE_MIN : CONDITION_MIN)) continue;
+        if (when.score < (is_piece ? limits->condition_piece : limits->condition)) continue;
         slm_match_guard guard = match__guard(&when, SLM_MATCH_ADVICE, &set->units[u].unit, unit);
         if (guard == SLM_MATCH_GUARD_NONE) guard = then_guard;
-        offer(&f->found->hits[target], sqrt(when.recall * then.recall), 0, guard, sentence, last);
+        offer(&f->found->hits[target], sqrt(when.score * then.score), 0, guard, sentence, last);
     }
 }
 
@@ -397,8 +416,8 @@ static void look_for_harm(finder *f, size_t target, const match__unit *unit, siz
     const match__target *t = &f->set->targets[target];
     match__likeness likeness = f->set->similarity->compare(f->set->state, t->unit_begin);
     bool orders = t->text->word_count > 0 && t->text->words[0].weight > 0;
-    if (likeness.recall <= 0 || (orders && !likeness.has_first)) return;
-    offer(&f->found->hits[target], likeness.recall, HARM_MIN,
+    if (likeness.score <= 0 || (orders && !likeness.has_first)) return;
+    offer(&f->found->hits[target], likeness.score, f->set->matcher->limits->harm,
           match__guard(&likeness, SLM_MATCH_HARM, &f->set->units[t->unit_begin].unit, unit),
           sentence, last);
 }
@@ -415,8 +434,8 @@ static void look_at_statement(finder *f, const match__unit *unit, size_t sentenc
             look_for_advice(f, t, unit, sentence, last);
         if (target->kind != SLM_MATCH_STATEMENT) continue;
         match__likeness likeness = set->similarity->compare(set->state, target->unit_begin);
-        if (likeness.recall <= 0) continue;
-        offer(&f->found->hits[t], likeness.recall, STATEMENT_MIN,
+        if (likeness.score <= 0) continue;
+        offer(&f->found->hits[t], likeness.score, set->matcher->limits->statement,
               match__guard(&likeness, target->kind, &set->units[target->unit_begin].unit, unit),
               sentence, last);
     }
@@ -457,6 +476,7 @@ static void look_at_statements(finder *f, size_t i)
 static void assign_questions(finder *f)
 {
     size_t questions = 0, asks = 0, sentences = f->text->sentence_count;
+    double least = f->set->matcher->limits->question;
     size_t *rows = slm_arena_array(&f->set->scratch, f->set->target_count, sizeof *rows);
     size_t *columns = slm_arena_array(&f->set->scratch, sentences, sizeof *columns);
     for (size_t t = 0; t < f->set->target_count; t++)
@@ -465,7 +485,7 @@ static void assign_questions(finder *f)
     for (size_t s = 0; s < sentences; s++) {
         bool any = false;
         for (size_t q = 0; q < questions; q++)
-            any |= f->scores[rows[q] * sentences + s] >= QUESTION_MIN;
+            any |= f->scores[rows[q] * sentences + s] >= least;
         if (any) columns[asks++] = s;
     }
     if (questions == 0 || asks == 0) return;
@@ -474,7 +494,7 @@ static void assign_questions(finder *f)
     for (size_t q = 0; q < questions; q++)
         for (size_t a = 0; a < asks; a++)
             cells[q * asks + a] = f->scores[rows[q] * sentences + columns[a]];
-    slm_match_assign(cells, questions, asks, QUESTION_MIN, of);
+    slm_match_assign(cells, questions, asks, least, of);
     for (size_t q = 0; q < questions; q++)
         if (of[q] != SIZE_MAX) f->found->asked_by[rows[q]] = columns[of[q]];
 }
@@ -497,7 +517,14 @@ slm_match_found slm_match_find(slm_match_set *set, const slm_match_text *text, s
     }
     for (size_t i = 0; i < sentences; i++)
         found.echo[i] = is_echo(set, text, i);
-    set->similarity->look(set->state, text, &set->scratch);
+    slm_error err = {0};
+    if (set->similarity->look(set->state, text, &set->scratch, &err) != SLM_OK) {
+        slm_error *kept = slm_arena_alloc(arena, sizeof *kept);
+        *kept = err;
+        found.error = kept;
+        return found;
+    }
+    found.outside = set->matcher->limits->outside;
     for (size_t i = 0; i < sentences; i++) {
         const slm_match_sentence *s = &text->sentences[i];
         if (s->mood == SLM_MATCH_ASKS && !s->repeated && !found.echo[i] && s->personal)
@@ -513,11 +540,11 @@ bool slm_match_is_outside(const slm_match_found *found, const slm_match_text *te
 {
     const slm_match_sentence *s = &text->sentences[sentence];
     return s->mood == SLM_MATCH_ASKS && s->personal && !s->repeated && !found->echo[sentence] &&
-           found->known[sentence] < OUTSIDE_MAX;
+           found->known[sentence] < found->outside;
 }
 
-bool slm_match_same(const slm_matcher *matcher, slm_match_kind kind, const char *target,
-                    const char *text, slm_match_hit *hit)
+slm_status slm_match_pair(const slm_matcher *matcher, slm_match_kind kind, const char *target,
+                          const char *text, slm_match_hit *hit, slm_error *err)
 {
     slm_arena arena = {0};
     slm_match_target one = {.kind = kind, .text = target};
@@ -529,11 +556,22 @@ bool slm_match_same(const slm_matcher *matcher, slm_match_kind kind, const char 
         read->sentences[i].personal = true;
         read->sentences[i].user_voice = false;
     }
-    slm_match_hit found = slm_match_find(set, read, &arena).hits[0];
-    if (hit != NULL) *hit = found;
+    slm_match_found found = slm_match_find(set, read, &arena);
+    slm_status status = found.error == NULL ? SLM_OK : found.error->status;
+    if (status == SLM_OK) *hit = found.hits[0];
+    if (status != SLM_OK && err != NULL) *err = *found.error;
     slm_match_set_free(set);
     slm_arena_free(&arena);
-    return found.met;
+    return status;
+}
+
+bool slm_match_same(const slm_matcher *matcher, slm_match_kind kind, const char *target,
+                    const char *text, slm_match_hit *hit)
+{
+    slm_match_hit found = {.sentence = SIZE_MAX, .last = SIZE_MAX};
+    slm_status status = slm_match_pair(matcher, kind, target, text, &found, NULL);
+    if (hit != NULL) *hit = found;
+    return status == SLM_OK && found.met;
 }
 
 /* ---- telling to act ------------------------------------------------------------------------ */

@@ -17,12 +17,17 @@
 #include <stdint.h>
 #include "base/arena.h"
 #include "base/error.h"
+#include "provider/embed.h"
 
 /* The word lists and thresholds. Never changes after it was made, so threads may share it. */
 typedef struct slm_matcher slm_matcher;
 slm_matcher *slm_matcher_new(void);
+/* The same with an encoder beside the words, which finds what is said in others. Takes the encoder and
+ * keeps what it said of a sentence, in at most 64 MiB; threads may share it. */
+slm_matcher *slm_matcher_new_with(slm_embed *encoder);
 void slm_matcher_free(slm_matcher *matcher); /* NULL is allowed */
-/* SHA-256 hex over the method's version, every threshold and every list: what decides a match. */
+/* SHA-256 hex over the method's version, every threshold, every list, and the encoder's identity: what
+ * decides a match. */
 const char *slm_matcher_identity(const slm_matcher *matcher);
 
 /* ---- a text, read -------------------------------------------------------------------------- */
@@ -118,8 +123,10 @@ typedef struct slm_match_found {
     bool *echo;          /* of each sentence: copied from the background */
     double *known;       /* of each sentence that asks: likeness to the nearest question target,
                             guards or not; 0 for others */
+    double outside;      /* and below this it asks for something else */
     size_t *asked_by; /* of each question target: the sentence that stands for it when a sentence's
                             question counts once (one-to-one, best sum of scores); SIZE_MAX: none */
+    const slm_error *error; /* NULL; else the encoder failed, and nothing was looked for */
 } slm_match_found;
 /* Look for every target in the text. *found lives in the arena. Uses the set's scratch: one thread at
  * a time for each set. */
@@ -132,10 +139,48 @@ bool slm_match_is_outside(const slm_match_found *found, const slm_match_text *te
 
 /* ---- pairs --------------------------------------------------------------------------------- */
 
-/* Whether `text` asks (says) what `target` asks (says), by itself. *hit may be NULL. Both are
- * taken as what `kind` says they are, whatever their mood; a courtesy is neither. */
+/* Whether `text` asks (says) what `target` asks (says), by itself. Both are taken as what `kind` says
+ * they are, whatever their mood; a courtesy is neither. Fails where the encoder does. */
+slm_status slm_match_pair(const slm_matcher *matcher, slm_match_kind kind, const char *target,
+                          const char *text, slm_match_hit *hit, slm_error *err);
+/* The same; false if the encoder fails, which a matcher without one cannot. *hit may be NULL. */
 bool slm_match_same(const slm_matcher *matcher, slm_match_kind kind, const char *target,
                     const char *text, slm_match_hit *hit);
+
+/* Labelled pairs, to measure a matcher on (pairs.c has the format). */
+typedef struct slm_pair {
+    const char *id, *target, *text, *note; /* note: what it turns on: "negation", "paraphrase" */
+    slm_match_kind kind;                   /* question or statement */
+    bool same;                             /* the label */
+    bool in_fit, in_held;                  /* thresholds were chosen on `fit` */
+    unsigned readers_same, readers_other;  /* what each reader said */
+} slm_pair;
+typedef struct slm_pairs {
+    slm_pair *items;
+    size_t count;
+    char sha256[65]; /* of the file */
+    slm_arena arena;
+} slm_pairs;
+slm_status slm_pairs_load(const char *path, slm_pairs *out, slm_error *err);
+void slm_pairs_free(slm_pairs *pairs); /* NULL is allowed */
+/* hits[count]. */
+slm_status slm_pairs_tell(const slm_pairs *pairs, const slm_matcher *matcher, slm_match_hit *hits,
+                          slm_error *err);
+
+typedef enum slm_pairs_half { SLM_PAIRS_ALL, SLM_PAIRS_FIT, SLM_PAIRS_HELD } slm_pairs_half;
+typedef struct slm_pairs_filter {
+    slm_pairs_half half;
+    bool has_kind;
+    slm_match_kind kind;
+    const char *note; /* NULL: all */
+} slm_pairs_filter;
+typedef struct slm_pairs_tally {
+    size_t pairs;
+    size_t cells[2][2];               /* [label same][told same] */
+    size_t read_twice, readers_agree; /* pairs with two readers or more, of one mind */
+} slm_pairs_tally;
+slm_pairs_tally slm_pairs_count(const slm_pairs *pairs, const slm_match_hit *hits,
+                                const slm_pairs_filter *filter);
 
 /* One-to-one assignment with the greatest sum over scores[rows][columns], taking only pairs of at
  * least `least`. out[row]: its column, or SIZE_MAX. (Kuhn 1955, Munkres 1957; O(n^3).) */

@@ -9,6 +9,7 @@ enum {
     MATCH__TEXT_BYTES_MAX = 256 << 10,
     MATCH__PHRASE_TOKENS_MAX = 8, /* longest phrase in the lexicon */
     MATCH__STEM_BYTES = 48,       /* longer words are compared by their first letters */
+    MATCH__PIECES_MAX = 16,       /* of a compound question */
 };
 
 /* Thresholds outside match.c: they stand here so that the identity covers them. */
@@ -149,10 +150,15 @@ typedef struct match__word {
     uint64_t hash;     /* of the key */
 } match__word;
 
-struct slm_matcher {
-    match__lexicon lexicon;
-    char identity[SLM_SHA256_HEX_BYTES];
-};
+/* ---- vectors.c: an encoder and what it said ---- */
+
+typedef struct match__vectors match__vectors;
+match__vectors *match__vectors_new(slm_embed *embed); /* takes it */
+void match__vectors_free(match__vectors *vectors);    /* NULL is allowed */
+const slm_embed *match__vectors_embed(const match__vectors *vectors);
+/* out[count, dimensions]; what is not known is asked for together. */
+slm_status match__vectors_get(match__vectors *vectors, const char *const *texts, size_t count,
+                              float *out, slm_error *err);
 
 bool match__token_is(const match__token *token, const char *word);
 /* Bits of the words in [begin, end). */
@@ -177,21 +183,40 @@ typedef struct match__likeness {
     double agreement;    /* of polarity in what they share: 1 all alike, -1 all opposed */
     double plain_accord; /* the same, where a word said both ways counts as neither */
     double denied;       /* recall of what the target denies; 1 if it denies nothing */
+    double score;        /* what the target's kind is measured by */
     bool has_first;      /* the text has the first word of content of the target */
     bool opposite_words; /* one has better where the other has worse */
 } match__likeness;
 
-/* The door to likeness. The lexical one (tfidf.c) is built in; one over sentence vectors
- * (provider/embed.h) answers the same functions. */
+/* Scores from which on a target is met; of the class that gives the scores. */
+typedef struct match__limits {
+    double question, question_recall; /* however precise: it must ask a good part of it */
+    double statement, harm;
+    double condition, then; /* of advice: its condition, and what to do then */
+    double condition_piece; /* one of the condition's alternatives alone */
+    double outside;         /* a question less like every target asks for other things */
+} match__limits;
+extern const match__limits match__embedding_limits;
+
+struct slm_matcher {
+    match__lexicon lexicon;
+    const match__limits *limits;
+    match__vectors *vectors; /* NULL: by words alone */
+    char identity[SLM_SHA256_HEX_BYTES];
+};
+
+/* The door to likeness: by words (tfidf.c), or by words and sentence vectors (embedding.c). */
 typedef struct match__similarity_class {
     void *(*prepare)(slm_match_set *set);
     /* Called for a text, then for each of its units, then compare with any of the set's units. */
-    void (*look)(void *state, const slm_match_text *text, slm_arena *arena);
+    slm_status (*look)(void *state, const slm_match_text *text, slm_arena *arena, slm_error *err);
     void (*turn_to)(void *state, const match__unit *unit, bool skip_conditions);
     match__likeness (*compare)(void *state, size_t target_unit);
     void (*free)(void *state);
 } match__similarity_class;
-extern const match__similarity_class match__tfidf;
+extern const match__similarity_class match__tfidf, match__embedding;
+/* Weight and limits of embedding.c. */
+void match__embedding_hash(slm_sha256 *hash);
 
 /* A target's unit: the whole text or a piece of it. */
 typedef struct match__target_unit {
@@ -203,6 +228,7 @@ typedef struct match__target_unit {
 typedef struct match__target {
     slm_match_kind kind;
     slm_match_text *text, *when;
+    const char *whole_text, *when_text; /* what these were read from; when_text may be NULL */
     size_t unit_begin, unit_end; /* the whole, then its pieces; of advice the condition's follow */
 } match__target;
 
@@ -224,6 +250,9 @@ struct slm_match_set {
 /* Flags, aspects and medicines of one or two runs of words. */
 match__unit match__unit_of(const slm_match_set *set, const slm_match_text *text, size_t begin,
                            size_t end, size_t begin2, size_t end2);
+/* Cut the words [begin, end) where a compound question may be cut; 0 if the whole is one piece. */
+size_t match__split(const slm_match_set *set, const slm_match_text *text, size_t begin, size_t end,
+                    match__unit pieces[MATCH__PIECES_MAX]);
 /* The guard that stops a likeness, or NONE. */
 slm_match_guard match__guard(const match__likeness *likeness, slm_match_kind kind,
                              const match__unit *target, const match__unit *text);

@@ -234,8 +234,10 @@ static remembered *remember(tfidf *t, const match__word *word)
     return r;
 }
 
-static void tfidf_look(void *state, const slm_match_text *text, slm_arena *arena)
+static slm_status tfidf_look(void *state, const slm_match_text *text, slm_arena *arena,
+                             slm_error *err)
 {
+    (void)err;
     tfidf *t = state;
     t->text = text;
     if (t->remembered_count + text->word_count >= MEMORY_SLOTS / 2) {
@@ -256,6 +258,7 @@ static void tfidf_look(void *state, const slm_match_text *text, slm_arena *arena
     t->touched_count = 0;
     memset(t->best, 0, t->vocabulary_count * sizeof *t->best);
     memset(t->opposite, 0, t->vocabulary_count * sizeof *t->opposite);
+    return SLM_OK;
 }
 
 static void take_word(tfidf *t, size_t i)
@@ -337,6 +340,8 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
     out.recall = shared / t->unit_weight[target_unit];
     out.precision = t->weight > 0 ? covered / t->weight : 0;
     if (out.precision > 1) out.precision = 1;
+    bool asks = t->set->targets[t->set->units[target_unit].target].kind == SLM_MATCH_QUESTION;
+    out.score = asks ? sqrt(out.recall * out.precision) : out.recall;
     out.agreement = agreement / shared;
     out.plain_accord = accord / shared;
     out.denied = denied > 0 ? denied_there / denied : 1;

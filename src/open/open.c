@@ -63,10 +63,45 @@ slm_status slm_open_embed(const char *model, const slm_open_options *options, sl
     return options->record ? slm_embed_record_open(*out, options->record, out, err) : SLM_OK;
 }
 
+/* Answers are not sent anywhere for the rule judge's sake. */
+static slm_status open_rule_encoder(const char *judge, const slm_open_options *options,
+                                    slm_embed **out, slm_error *err)
+{
+    const char *encoder = judge + strlen("rule+");
+    if (encoder[0] == '\0' || slm_remote_is(encoder))
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: the encoder behind rule+ is a folder on this machine, such as "
+                             "all-MiniLM-L6-v2's, or recorded:FILE",
+                             judge);
+    slm_status status = slm_open_embed(encoder, options, out, err);
+    return status == SLM_OK ? SLM_OK : slm_error_prefix(err, status, "the judge %s", judge);
+}
+
+slm_status slm_open_matcher(const char *judge, const slm_open_options *options, slm_matcher **out,
+                            slm_error *err)
+{
+    slm_embed *encoder = NULL;
+    if (strcmp(judge, "rule") == 0) {
+        *out = slm_matcher_new();
+        return SLM_OK;
+    }
+    if (!has_prefix(judge, "rule+"))
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: does not match texts; rule and rule+ENCODER do", judge);
+    SLM_TRY(open_rule_encoder(judge, options, &encoder, err));
+    *out = slm_matcher_new_with(encoder);
+    return SLM_OK;
+}
+
 slm_status slm_open_judge(const char *judge, const slm_open_options *options,
                           const slm_judge_options *judge_options, slm_judge **out, slm_error *err)
 {
     if (strcmp(judge, "rule") == 0) return slm_judge_rule_new(out, err);
+    if (has_prefix(judge, "rule+")) {
+        slm_embed *encoder = NULL;
+        SLM_TRY(open_rule_encoder(judge, options, &encoder, err));
+        return slm_judge_rule_new_with(encoder, out, err);
+    }
     if (has_prefix(judge, "human:"))
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: a person grades a sheet: slm judge export makes one, slm judge "

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "judge/judge.h"
+#include "match/match.h"
 #include "provider/chat.h"
 #include "provider/embed.h"
 #include "provider/remote.h"
@@ -42,7 +43,10 @@ slm_status slm_open_chat(const char *model, const slm_open_options *options, slm
 /* An encoder: a remote model with vectors, or `recorded:FILE`. */
 slm_status slm_open_embed(const char *model, const slm_open_options *options, slm_embed **out,
                           slm_error *err);
-/* JUDGE: `rule`, or a MODEL. */
+/* JUDGE: `rule`, `rule+ENCODER` with an encoder on this machine, or a MODEL. */
+/* The matcher that JUDGE `rule` or `rule+ENCODER` reads with. */
+slm_status slm_open_matcher(const char *judge, const slm_open_options *options, slm_matcher **out,
+                            slm_error *err);
 slm_status slm_open_judge(const char *judge, const slm_open_options *options,
                           const slm_judge_options *judge_options, slm_judge **out, slm_error *err);
 /* Several are a jury; one is itself. */
