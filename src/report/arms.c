@@ -10,11 +10,9 @@
 #include "base/utf8.h"
 #include "report/report_internal.h"
 
-enum { LABEL = 32, COLUMN = 14, BLOCK = 9, PAIR = 19, TAG_KINDS = 4, STYLES = 6 };
+enum { LABEL = 32, COLUMN = 14, BLOCK = 9, PAIR = 19 };
 
-static const struct {
-    const char *prefix, *title;
-} tag_kinds[TAG_KINDS] = {
+const report__tag_kind report__tag_kinds[REPORT_TAG_KINDS] = {
     {"theme:", "By theme"},
     {"axis:", "By axis"},
     {"cluster:", "Consensus criteria"},
@@ -22,11 +20,7 @@ static const struct {
 };
 
 /* What is told of how answers are written; numbers, then shares. */
-static const struct {
-    const char *key, *label;
-    slm_measure measure;
-    bool is_share;
-} styles[STYLES] = {
+const report__style_row report__styles[REPORT_STYLES] = {
     {"words", "words", {.kind = SLM_MEASURE_WORDS}, false},
     {"characters", "characters", {.kind = SLM_MEASURE_CHARACTERS}, false},
     {"questions", "questions", {.kind = SLM_MEASURE_QUESTIONS}, false},
@@ -40,7 +34,7 @@ static const struct {
      {.kind = SLM_MEASURE_ASKS, .stratum = SLM_STRATUM_ENOUGH},
      true},
 };
-static const slm_measure length_adjusted = {.kind = SLM_MEASURE_LENGTH_ADJUSTED};
+const slm_measure report__length_adjusted = {.kind = SLM_MEASURE_LENGTH_ADJUSTED};
 
 /* ---- text ---- */
 
@@ -151,13 +145,7 @@ static void put_label(const table *t, const char *label)
 
 /* ---- tags ---- */
 
-typedef struct tag_columns {
-    slm_tag_score **scores; /* [model_count] */
-    size_t *counts;
-    const char *prefix;
-} tag_columns;
-
-static const slm_tag_score *find_tag(const tag_columns *c, size_t model, const char *tag)
+const slm_tag_score *report__find_tag(const report__tag_columns *c, size_t model, const char *tag)
 {
     for (size_t i = 0; i < c->counts[model]; i++) {
         if (strcmp(c->scores[model][i].tag, tag) == 0) return &c->scores[model][i];
@@ -166,7 +154,7 @@ static const slm_tag_score *find_tag(const tag_columns *c, size_t model, const c
 }
 
 /* The next tag behind `after` in order, over all models; NULL: there is none. */
-static const char *next_tag(const tag_columns *c, size_t models, const char *after)
+const char *report__next_tag(const report__tag_columns *c, size_t models, const char *after)
 {
     const char *next = NULL;
     for (size_t m = 0; m < models; m++) {
@@ -182,11 +170,11 @@ static const char *next_tag(const tag_columns *c, size_t models, const char *aft
 
 static void put_tags(table *t, void *context)
 {
-    const tag_columns *c = context;
-    for (const char *tag = NULL; (tag = next_tag(c, t->group->model_count, tag));) {
+    const report__tag_columns *c = context;
+    for (const char *tag = NULL; (tag = report__next_tag(c, t->group->model_count, tag));) {
         put_label(t, tag + strlen(c->prefix));
         for (size_t i = t->from; i < t->to; i++) {
-            const slm_tag_score *score = find_tag(c, i, tag);
+            const slm_tag_score *score = report__find_tag(c, i, tag);
             if (score)
                 put_share(t->line, &score->figure);
             else
@@ -196,10 +184,10 @@ static void put_tags(table *t, void *context)
     }
 }
 
-static tag_columns tags_of(const slm_results *results, const report__group *group,
-                           const char *prefix, slm_arena *arena)
+report__tag_columns report__tags_of(const slm_results *results, const report__group *group,
+                                    const char *prefix, slm_arena *arena)
 {
-    tag_columns c = {.prefix = prefix};
+    report__tag_columns c = {.prefix = prefix};
     c.scores = slm_arena_array(arena, group->model_count, sizeof *c.scores);
     c.counts = slm_arena_array(arena, group->model_count, sizeof *c.counts);
     for (size_t i = 0; i < group->model_count; i++)
@@ -211,10 +199,10 @@ static void print_tags(FILE *out, const slm_results *results, const report__grou
                        const slm_report_options *options, slm_arena *arena)
 {
     bool any = false;
-    for (size_t k = 0; k < TAG_KINDS; k++) {
-        tag_columns c = tags_of(results, group, tag_kinds[k].prefix, arena);
-        if (!next_tag(&c, group->model_count, NULL)) continue;
-        put_blocks(out, group, options, tag_kinds[k].title, put_tags, &c);
+    for (size_t k = 0; k < REPORT_TAG_KINDS; k++) {
+        report__tag_columns c = report__tags_of(results, group, report__tag_kinds[k].prefix, arena);
+        if (!report__next_tag(&c, group->model_count, NULL)) continue;
+        put_blocks(out, group, options, report__tag_kinds[k].title, put_tags, &c);
         any = true;
     }
     if (!any) return;
@@ -232,18 +220,18 @@ static void print_tags(FILE *out, const slm_results *results, const report__grou
 static void put_styles(table *t, void *context)
 {
     const slm_results *results = context;
-    for (size_t s = 0; s < STYLES; s++) {
+    for (size_t s = 0; s < REPORT_STYLES; s++) {
         slm_figure figures[BLOCK];
         bool any = false;
         for (size_t i = t->from; i < t->to; i++) {
             figures[i - t->from] =
-                slm_figure_of(results, t->group->rows[i].arm, &styles[s].measure);
+                slm_figure_of(results, t->group->rows[i].arm, &report__styles[s].measure);
             any = any || !isnan(figures[i - t->from].value);
         }
         if (!any) continue;
-        put_label(t, styles[s].label);
+        put_label(t, report__styles[s].label);
         for (size_t i = t->from; i < t->to; i++) {
-            if (styles[s].is_share)
+            if (report__styles[s].is_share)
                 put_share(t->line, &figures[i - t->from]);
             else
                 put_amount(t->line, &figures[i - t->from]);
@@ -252,7 +240,7 @@ static void put_styles(table *t, void *context)
     }
     put_label(t, "length-adjusted score");
     for (size_t i = t->from; i < t->to; i++) {
-        slm_figure figure = slm_figure_of(results, t->group->rows[i].arm, &length_adjusted);
+        slm_figure figure = slm_figure_of(results, t->group->rows[i].arm, &report__length_adjusted);
         put_share(t->line, &figure);
     }
     end_line(t->line);
@@ -280,7 +268,7 @@ static void put_refusals(table *t, void *context)
     }
 }
 
-static bool any_text(const report__group *group)
+bool report__any_text(const report__group *group)
 {
     for (size_t i = 0; i < group->model_count; i++) {
         const slm_arm *arm = group->rows[i].arm;
@@ -290,7 +278,7 @@ static bool any_text(const report__group *group)
     return false;
 }
 
-static bool any_refused(const report__group *group)
+bool report__any_refused(const report__group *group)
 {
     for (size_t i = 0; i < group->model_count; i++) {
         if (group->rows[i].arm->refused) return true;
@@ -300,7 +288,7 @@ static bool any_refused(const report__group *group)
 
 /* ---- pairs ---- */
 
-static const report__row *row_of(const report__group *group, const slm_arm *arm)
+const report__row *report__row_of(const report__group *group, const slm_arm *arm)
 {
     for (size_t i = 0; i < group->model_count; i++) {
         if (group->rows[i].arm == arm) return &group->rows[i];
@@ -309,14 +297,14 @@ static const report__row *row_of(const report__group *group, const slm_arm *arm)
 }
 
 /* A difference of shares in percentage points, with its sign: "+3.1". */
-static const char *points(double share, char out[REPORT_NUMBER_BYTES])
+const char *report__points(double share, char out[REPORT_NUMBER_BYTES])
 {
     if (isnan(share)) return "-";
     snprintf(out, REPORT_NUMBER_BYTES, "%+.1f", 100 * share);
     return out;
 }
 
-static const char *probability(double p, char out[REPORT_NUMBER_BYTES])
+const char *report__probability(double p, char out[REPORT_NUMBER_BYTES])
 {
     if (isnan(p)) return "-";
     snprintf(out, REPORT_NUMBER_BYTES, p < 0.001 ? "<0.001" : "%.3f", p);
@@ -328,21 +316,21 @@ static void put_comparison(line *l, const report__group *group, const slm_compar
     char value[REPORT_NUMBER_BYTES], low[REPORT_NUMBER_BYTES], high[REPORT_NUMBER_BYTES],
         p[REPORT_NUMBER_BYTES], holm[REPORT_NUMBER_BYTES];
     slm_buffer range = {0};
-    put_short(l, row_of(group, c->first)->name, PAIR, false);
-    put_short(l, row_of(group, c->second)->name, PAIR, false);
-    put_padded(l, points(c->difference, value), 7, true);
+    put_short(l, report__row_of(group, c->first)->name, PAIR, false);
+    put_short(l, report__row_of(group, c->second)->name, PAIR, false);
+    put_padded(l, report__points(c->difference, value), 7, true);
     if (isnan(c->interval.low))
         slm_buffer_append_text(&range, "-");
     else
-        slm_buffer_printf(&range, "%s to %s", points(c->interval.low, low),
-                          points(c->interval.high, high));
+        slm_buffer_printf(&range, "%s to %s", report__points(c->interval.low, low),
+                          report__points(c->interval.high, high));
     put_padded(l, slm_buffer_text(&range), 18, true);
-    put_padded(l, probability(c->p, p), 8, true);
-    put_padded(l, probability(c->p_holm, holm), 8, true);
+    put_padded(l, report__probability(c->p, p), 8, true);
+    put_padded(l, report__probability(c->p_holm, holm), 8, true);
     end_line(l);
     if (c->left_out > 0 || c->first->unscored > 0 || c->second->unscored > 0)
         fprintf(l->out, "  with what is unscored held against one or the other: %s to %s\n",
-                points(c->low, low), points(c->high, high));
+                report__points(c->low, low), report__points(c->high, high));
     slm_buffer_free(&range);
 }
 
@@ -357,7 +345,7 @@ static void print_comparisons(FILE *out, const slm_results *results, const repor
         slm_measure measure = {.kind = SLM_MEASURE_SCORE, .k = worst ? group->k : 1};
         slm_compare_all(results, &measure, arena, &list, &count);
         for (size_t i = 0; i < count; i++) {
-            if (!row_of(group, list[i].first)) continue;
+            if (!report__row_of(group, list[i].first)) continue;
             if (shown++ == 0) {
                 fputc('\n', out);
                 char title[REPORT_NUMBER_BYTES + 24] = "Pairs, mean score";
@@ -407,9 +395,9 @@ void report__print_arms(FILE *out, const slm_results *results, const report__gro
 {
     slm_arena arena = {0};
     print_tags(out, results, group, options, &arena);
-    if (any_text(group))
+    if (report__any_text(group))
         put_blocks(out, group, options, "An answer", put_styles, (void *)(uintptr_t)results);
-    if (any_refused(group))
+    if (report__any_refused(group))
         put_blocks(out, group, options, "Refusals", put_refusals, (void *)(uintptr_t)results);
     print_comparisons(out, results, group, &arena);
     print_targets(out, results, group, options);
@@ -481,12 +469,12 @@ void report__json_arm(slm_buffer *out, const slm_results *results, const slm_arm
     slm_tag_score whole = slm_arm_aggregate(results, arm);
     put_number(out, "bootstrap_std", whole.bootstrap_std);
     put_tag_scores(out, results, arm, &arena);
-    slm_figure adjusted = slm_figure_of(results, arm, &length_adjusted);
+    slm_figure adjusted = slm_figure_of(results, arm, &report__length_adjusted);
     put_figure(out, "length_adjusted", &adjusted);
     slm_buffer_append_text(out, "\"style\":{");
-    for (size_t s = 0; s < STYLES; s++) {
-        slm_figure figure = slm_figure_of(results, arm, &styles[s].measure);
-        put_figure(out, styles[s].key, &figure);
+    for (size_t s = 0; s < REPORT_STYLES; s++) {
+        slm_figure figure = slm_figure_of(results, arm, &report__styles[s].measure);
+        put_figure(out, report__styles[s].key, &figure);
     }
     close_with(out, "},");
     slm_refusals r = slm_arm_refusals(results, arm);
@@ -521,10 +509,10 @@ void report__json_comparisons(slm_buffer *out, const slm_results *results,
         slm_compare_all(results, &measure, &arena, &list, &count);
         for (size_t i = 0; i < count; i++) {
             const slm_comparison *c = &list[i];
-            if (!row_of(group, c->first)) continue;
+            if (!report__row_of(group, c->first)) continue;
             slm_buffer_append_char(out, '{');
-            put_text(out, "first", row_of(group, c->first)->name);
-            put_text(out, "second", row_of(group, c->second)->name);
+            put_text(out, "first", report__row_of(group, c->first)->name);
+            put_text(out, "second", report__row_of(group, c->second)->name);
             slm_buffer_printf(out, "\"k\":%zu,", measure.k);
             put_number(out, "difference", c->difference);
             put_number(out, "low", c->interval.low);

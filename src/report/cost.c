@@ -304,14 +304,22 @@ slm_status slm_costs_load(slm_store *store, const slm_prices *prices,
         usage u = {0};
         SLM_TRY(slm_store_sample_facts(store, run->hash, on_sample, &u, err));
         if (u.told > 0) {
-            SLM_TRY(price_run(out, run, name, &u, arena, err));
+            slm_error why;
+            slm_status status = price_run(out, run, name, &u, arena, &why);
+            if (status != SLM_OK && !options->leave_out) {
+                if (err != NULL) *err = why;
+                return status;
+            }
+            if (status != SLM_OK)
+                out->left_out[out->left_out_count++] =
+                    slm_arena_printf(arena, "%s has no cost: %s", name, why.message);
         } else {
             out->left_out[out->left_out_count++] = slm_arena_printf(
                 arena, "%s has no cost: none of its %zu answers told its tokens%s", name, u.samples,
                 strcmp(run->kind, "imported") == 0 ? " (scores were imported)" : "");
         }
     }
-    if (out->count == 0)
+    if (out->count == 0 && !options->leave_out)
         return slm_error_set(err, SLM_ERR_NOT_FOUND,
                              "no model in the database told how many tokens it used; `slm eval` "
                              "stores them with each answer%s%.300s",

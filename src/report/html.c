@@ -1,8 +1,8 @@
 /* html.c: the report as one HTML file.
  *
- * No script, no network: folding is <details>, figures are inline SVG, and a content security
- * policy forbids everything but the page's own style, so that even an escaping mistake would run
- * nothing.
+ * No network: folding is <details>, figures are inline SVG, and a content security policy forbids
+ * everything but the page's own style and its one script (script.c), both named by their hash, so that
+ * even an escaping mistake would run nothing.
  * Everything that is not written in this file passes report__escape. The page is written as it is
  * computed; answers never stand in memory together (html_cases.c). */
 #include <errno.h>
@@ -69,42 +69,56 @@ static void put_row_head(FILE *out, const report__group *group, size_t i)
 
 /* ---- the head and at a glance -------------------------------------------------------------- */
 
+static void put_link(FILE *out, size_t g, const char *id, const char *text)
+{
+    fprintf(out, "<li><a href=\"#g%zu%s%s\">%s</a></li>", g, *id ? "-" : "", id, text);
+}
+
+static void put_contents(FILE *out, const report__summary *summary)
+{
+    fputs("<nav aria-label=\"Contents\"><ul>", out);
+    for (size_t g = 0; g < summary->count; g++) {
+        const report__group *group = &summary->groups[g];
+        if (summary->count > 1) {
+            fprintf(out, "<li><a href=\"#g%zu\">", g);
+            report__escape_line(out, group->judge, 40);
+            fputs("</a></li>", out);
+        } else {
+            if (group->model_count) put_link(out, g, "f", "Cost");
+            if (group->has_measures) put_link(out, g, "b", "Behaviours");
+            put_link(out, g, "s", "Whole score");
+            put_link(out, g, "a", "Answers");
+            if (group->model_count > 1) put_link(out, g, "r", "Regressions");
+            put_link(out, g, "j", "The judge");
+        }
+        put_link(out, g, "c", "Worst cases");
+    }
+    fputs("<li><a href=\"#run\">What was run</a></li></ul></nav>\n", out);
+}
+
 static void put_head(FILE *out, const report__summary *summary)
 {
-    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-          "<meta name=\"color-scheme\" content=\"light dark\">\n"
-          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-          "style-src 'unsafe-inline'\">\n<title>slm report",
-          out);
+    char style[REPORT_SOURCE_BYTES], script[REPORT_SOURCE_BYTES];
+    fprintf(out,
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+            "style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<meta name=\"color-scheme\" content=\"light dark\">\n"
+            "<meta name=\"referrer\" content=\"no-referrer\">\n<title>slm report",
+            report__source_hash(report__style, style), report__source_hash(report__script, script));
     if (summary->count && summary->groups[0].model_count) {
         fputs(": ", out);
         report__escape_line(out, summary->groups[0].rows[0].name, 60);
     }
-    fputs("</title>\n<style>\n", out);
+    fputs("</title>\n<style>", out);
     fputs(report__style, out);
     fputs("</style>\n</head>\n<body>\n<header class=\"top\">\n<p class=\"brand\">slm report</p>\n"
           "<h1>On average, and at its worst</h1>\n",
           out);
     if (!summary->count) fputs("<p class=\"lede\">Nothing has been evaluated here yet.</p>\n", out);
-    fputs("<nav aria-label=\"Contents\"><ul>", out);
-    for (size_t g = 0; g < summary->count; g++) {
-        if (summary->count > 1) {
-            fprintf(out, "<li><a href=\"#g%zu\">", g);
-            report__escape_line(out, summary->groups[g].judge, 40);
-            fputs("</a></li>", out);
-        }
-        if (summary->groups[g].has_measures && summary->count == 1)
-            fprintf(out, "<li><a href=\"#g%zu-b\">Behaviours</a></li>", g);
-        if (summary->count == 1) {
-            fprintf(out,
-                    "<li><a href=\"#g%zu-s\">Whole score</a></li><li><a href=\"#g%zu-a\">Answers"
-                    "</a></li>",
-                    g, g);
-        }
-        fprintf(out, "<li><a href=\"#g%zu-c\">Worst cases</a></li>", g);
-    }
-    fputs("<li><a href=\"#run\">What was run</a></li></ul></nav>\n</header>\n<main>\n", out);
+    put_contents(out, summary);
+    fputs("</header>\n<main>\n", out);
 }
 
 /* "Above the best fixed reply: safe." and what is not. */
@@ -324,22 +338,6 @@ static void put_scores(FILE *out, const report__group *group, size_t g)
               out);
     }
     fputs("</p>\n", out);
-    if (group->model_count && report__longest_curve(group) > 1) {
-        char wide_id[REPORT_NUMBER_BYTES], narrow_id[REPORT_NUMBER_BYTES];
-        snprintf(wide_id, sizeof wide_id, "g%zuw", g);
-        snprintf(narrow_id, sizeof narrow_id, "g%zun", g);
-        report__frame wide = {wide_id, 880, false}, narrow = {narrow_id, 340, true};
-        fputs("<figure>", out);
-        report__svg_curves(out, group, &wide);
-        report__svg_curves(out, group, &narrow);
-        fputs("<figcaption>Lines: expected score of the worst of k answers drawn from those given. "
-              "Bands: 95% interval, cases resampled by family.",
-              out);
-        if (group->model_count > REPORT_SERIES) {
-            fprintf(out, " The best %d are coloured.", REPORT_SERIES);
-        }
-        fputs("</figcaption></figure>\n", out);
-    }
     put_score_table(out, group);
     put_curve_table(out, group);
 }
@@ -425,7 +423,39 @@ static void put_coverage(FILE *out, const char *json)
         fprintf(out, "<dt>%s covered</dt><dd>%lld of %lld</dd>", kinds[i][0],
                 (long long)json_integer_value(covered), (long long)json_integer_value(all));
     }
+    const json_t *judge = json_object_get(coverage, "judge");
+    if (json_is_object(judge)) {
+        char *text = json_dumps(judge, JSON_COMPACT);
+        put_json_pairs(out, "judge", text);
+        free(text);
+    }
     json_decref(coverage);
+}
+
+/* Cases that decisions were taken on are worth less each time they are read again. */
+static void put_readings(FILE *out, const report__summary *summary, const report__group *group)
+{
+    size_t readings = 0, arms = 0;
+    for (size_t g = 0; g < summary->count; g++) {
+        const report__group *other = &summary->groups[g];
+        if (strcmp(other->cases_sha256, group->cases_sha256) != 0) continue;
+        for (size_t i = 0; i < other->model_count; i++) {
+            bool seen = false; /* by another judge: it is one run */
+            for (size_t h = 0; h < g && !seen; h++) {
+                for (size_t j = 0; j < summary->groups[h].model_count && !seen; j++) {
+                    const char *hash = summary->groups[h].rows[j].arm->run.hash;
+                    seen = hash && strcmp(hash, other->rows[i].arm->run.hash) == 0;
+                }
+            }
+            arms += !seen;
+            readings += seen ? 0 : other->rows[i].arm->samples;
+        }
+    }
+    char text[REPORT_NUMBER_BYTES];
+    fprintf(out,
+            "<dt>times read</dt><dd>once by each of %zu arm%s in this database, %s answers in all; "
+            "what other databases hold is not known here</dd>",
+            arms, report__plural(arms), report__count((int64_t)readings, text));
 }
 
 static void put_run(FILE *out, const report__row *row)
@@ -460,6 +490,7 @@ static void put_runs(FILE *out, const report__summary *summary, const slm_report
         put_pair(out, "judge", group->rows[0].arm->judge_hash, true);
         put_pair(out, "set of cases", group->cases_sha256, true);
         put_coverage(out, group->rows[0].arm->coverage_json);
+        put_readings(out, summary, group);
         fputs("</dl>\n", out);
         for (size_t i = 0; i < group->count; i++) {
             const report__row *row = &group->rows[i];
@@ -479,6 +510,26 @@ static void put_runs(FILE *out, const report__summary *summary, const slm_report
     }
 }
 
+static slm_status put_group(FILE *out, slm_store *store, const slm_results *results,
+                            const report__group *group, size_t g, const slm_report_options *options,
+                            size_t *budget_bytes, slm_error *err)
+{
+    put_glance(out, group);
+    report__html_figures(out, group, g, options);
+    put_behaviours(out, group, g);
+    put_scores(out, group, g);
+    report__html_grids(out, results, group, g, options);
+    put_counts(out, group, g);
+    SLM_TRY(report__html_fixed_replies(out, store, group, err));
+    if (group->model_count > 1) {
+        fprintf(out, "<h3 id=\"g%zu-r\">Worst regressions</h3>\n", g);
+        SLM_TRY(report__html_regressions(out, store, group, options, err));
+    }
+    report__html_evidence(out, group, g, options);
+    fprintf(out, "<h3 id=\"g%zu-c\">Worst cases first</h3>\n", g);
+    return report__html_cases(out, store, group, options->html_cases, budget_bytes, err);
+}
+
 slm_status slm_report_html(slm_store *store, const slm_results *results,
                            const slm_report_options *options, FILE *out, slm_error *err)
 {
@@ -495,19 +546,17 @@ slm_status slm_report_html(slm_store *store, const slm_results *results,
                 report__plural(group->cases));
         report__escape_line(out, group->title, 90);
         fputs("</h2>\n", out);
-        put_glance(out, group);
-        put_behaviours(out, group, g);
-        put_scores(out, group, g);
-        put_counts(out, group, g);
-        SLM_TRY_OUT(report__html_fixed_replies(out, store, group, err));
-        fprintf(out, "<h3 id=\"g%zu-c\">Worst cases first</h3>\n", g);
-        SLM_TRY_OUT(report__html_cases(out, store, group, options->html_cases, &budget_bytes, err));
+        SLM_TRY_OUT(put_group(out, store, results, group, g, options, &budget_bytes, err));
         fputs("</section>\n", out);
     }
     put_runs(out, &summary, options);
-    fputs("</main>\n<footer>Model answers are quoted as they came. This page holds no script and "
-          "asks no network for anything.</footer>\n</body>\n</html>\n",
-          out);
+    fputs(
+        "</main>\n<footer>Model answers are quoted as they came; nothing in them can run. The page "
+        "asks no network for anything, and its one script only finds and hides cases.</footer>\n"
+        "<script>",
+        out);
+    fputs(report__script, out);
+    fputs("</script>\n</body>\n</html>\n", out);
     if (fflush(out) != 0 || ferror(out)) {
         status = slm_error_set(err, SLM_ERR_IO, "writing the report: %s; is the disk full?",
                                strerror(errno));

@@ -12,7 +12,13 @@
 #include "base/hash.h"
 #include "report/report_internal.h"
 
-enum { ANSWER_BYTES = 24 * 1024, REASON_BYTES = 2048, CRITERION_COLUMNS = 90, REPLIES_MAX = 6 };
+enum {
+    ANSWER_BYTES = 24 * 1024,
+    REASON_BYTES = 2048,
+    CRITERION_COLUMNS = 90,
+    REPLIES_MAX = 6,
+    FILTER_LABELS = 300
+};
 
 typedef struct grade {
     size_t criterion;
@@ -234,8 +240,18 @@ static void open_piece(reader *r, shown_case *c)
     FILE *out = r->spill;
     r->open = c;
     c->pieces[r->row].at = ftell(out);
-    fprintf(out, "<details class=\"arm\"%s><summary><bdi>",
-            r->group->model_count == 1 ? " open" : "");
+    size_t found[3] = {0}; /* good, bad, unscored */
+    for (const grading *g = c->gradings; g; g = g->next) {
+        for (size_t i = 0; i < g->count; i++) {
+            int met = g->grades[i].met;
+            if (met == -2) continue;
+            found[met < 0 ? 2 : (met == 1) == (points_of(c, g->grades[i].criterion) > 0) ? 0 : 1]++;
+        }
+    }
+    fprintf(out,
+            "<details class=\"arm\" data-arm=\"%zu\" data-met=\"%zu\" data-not=\"%zu\" "
+            "data-un=\"%zu\"%s><summary><bdi>",
+            r->row, found[0], found[1], found[2], r->group->model_count == 1 ? " open" : "");
     report__escape_line(out, r->group->rows[r->row].name, 80);
     fputs("</bdi><span class=\"soft\">scores ", out);
     size_t listed = 0;
@@ -283,7 +299,7 @@ static void put_reasons(FILE *out, const shown_case *c, const grading *g)
     fputs("</ul></details>", out);
 }
 
-static void put_text(FILE *out, const char *text)
+void report__html_text(FILE *out, const char *text)
 {
     fputs("<div class=\"text\" dir=\"auto\">", out);
     bool cut = report__escape(out, text, ANSWER_BYTES);
@@ -335,7 +351,7 @@ static bool put_sample(void *context, const slm_sample *sample)
     if (finish_note(sample)) fprintf(out, " · <span class=\"warn\">%s</span>", finish_note(sample));
     fputs("</header>", out);
     if (*sample->reply)
-        put_text(out, sample->reply);
+        report__html_text(out, sample->reply);
     else
         fputs("<p class=\"cut\">There is no text.</p>", out);
     if (g && g->count) put_reasons(out, c, g);
@@ -384,6 +400,8 @@ static void put_chips(FILE *out, const slm_case *c)
     put_chip(out, "", c->specialty, false);
     put_chip(out, "", c->register_name, false);
     put_chip(out, "language ", c->language, false);
+    for (size_t t = 0; t < c->tag_count && t < 12; t++)
+        put_chip(out, "", c->tags[t], false);
     if (c->family && strcmp(c->family, c->id) != 0) put_chip(out, "family ", c->family, false);
     fputs("</ul>\n", out);
 }
@@ -397,7 +415,7 @@ static void put_case_body(FILE *out, const slm_case *c)
         fprintf(out, "<div class=\"turn%s\"><span class=\"who\">", assistant ? " assistant" : "");
         report__escape_line(out, turn->role, 20);
         fputs("</span>", out);
-        put_text(out, turn->content);
+        report__html_text(out, turn->content);
         fputs("</div>\n", out);
     }
     if (c->gloss && *c->gloss) {
@@ -432,11 +450,103 @@ static bool copy_piece(FILE *out, FILE *spill, const piece *p)
     return true;
 }
 
+/* What a case can be found by: its parts, then its example tags. */
+static size_t label_count(const slm_case *c)
+{
+    return REPORT_PART_KINDS + c->tag_count;
+}
+
+static const char *label_of(const slm_case *c, size_t index)
+{
+    return index < REPORT_PART_KINDS ? report__part_of(c, index)
+                                     : c->tags[index - REPORT_PART_KINDS];
+}
+
+static void put_label(FILE *out, const slm_case *c, size_t index)
+{
+    const char *text = label_of(c, index);
+    if (!text) return;
+    if (index < REPORT_PART_KINDS) fprintf(out, "%s:", report__part_kinds[index]);
+    report__escape_line(out, text, 80);
+}
+
+static int by_label(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The labels of all shown cases as options, each once. */
+static void put_label_options(FILE *out, const shown_case *cases, size_t count)
+{
+    slm_arena arena = {0};
+    size_t all = 0, used = 0;
+    for (size_t i = 0; i < count; i++)
+        all += cases[i].data ? label_count(cases[i].data) : 0;
+    const char **labels = slm_arena_array(&arena, all, sizeof *labels);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t t = 0; cases[i].data && t < label_count(cases[i].data); t++) {
+            const char *text = label_of(cases[i].data, t);
+            if (!text) continue;
+            labels[used++] = t < REPORT_PART_KINDS
+                                 ? slm_arena_printf(&arena, "%s:%s", report__part_kinds[t], text)
+                                 : text;
+        }
+    }
+    qsort(labels, used, sizeof *labels, by_label);
+    for (size_t i = 0, listed = 0; i < used && listed < FILTER_LABELS; i++) {
+        if (i && strcmp(labels[i], labels[i - 1]) == 0) continue;
+        listed++;
+        const char *colon = strchr(labels[i], ':');
+        bool is_part = colon && (strncmp(labels[i], "context:", 8) == 0 ||
+                                 strncmp(labels[i], "disposition:", 12) == 0 ||
+                                 strncmp(labels[i], "language:", 9) == 0);
+        fputs("<option value=\"", out);
+        if (is_part) fprintf(out, "%.*s:", (int)(colon - labels[i]), labels[i]);
+        report__escape_line(out, is_part ? colon + 1 : labels[i], 80);
+        fputs("\">", out);
+        report__escape_line(out, labels[i], 60);
+        fputs("</option>", out);
+    }
+    slm_arena_free(&arena);
+}
+
+/* Hidden until the script runs. */
+static void put_filter(FILE *out, const report__group *group, const shown_case *cases, size_t count)
+{
+    if (!count) return;
+    fputs("<div class=\"find\" role=\"search\" hidden>"
+          "<label>Find<input class=\"find-text\" type=\"search\" placeholder=\"words in "
+          "questions, answers, reasons\"></label>"
+          "<label>Model<select class=\"find-arm\"><option value=\"\">any</option>",
+          out);
+    for (size_t i = 0; i < group->model_count; i++) {
+        fprintf(out, "<option value=\"%zu\">", i);
+        report__escape_line(out, group->rows[i].name, 60);
+        fputs("</option>", out);
+    }
+    fputs("</select></label><label>Theme or context<select class=\"find-tag\"><option "
+          "value=\"\">any</option>",
+          out);
+    put_label_options(out, cases, count);
+    fputs("</select></label><label>Criteria<select class=\"find-met\"><option "
+          "value=\"\">any</option><option value=\"not\">some not as wanted ✗</option>"
+          "<option value=\"met\">some as wanted ✓</option><option value=\"all\">all as wanted"
+          "</option><option value=\"un\">some unscored ?</option></select></label>"
+          "<button class=\"find-open\" type=\"button\">Open or close all</button>"
+          "<output class=\"find-told\" aria-live=\"polite\"></output></div>\n",
+          out);
+}
+
 static bool put_case(FILE *out, FILE *spill, const shown_case *c, size_t rank,
                      const report__group *group)
 {
     char text[REPORT_NUMBER_BYTES];
-    fprintf(out, "<details class=\"case\"><summary><span class=\"rank\">%zu</span><span>", rank);
+    fputs("<details class=\"case\" data-tags=\"|", out);
+    for (size_t t = 0; c->data && t < label_count(c->data); t++) {
+        put_label(out, c->data, t);
+        fputc('|', out);
+    }
+    fprintf(out, "\"><summary><span class=\"rank\">%zu</span><span>", rank);
     if (c->data && c->data->turn_count) {
         fputs("<span class=\"ask\" dir=\"auto\">", out);
         report__escape_line(out, c->data->turns[c->data->turn_count - 1].content, 160);
@@ -516,6 +626,7 @@ slm_status report__html_cases(FILE *out, slm_store *store, const report__group *
     for (r.row = 0; r.row < group->model_count; r.row++)
         SLM_TRY_OUT(read_arm(&r, store, err));
     qsort(cases, count, sizeof *cases, by_badness);
+    put_filter(out, group, cases, count);
     status = put_all(out, r.spill, cases, count, group, budget_bytes, err);
 out:
     if (r.spill) fclose(r.spill);
@@ -567,7 +678,7 @@ static slm_status put_replies(FILE *out, slm_store *store, const report__row *ro
         if (r.count > 1)
             fprintf(out, "<p class=\"soft\">to %zu case%s</p>", r.cases[i],
                     report__plural(r.cases[i]));
-        put_text(out, r.texts[i]);
+        report__html_text(out, r.texts[i]);
         fputs("</blockquote>\n", out);
         free(r.texts[i]);
     }

@@ -92,6 +92,13 @@ static void put_row(slm_buffer *out, const slm_results *results, const report__g
     }
     slm_buffer_append_text(out, "],");
     report__json_arm(out, results, arm, options);
+    if (!row->baseline) {
+        const slm_arm_cost *cost = report__cost_of(row, options);
+        report__json_parts(out, results, group, arm);
+        slm_buffer_append_text(out, "\"usd_a_month\":");
+        slm_json_append_number(out, cost ? cost->usd : NAN);
+        slm_buffer_append_char(out, ',');
+    }
     slm_buffer_append_text(out, "\"score\":");
     put_figure(out, &row->score, 1);
     slm_buffer_append_text(out, ",\"worst_at_k\":[");
@@ -109,6 +116,11 @@ void slm_report_json(const slm_results *results, const slm_report_options *optio
     slm_buffer text = {0};
     slm_buffer_append_char(&text, '{');
     put_member(&text, "slm", options ? options->version : NULL);
+    if (options && options->proof) {
+        slm_buffer_append_text(&text, "\"proof\":");
+        slm_json_append_canonical(&text, options->proof);
+        slm_buffer_append_char(&text, ',');
+    }
     slm_buffer_append_text(&text, "\"tables\":[");
     for (size_t g = 0; g < summary.count; g++) {
         const report__group *group = &summary.groups[g];
@@ -118,6 +130,8 @@ void slm_report_json(const slm_results *results, const slm_report_options *optio
         put_json(&text, "coverage", group->rows[0].arm->coverage_json);
         put_member(&text, "cases_sha256", group->cases_sha256);
         report__json_comparisons(&text, results, group);
+        report__json_regressions(&text, group, options);
+        report__json_validity(&text, group, options);
         slm_buffer_printf(&text, "\"cases\":%zu,\"k\":%zu,\"arms\":[", group->cases, group->k);
         for (size_t i = 0; i < group->count; i++) {
             if (i) slm_buffer_append_char(&text, ',');

@@ -8,10 +8,24 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <jansson.h>
 #include "base/error.h"
 #include "eval/eval.h"
 #include "provider/price.h"
 #include "store/store.h"
+
+struct slm_costs;
+
+/* How far a judge agrees with labels: what `slm judge` stored. */
+typedef struct slm_report_agreement {
+    const char *judge_hash;
+    const char *labels; /* their hash */
+    const char *name;   /* what the labels are called */
+    const char *json;   /* as slm_agreement_json; "tags": the same by tag of a criterion */
+} slm_report_agreement;
+/* Everything lives in `arena`. */
+slm_status slm_report_agreements(slm_store *store, slm_arena *arena, slm_report_agreement **out,
+                                 size_t *count, slm_error *err);
 
 typedef struct slm_report_options {
     bool colour;
@@ -20,9 +34,17 @@ typedef struct slm_report_options {
     const char *version; /* of slm, for "what was run"; NULL: not told */
     const slm_target *targets;
     size_t target_count;
+    const char *base; /* the arm that regressions are counted from; NULL: a table's first */
+    const struct slm_costs *costs; /* NULL: no prices were given */
+    const json_t *proof;           /* what `slm data check -o` wrote; NULL: none was given */
+    const char *proof_name;        /* its file */
+    const slm_report_agreement *agreements;
+    size_t agreement_count;
 } slm_report_options;
 /* No colour, 80 columns, 200 cases. */
 slm_report_options slm_report_options_default(void);
+/* Is there a model of this name? SLM_ERR_NOT_FOUND lists those that there are. */
+slm_status slm_report_base_check(const slm_results *results, const char *name, slm_error *err);
 
 /* Terminal: the first table (seek on lacks, precise on enough, safe on both, act on emergencies,
  * both twins; mean and worst-at-k with intervals, k the smallest N of the models; every arm, then
@@ -42,9 +64,12 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
 slm_status slm_report_csv(const slm_results *results, const char *what, FILE *out, slm_error *err);
 /* Everything in the tables as one JSON object. The row "floor" names the run of each measure. */
 void slm_report_json(const slm_results *results, const slm_report_options *options, FILE *out);
-/* One self-contained HTML file: no script, no network, readable on a telephone, in the dark and on
- * paper. Model answers are data: all text is escaped, long answers are cut with a note. Samples are
- * streamed from the store; the memory needed does not grow with their number. */
+/* The same as Markdown, without answers: a table for each of them. */
+void slm_report_markdown(const slm_results *results, const slm_report_options *options, FILE *out);
+/* One self-contained HTML file: no network, readable on a telephone, in the dark and on paper. Its one
+ * script finds and filters cases; without it everything is there. Its hash is in the page's policy,
+ * so nothing else may run. Model answers are data: all text is escaped, long answers are cut with a
+ * note. Samples are streamed from the store; the memory needed does not grow with their number. */
 slm_status slm_report_html(slm_store *store, const slm_results *results,
                            const slm_report_options *options, FILE *out, slm_error *err);
 
@@ -61,6 +86,7 @@ typedef struct slm_cost_options {
     size_t machine_count;
     const char *const *arms; /* these alone, by name */
     size_t arm_count;
+    bool leave_out; /* what has no price is among left_out, not an error */
 } slm_cost_options;
 /* A million requests, no discount, utilisation 0.5, measured speed, shares, all arms. */
 slm_cost_options slm_cost_options_default(void);

@@ -13,6 +13,7 @@
 
 /* ---- figures (summary.c) ------------------------------------------------------------------- */
 
+enum { REPORT_NUMBER_BYTES = 32 }; /* of a number as text */
 enum { REPORT_MEASURES = 5, REPORT_SERIES = 8 };
 
 /* A column of the first table. */
@@ -92,9 +93,155 @@ void report__json_arm(slm_buffer *out, const slm_results *results, const slm_arm
 void report__json_comparisons(slm_buffer *out, const slm_results *results,
                               const report__group *group);
 
-/* ---- texts (text.c) ------------------------------------------------------------------------ */
+/* What arms.c tells, for those who print it otherwise. */
+enum { REPORT_TAG_KINDS = 4, REPORT_STYLES = 6 };
+typedef struct report__tag_kind {
+    const char *prefix, *title;
+} report__tag_kind;
+extern const report__tag_kind report__tag_kinds[REPORT_TAG_KINDS];
+typedef struct report__style_row {
+    const char *key, *label;
+    slm_measure measure;
+    bool is_share;
+} report__style_row;
+extern const report__style_row report__styles[REPORT_STYLES];
+extern const slm_measure report__length_adjusted;
+typedef struct report__tag_columns {
+    slm_tag_score **scores; /* [model_count] */
+    size_t *counts;
+    const char *prefix;
+} report__tag_columns;
+report__tag_columns report__tags_of(const slm_results *results, const report__group *group,
+                                    const char *prefix, slm_arena *arena);
+/* The next tag behind `after` in order, over all models; NULL: there is none. */
+const char *report__next_tag(const report__tag_columns *c, size_t models, const char *after);
+const slm_tag_score *report__find_tag(const report__tag_columns *c, size_t model, const char *tag);
+const report__row *report__row_of(const report__group *group, const slm_arm *arm);
+bool report__any_text(const report__group *group);
+bool report__any_refused(const report__group *group);
+/* A difference of shares in percentage points, with its sign: "+3.1". */
+const char *report__points(double share, char out[REPORT_NUMBER_BYTES]);
+const char *report__probability(double p, char out[REPORT_NUMBER_BYTES]);
 
-enum { REPORT_NUMBER_BYTES = 32 };
+/* ---- parts of the cases (parts.c) ----------------------------------------------------------- */
+
+enum { REPORT_PART_KINDS = 3, REPORT_PARTS_MAX = 64 };
+/* Context, disposition, language. */
+extern const char *const report__part_kinds[REPORT_PART_KINDS];
+/* "lacks", "emergency", "de"; NULL: the case does not tell. */
+const char *report__part_of(const slm_case *c, size_t kind);
+/* The parts that there are, in order; at most REPORT_PARTS_MAX. Returns how many. */
+size_t report__parts(const report__group *group, size_t kind, const char *parts[REPORT_PARTS_MAX]);
+/* The whole score over the cases of a part. */
+slm_figure report__part_figure(const slm_results *results, const slm_arm *arm, size_t kind,
+                               const char *part);
+void report__print_parts(FILE *out, const slm_results *results, const report__group *group,
+                         const slm_report_options *options);
+void report__json_parts(slm_buffer *out, const slm_results *results, const report__group *group,
+                        const slm_arm *arm);
+
+/* ---- regressions (regressions.c) ------------------------------------------------------------ */
+
+enum { REPORT_REGRESSIONS = 10 };
+/* A case in which an arm's mean score lies below the base's. */
+typedef struct report__regression {
+    const slm_case_scores *before, *after;
+    double before_mean, after_mean;
+} report__regression;
+/* The arm that the others are held against; NULL: it is not in this table. */
+const report__row *report__base(const report__group *group, const slm_report_options *options);
+/* The worst first. */
+size_t report__regressions_of(const report__row *base, const report__row *row,
+                              report__regression out[REPORT_REGRESSIONS]);
+/* The scored answer of a case that lies nearest its mean; NULL: there is none. */
+const slm_rollout_scores *report__typical(const slm_case_scores *scores, double mean);
+void report__print_regressions(FILE *out, const report__group *group,
+                               const slm_report_options *options);
+void report__json_regressions(slm_buffer *out, const report__group *group,
+                              const slm_report_options *options);
+
+/* ---- how far the judge can be trusted (validity.c) ------------------------------------------ */
+
+/* Agreement below this marks a judge, or a kind of criterion, as not validated. */
+#define REPORT_KAPPA 0.6
+/* One line of a judge's agreement with labels: all criteria (tag NULL), or those with a tag. */
+typedef struct report__agreement {
+    const char *labels, *tag;
+    int64_t criteria, unscored;
+    double kappa, low, high, sensitivity, specificity;
+    bool is_validated;
+} report__agreement;
+/* Of the judge of a group; in the arena. */
+size_t report__agreements_of(const report__group *group, const slm_report_options *options,
+                             slm_arena *arena, report__agreement **out);
+/* One sentence on the judge: measured and how, or not. In the arena. */
+const char *report__validity(const report__group *group, const report__agreement *list,
+                             size_t count, slm_arena *arena);
+void report__print_validity(FILE *out, const report__group *group,
+                            const slm_report_options *options);
+void report__json_validity(slm_buffer *out, const report__group *group,
+                           const slm_report_options *options);
+
+/* ---- tables that are printed as HTML and as Markdown (grid.c, grids.c) ----------------------- */
+
+typedef struct report__cell {
+    const char *text;  /* the figure; NULL: an empty cell */
+    const char *soft;  /* its interval; may be NULL */
+    const char *class; /* of the HTML cell; may be NULL */
+} report__cell;
+typedef struct report__grid_row {
+    const char *label;
+    report__cell *cells;
+} report__grid_row;
+typedef struct report__grid {
+    const char *section; /* begins a section of this name; NULL: belongs to the one before */
+    const char *id;      /* of the section, behind the group's; NULL: none */
+    const char *title;   /* may be NULL */
+    const char *note;    /* below; may be NULL */
+    const char *corner;  /* the head of the labels */
+    const char **heads;
+    const int *series; /* the heads' signs; NULL: they have none */
+    size_t columns;
+    report__grid_row *rows;
+    size_t count, cap;
+    bool is_words; /* cells are words: flush left */
+} report__grid;
+typedef struct report__grids {
+    slm_arena arena;
+    report__grid *items;
+    size_t count, cap;
+} report__grids;
+report__grid *report__grids_add(report__grids *grids, const char *title, size_t columns);
+/* The cells of a new row; `label` is kept as it is. */
+report__cell *report__grid_add(report__grids *grids, report__grid *grid, const char *label);
+/* The last grid is dropped. */
+void report__grids_drop(report__grids *grids);
+report__cell report__cell_share(report__grids *grids, const slm_figure *figure);
+report__cell report__cell_text(report__grids *grids, const char *text);
+void report__grids_free(report__grids *grids);
+void report__grid_html(FILE *out, const report__grid *grid);
+void report__grid_markdown(FILE *out, const report__grid *grid);
+/* Foreign text in Markdown: what would be markup is not. */
+void report__markdown_text(FILE *out, const char *text, size_t columns);
+
+/* Tags, parts, style, refusals, pairs, targets of a group; *out is zeroed first. */
+void report__grids_of(const slm_results *results, const report__group *group,
+                      const slm_report_options *options, report__grids *out);
+/* The cost of a group's arms; nothing where no prices were given. */
+void report__grids_cost(const report__group *group, const slm_report_options *options,
+                        report__grids *out);
+void report__grids_validity(const report__group *group, const slm_report_options *options,
+                            report__grids *out);
+/* What `slm data check` compared with. */
+void report__grids_proof(const slm_report_options *options, report__grids *out);
+/* A sentence on the proof of a group's cases; in the arena. *good: clean, and of these cases. */
+const char *report__proof_sentence(const report__group *group, const slm_report_options *options,
+                                   slm_arena *arena, bool *good);
+const slm_arm_cost *report__cost_of(const report__row *row, const slm_report_options *options);
+/* "$12,500" */
+const char *report__usd(double usd, char out[REPORT_NUMBER_BYTES]);
+
+/* ---- texts (text.c) ------------------------------------------------------------------------ */
 
 /* Whole percent: "42", "<1", ">99", "-" for NaN. Never "0" or "100" unless it is exactly that. */
 const char *report__percent(double share, char out[REPORT_NUMBER_BYTES]);
@@ -133,12 +280,36 @@ typedef struct report__frame {
 void report__svg_curves(FILE *out, const report__group *group, const report__frame *frame);
 /* The five behaviours of a group's models: mean, interval, worst, and the floor's mark. */
 void report__svg_behaviours(FILE *out, const report__group *group, const report__frame *frame);
+/* Score against cost a month, of the arms that have both. False, and nothing, if there is none. */
+bool report__svg_cost(FILE *out, const report__group *group, const slm_report_options *options,
+                      const report__frame *frame);
+/* What the drawings share. */
+void report__svg_open(FILE *out, const report__frame *frame, double height, const char *what);
+void report__svg_value(FILE *out, const slm_figure *figure);
+void report__svg_series(FILE *out, int series);
+const char *report__svg_marker(int series);
 /* The sign of a series, as it stands in the curves: inline SVG for tables and legends. */
 void report__svg_key(FILE *out, int series);
 
 /* ---- HTML (html.c, html_cases.c, style.c) -------------------------------------------------- */
 
 extern const char report__style[];
+extern const char report__script[];
+/* "sha256-...": what a content security policy names a text by; in `out`, with its NUL. */
+enum { REPORT_SOURCE_BYTES = 64 };
+const char *report__source_hash(const char *text, char out[REPORT_SOURCE_BYTES]);
+/* Texts of answers, cut where they are too long, with a note. */
+void report__html_text(FILE *out, const char *text);
+/* The two figures at the top; tables of grids.c; the judge and the proof (html_evidence.c). g: the
+ * group's index, which its ids begin with. */
+void report__html_figures(FILE *out, const report__group *group, size_t g,
+                          const slm_report_options *options);
+void report__html_grids(FILE *out, const slm_results *results, const report__group *group, size_t g,
+                        const slm_report_options *options);
+void report__html_evidence(FILE *out, const report__group *group, size_t g,
+                           const slm_report_options *options);
+slm_status report__html_regressions(FILE *out, slm_store *store, const report__group *group,
+                                    const slm_report_options *options, slm_error *err);
 /* Worst cases first with their answers; *budget_bytes is what the page may still grow by. */
 slm_status report__html_cases(FILE *out, slm_store *store, const report__group *group, size_t limit,
                               size_t *budget_bytes, slm_error *err);

@@ -45,7 +45,7 @@ static double y_of(const plot *p, double share)
 }
 
 /* "12% (95% interval 5–20)" */
-static void put_value(FILE *out, const slm_figure *figure)
+void report__svg_value(FILE *out, const slm_figure *figure)
 {
     char value[REPORT_NUMBER_BYTES], range[REPORT_NUMBER_BYTES];
     report__percent_tenths(figure->value, value);
@@ -55,7 +55,7 @@ static void put_value(FILE *out, const slm_figure *figure)
     if (*range) fprintf(out, " (95%% interval %s)", range);
 }
 
-static void put_series(FILE *out, int series)
+void report__svg_series(FILE *out, int series)
 {
     if (series < 0)
         fputs("sx", out);
@@ -63,10 +63,15 @@ static void put_series(FILE *out, int series)
         fprintf(out, "s%d", series);
 }
 
+const char *report__svg_marker(int series)
+{
+    return markers[series < 0 ? 0 : series];
+}
+
 void report__svg_key(FILE *out, int series)
 {
     fputs("<svg class=\"key ", out);
-    put_series(out, series);
+    report__svg_series(out, series);
     fprintf(out,
             "\" viewBox=\"-14 -6 28 12\" width=\"28\" height=\"12\" aria-hidden=\"true\">"
             "<path class=\"line\" d=\"M-14 0h28\" stroke-dasharray=\"%s\"/>",
@@ -75,7 +80,7 @@ void report__svg_key(FILE *out, int series)
     fputs("</svg>", out);
 }
 
-static void open_svg(FILE *out, const report__frame *frame, double height, const char *what)
+void report__svg_open(FILE *out, const report__frame *frame, double height, const char *what)
 {
     fprintf(out,
             "<svg class=\"fig %s\" viewBox=\"0 0 %d %.0f\" width=\"%d\" height=\"%.0f\" "
@@ -174,7 +179,7 @@ static void draw_bands(FILE *out, const plot *p, const report__row *row)
 static void draw_curve(FILE *out, const plot *p, const report__row *row)
 {
     fputs("<g class=\"", out);
-    put_series(out, row->series);
+    report__svg_series(out, row->series);
     fputs("\">", out);
     if (row->series >= 0) draw_bands(out, p, row);
     fputs("<path class=\"line\" stroke-dasharray=\"", out);
@@ -189,7 +194,7 @@ static void draw_curve(FILE *out, const plot *p, const report__row *row)
                 x_of(p, k), y_of(p, row->curve[k - 1].value), markers[row->series]);
         report__escape_line(out, row->name, 60);
         fprintf(out, ", worst of %zu: ", k);
-        put_value(out, &row->curve[k - 1]);
+        report__svg_value(out, &row->curve[k - 1]);
         fputs("</title></path>", out);
     }
     fputs("</g>", out);
@@ -239,7 +244,7 @@ static void draw_labels(FILE *out, const plot *p, const report__group *group, bo
         if (is_floor)
             fputs("floor", out);
         else
-            put_series(out, row->series);
+            report__svg_series(out, row->series);
         fprintf(out,
                 "\"><path class=\"leader\" d=\"M%.1f %.1fL%.1f %.1fL%.1f %.1f\"/>"
                 "<text class=\"label\" x=\"%.1f\" y=\"%.1f\">",
@@ -260,10 +265,10 @@ static void describe_curves(FILE *out, const report__group *group)
         if (!is_drawn(row) || (row->baseline && row != row->floor)) continue;
         report__escape_line(out, row->name, 60);
         fputs(": mean ", out);
-        put_value(out, &row->curve[0]);
+        report__svg_value(out, &row->curve[0]);
         if (row->max_k > 1) {
             fprintf(out, ", worst of %zu ", row->max_k);
-            put_value(out, &row->curve[row->max_k - 1]);
+            report__svg_value(out, &row->curve[row->max_k - 1]);
         }
         fputs(". ", out);
     }
@@ -273,7 +278,7 @@ void report__svg_curves(FILE *out, const report__group *group, const report__fra
 {
     double height = frame->is_narrow ? 300 : 380;
     plot p = new_plot(group, frame, height);
-    open_svg(out, frame, height, "curve");
+    report__svg_open(out, frame, height, "curve");
     fprintf(out, "Score of the worst of k answers</title><desc id=\"%s-curve-d\">", frame->id);
     describe_curves(out, group);
     fputs("</desc>", out);
@@ -305,11 +310,11 @@ static void draw_dot(FILE *out, const report__row *row, size_t m, double x, doub
         return;
     }
     fputs("<g class=\"", out);
-    put_series(out, row->series);
+    report__svg_series(out, row->series);
     fputs("\"><title>", out);
     report__escape_line(out, row->name, 60);
     fprintf(out, ", %s: ", report__measures[m].name);
-    put_value(out, mean);
+    report__svg_value(out, mean);
     fputs("</title>", out);
     if (!isnan(mean->interval.low)) {
         fprintf(out, "<path class=\"whisker\" d=\"M%.1f %.1fH%.1f\"/>",
@@ -346,7 +351,7 @@ static void draw_panel(FILE *out, const report__group *group, size_t rows, size_
     if (floor && !isnan(floor->mean[m].value)) {
         double at = x + width * floor->mean[m].value;
         fprintf(out, "<g class=\"floor\"><title>floor, %s: ", report__measures[m].name);
-        put_value(out, &floor->mean[m]);
+        report__svg_value(out, &floor->mean[m]);
         fprintf(out,
                 "</title><path class=\"floor-line\" d=\"M%.1f %.1fV%.1f\"/>"
                 "<path class=\"mark\" d=\"M%.1f %.1fl-4-6h8z\"/></g>",
@@ -372,7 +377,7 @@ void report__svg_behaviours(FILE *out, const report__group *group, const report_
     size_t rows = group->model_count < ROWS_MAX ? group->model_count : ROWS_MAX;
     double panel = PANEL_HEAD + PANEL_FOOT + ROW_HEIGHT * (double)rows;
     double height = frame->is_narrow ? (panel + 10) * REPORT_MEASURES : panel;
-    open_svg(out, frame, height, "dots");
+    report__svg_open(out, frame, height, "dots");
     fprintf(out, "Behaviours of each model beside the floor</title><desc id=\"%s-dots-d\">",
             frame->id);
     fputs("The same figures as in the first table: a dot is the mean, the bar its 95% interval, a "

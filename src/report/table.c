@@ -338,7 +338,10 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
         print_scores(&s, group);
         print_curves(&s, group);
         print_counts(&s, group);
+        report__print_parts(out, results, group, options);
         report__print_arms(out, results, group, options);
+        report__print_regressions(out, group, options);
+        report__print_validity(out, group, options);
         print_differences(&s, group);
         print_missing(&s, group);
     }
