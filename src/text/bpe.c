@@ -261,6 +261,10 @@ slm_status slm_text__encode_piece(text_work *work, const char *piece, size_t len
                                   slm_error *err)
 {
     const slm_tokenizer *t = work->tokenizer;
+    if (t->model == TEXT_MODEL_WORDS) {
+        slm_text__encode_word(t, piece, len, out);
+        return SLM_OK;
+    }
     slm_token id = slm_text__find_piece(t, piece, len);
     if (id >= 0 && t->entries[id].whole) {
         slm_tokens_append(out, id);

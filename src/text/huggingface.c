@@ -1,5 +1,5 @@
 /* huggingface.c: a tokenizer from Hugging Face's tokenizer.json: BPE over bytes (GPT-2, Llama 3,
- * Qwen, SmolLM2) and over characters with byte tokens (Llama 2, Mistral).
+ * Qwen, SmolLM2) and over characters with byte tokens (Llama 2, Mistral), and WordPiece (BERT).
  *
  * The file is walked over twice. First only to find where its parts lie; then, in the order in which
  * they depend on each other, pre-tokenizer (which tells the kind of BPE), added tokens, vocabulary,
@@ -22,6 +22,7 @@ typedef struct parts {
     text_slice added_tokens, normalizer, pre_tokenizer, post_processor, decoder, model;
     text_slice vocab, merges; /* of model */
     text_slice type, dropout, unk_token, prefix, suffix, fuse_unk, byte_fallback, ignore_merges;
+    text_slice max_characters;
 } parts;
 
 typedef struct loader {
@@ -31,8 +32,8 @@ typedef struct loader {
     parts parts;
     slm_buffer key, text;
     size_t added_cap;
-    const char *unknown; /* the model's unk_token */
-    bool byte_fallback;
+    const char *unknown;       /* the model's unk_token */
+    bool byte_fallback, words; /* words: WordPiece */
     slm_error *err;
 } loader;
 
@@ -64,6 +65,7 @@ static const wanted in_model[] = {
     {"fuse_unk", offsetof(parts, fuse_unk)},
     {"byte_fallback", offsetof(parts, byte_fallback)},
     {"ignore_merges", offsetof(parts, ignore_merges)},
+    {"max_input_chars_per_word", offsetof(parts, max_characters)},
     {NULL, 0},
 };
 
@@ -143,6 +145,25 @@ static slm_status read_flag(loader *l, const text_slice *part, const char *key, 
     return slm_text__scan_error(&scan, l->err, "model.%s: expected a boolean", key);
 }
 
+static slm_status read_word_settings(loader *l, const char *prefix)
+{
+    slm_tokenizer *t = l->t;
+    int32_t most = 100; /* what the library takes for granted, as it does the prefix */
+    if (l->parts.vocab.begin == NULL)
+        return slm_error_set(l->err, SLM_ERR_FORMAT,
+                             "%s: model.vocab is missing: this is no WordPiece", l->scan.name);
+    t->prefix = prefix != NULL ? prefix : "##";
+    t->prefix_len = strlen(t->prefix);
+    if (t->prefix_len > TEXT_MAX_TOKEN_BYTES / 2)
+        return refuse(l, "continuing_subword_prefix", "so long a one is not supported");
+    if (l->parts.max_characters.begin != NULL) {
+        text_scan scan = scan_of(l, &l->parts.max_characters);
+        SLM_TRY(slm_text__scan_id(&scan, &most, l->err));
+    }
+    t->max_characters = (size_t)most;
+    return SLM_OK;
+}
+
 static slm_status read_settings(loader *l)
 {
     const parts *p = &l->parts;
@@ -155,9 +176,12 @@ static slm_status read_settings(loader *l)
     SLM_TRY(read_flag(l, &p->fuse_unk, "fuse_unk", &t->fuse_unknown));
     SLM_TRY(read_flag(l, &p->byte_fallback, "byte_fallback", &l->byte_fallback));
     SLM_TRY(read_flag(l, &p->ignore_merges, "ignore_merges", &t->whole_words));
+    l->words = type != NULL && strcmp(type, "WordPiece") == 0;
+    if (l->words) return read_word_settings(l, prefix);
     if (type != NULL && strcmp(type, "BPE") != 0)
         return slm_error_set(l->err, SLM_ERR_UNSUPPORTED,
-                             "%s: model.type: '%s' is not supported; BPE is", l->scan.name, type);
+                             "%s: model.type: '%s' is not supported; BPE and WordPiece are",
+                             l->scan.name, type);
     if (p->vocab.begin == NULL || p->merges.begin == NULL)
         return slm_error_set(l->err, SLM_ERR_FORMAT, "%s: model.%s is missing: this is no BPE",
                              l->scan.name, p->vocab.begin ? "merges" : "vocab");
@@ -423,6 +447,11 @@ static slm_status read_rules(loader *l)
     t->model = TEXT_MODEL_CHARS; /* unless there is a ByteLevel */
     status = slm_text__json_pre_tokenizer(t, value, &pre_tokenizer, l->err);
     json_decref(value);
+    if (status == SLM_OK && l->words && t->model == TEXT_MODEL_BYTES)
+        return slm_error_set(l->err, SLM_ERR_UNSUPPORTED,
+                             "%s: pre_tokenizer: WordPiece over bytes is not supported",
+                             l->scan.name);
+    if (l->words) t->model = TEXT_MODEL_WORDS;
     return status;
 }
 
@@ -433,6 +462,7 @@ static slm_status read_decoder(loader *l)
     /* Where the file does not say how: the way back from what encoding does. */
     text_decoding how = {.byte_level = t->model == TEXT_MODEL_BYTES,
                          .blocks = t->model == TEXT_MODEL_CHARS,
+                         .words = t->model == TEXT_MODEL_WORDS,
                          .byte_fallback = l->byte_fallback};
     json_t *value;
     SLM_TRY(parse_part(l, &l->parts.decoder, "decoder", &value));
@@ -440,31 +470,38 @@ static slm_status read_decoder(loader *l)
     json_decref(value);
     SLM_TRY(status);
     if (how.byte_level != (t->model == TEXT_MODEL_BYTES) ||
+        how.words != (t->model == TEXT_MODEL_WORDS) ||
         (l->byte_fallback && !how.byte_fallback && t->model == TEXT_MODEL_CHARS))
         return slm_error_set(l->err, SLM_ERR_UNSUPPORTED,
                              "%s: decoder: it does not undo what pre_tokenizer and model do",
                              l->scan.name);
     if (how.blocks) slm_text__decode_blocks(t);
     t->strip_first_space = how.strip;
+    if (how.words) slm_text__decode_words(t);
     return SLM_OK;
+}
+
+/* The id of a token that stands around a text; -1 for NULL. */
+static slm_status around_id(const loader *l, const char *text, slm_token *out)
+{
+    *out = text != NULL ? slm_text__find_text(l->t, text, strlen(text)) : -1;
+    if (text == NULL || *out >= 0) return SLM_OK;
+    return slm_error_set(l->err, SLM_ERR_FORMAT, "%s: post_processor: the vocabulary lacks '%s'",
+                         l->scan.name, text);
 }
 
 static slm_status read_post_processor(loader *l)
 {
     slm_tokenizer *t = l->t;
     const slm_json_place place = {.parent = &l->root, .key = "post_processor"};
-    const char *bos = NULL;
+    text_around around = {NULL, NULL};
     json_t *value;
     SLM_TRY(parse_part(l, &l->parts.post_processor, "post_processor", &value));
-    slm_status status = slm_text__json_post_processor(value, &place, &bos, l->err);
-    if (status == SLM_OK && bos != NULL) {
-        t->bos = slm_text__find_text(t, bos, strlen(bos));
-        t->adds_bos = t->bos >= 0;
-        if (t->bos < 0)
-            status =
-                slm_error_set(l->err, SLM_ERR_FORMAT,
-                              "%s: post_processor: the vocabulary lacks '%s'", l->scan.name, bos);
-    }
+    slm_status status = slm_text__json_post_processor(value, &place, &around, l->err);
+    if (status == SLM_OK) status = around_id(l, around.bos, &t->bos);
+    /* What stands behind a text that is to be continued is not its end; WordPiece's is. */
+    if (status == SLM_OK && l->words) status = around_id(l, around.eos, &t->eos);
+    t->adds_bos = t->bos >= 0;
     json_decref(value);
     return status;
 }
@@ -539,14 +576,18 @@ static slm_status load(loader *l)
     SLM_TRY(read_settings(l));
     SLM_TRY(read_rules(l));
     SLM_TRY(read_tokens(l));
-    SLM_TRY(read_merges(l, false, &count));
-    slm_text__merges_begin(t, count);
-    SLM_TRY(read_merges(l, true, &count));
+    if (!l->words) {
+        SLM_TRY(read_merges(l, false, &count));
+        slm_text__merges_begin(t, count);
+        SLM_TRY(read_merges(l, true, &count));
+    }
     SLM_TRY(read_decoder(l));
     SLM_TRY(slm_text__finish(t, l->err));
-    t->description =
-        slm_arena_printf(&t->arena, "BPE over %s, tokenizer.json, %zu tokens",
-                         t->model == TEXT_MODEL_BYTES ? "bytes" : "characters", t->count);
+    t->description = slm_arena_printf(&t->arena, "%s, tokenizer.json, %zu tokens",
+                                      l->words                       ? "WordPiece"
+                                      : t->model == TEXT_MODEL_BYTES ? "BPE over bytes"
+                                                                     : "BPE over characters",
+                                      t->count);
     return read_post_processor(l);
 }
 

@@ -169,6 +169,8 @@ slm_status slm_text__normalise(text_work *work, const char *text, size_t len, bo
         slm_buffer_truncate(to, 0);
         if (rule->kind == TEXT_RULE_NFC) {
             append_nfc(to, text, len);
+        } else if (rule->kind == TEXT_RULE_PLAIN) {
+            slm_text__plain(rule, text, len, to);
         } else if (rule->kind == TEXT_RULE_REPLACE) {
             SLM_TRY(replace(work, rule, text, len, to, err));
         } else {
@@ -285,6 +287,14 @@ static slm_status metaspace(cutter *c, size_t at, const char *text, size_t len, 
     return cut_from(c, at + 1, slm_buffer_text(to), to->len, first);
 }
 
+static slm_status words(cutter *c, size_t at, const char *text, size_t len, bool first)
+{
+    size_t begin = 0, end = 0;
+    while (slm_text__next_word(text, len, end, &begin, &end))
+        SLM_TRY(cut_from(c, at + 1, text + begin, end - begin, first && begin == 0));
+    return SLM_OK;
+}
+
 static slm_status cut_from(cutter *c, size_t at, const char *text, size_t len, bool first)
 {
     const text_rules *rules = &c->work->tokenizer->cut;
@@ -294,6 +304,8 @@ static slm_status cut_from(cutter *c, size_t at, const char *text, size_t len, b
         return split(c, at, text, len, first);
     case TEXT_RULE_METASPACE:
         return metaspace(c, at, text, len, first);
+    case TEXT_RULE_WORDS:
+        return words(c, at, text, len, first);
     case TEXT_RULE_SPACE:
         if (len > 0 && text[0] == ' ') return cut_from(c, at + 1, text, len, first);
         slm_buffer_truncate(&c->work->changed[at], 0);
@@ -304,6 +316,7 @@ static slm_status cut_from(cutter *c, size_t at, const char *text, size_t len, b
     case TEXT_RULE_NFC:
     case TEXT_RULE_PREPEND:
     case TEXT_RULE_REPLACE:
+    case TEXT_RULE_PLAIN:
         break;
     }
     SLM_ASSERT(!"a rule that cuts");

@@ -72,14 +72,30 @@ static slm_status set_content(slm_tokenizer *t, text_rule *rule, const json_t *v
 
 /* ---- normalizer ---------------------------------------------------------------------------- */
 
+/* What the library takes for granted where the file does not say; accents go with the case. */
+static slm_status bert_normalizer(slm_tokenizer *t, const json_t *value,
+                                  const slm_json_place *place, slm_error *err)
+{
+    text_rule *rule = NULL;
+    SLM_TRY(slm_text__rule_add(&t->normalise, TEXT_RULE_PLAIN, &rule, err));
+    rule->clean = rule->ideographs = rule->lower = true;
+    SLM_TRY(slm_json_bool_optional(value, "clean_text", place, &rule->clean, err));
+    SLM_TRY(slm_json_bool_optional(value, "handle_chinese_chars", place, &rule->ideographs, err));
+    SLM_TRY(slm_json_bool_optional(value, "lowercase", place, &rule->lower, err));
+    rule->strip = rule->lower;
+    return slm_json_bool_optional(value, "strip_accents", place, &rule->strip, err);
+}
+
 static slm_status normalizer_step(void *context, const json_t *value, const char *type,
                                   const slm_json_place *place, slm_error *err)
 {
     slm_tokenizer *t = context;
     text_rule *rule = NULL;
     bool nfc = strcmp(type, "NFC") == 0, prepend = strcmp(type, "Prepend") == 0;
+    if (strcmp(type, "BertNormalizer") == 0) return bert_normalizer(t, value, place, err);
     if (!nfc && !prepend && strcmp(type, "Replace") != 0)
-        return unsupported(place, "type", type, "NFC, Prepend, Replace and Sequence are", err);
+        return unsupported(place, "type", type,
+                           "NFC, Prepend, Replace, BertNormalizer and Sequence are", err);
     SLM_TRY(slm_text__rule_add(&t->normalise,
                                nfc       ? TEXT_RULE_NFC
                                : prepend ? TEXT_RULE_PREPEND
@@ -176,13 +192,18 @@ static slm_status pre_tokenizer_step(void *context, const json_t *value, const c
     if (strcmp(type, "Split") == 0) return pre_split(t, value, place, err);
     if (strcmp(type, "ByteLevel") == 0) return pre_byte_level(t, value, place, err);
     if (strcmp(type, "Metaspace") == 0) return pre_metaspace(t, value, place, err);
+    if (strcmp(type, "BertPreTokenizer") == 0) {
+        text_rule *rule = NULL;
+        return slm_text__rule_add(&t->cut, TEXT_RULE_WORDS, &rule, err);
+    }
     if (strcmp(type, "Digits") == 0) {
         bool individual = false;
         SLM_TRY(slm_json_bool_optional(value, "individual_digits", place, &individual, err));
         return slm_text__rule_add_split(&t->cut, TEXT_PATTERN_NUMBER,
                                         individual ? TEXT_ISOLATED : TEXT_CONTIGUOUS, err);
     }
-    return unsupported(place, "type", type, "Split, ByteLevel, Digits, Metaspace and Sequence are",
+    return unsupported(place, "type", type,
+                       "Split, ByteLevel, Digits, Metaspace, BertPreTokenizer and Sequence are",
                        err);
 }
 
@@ -217,6 +238,8 @@ static slm_status decoder_step(void *context, const json_t *value, const char *t
     const slm_json_place pattern_place = {.parent = place, .key = "pattern"};
     if (strcmp(type, "ByteLevel") == 0) {
         how->byte_level = true;
+    } else if (strcmp(type, "WordPiece") == 0) {
+        how->words = true;
     } else if (strcmp(type, "ByteFallback") == 0) {
         how->byte_fallback = true;
     } else if (strcmp(type, "Replace") == 0) {
@@ -237,8 +260,8 @@ static slm_status decoder_step(void *context, const json_t *value, const char *t
         return decode_strip(how, value, place, err);
     } else if (strcmp(type, "Fuse") != 0) {
         return unsupported(place, "type", type,
-                           "ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace and Sequence "
-                           "are",
+                           "ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, WordPiece "
+                           "and Sequence are",
                            err);
     }
     return SLM_OK;
@@ -256,25 +279,33 @@ slm_status slm_text__json_decoder(const json_t *value, const slm_json_place *pla
 static slm_status post_step(void *context, const json_t *value, const char *type,
                             const slm_json_place *place, slm_error *err)
 {
-    const char **bos = context;
+    text_around *around = context;
     json_t *single;
     if (strcmp(type, "ByteLevel") == 0) return SLM_OK; /* moves offsets alone */
-    if (strcmp(type, "TemplateProcessing") != 0)
-        return unsupported(place, "type", type, "TemplateProcessing, ByteLevel and Sequence are",
-                           err);
-    SLM_TRY(slm_json_array(value, "single", place, &single, err));
-    const json_t *special = json_object_get(json_array_get(single, 0), "SpecialToken");
-    if (json_is_object(special)) {
-        const slm_json_place here = {.parent = place, .key = "single"};
-        SLM_TRY(slm_json_string(special, "id", &here, bos, err));
+    if (strcmp(type, "BertProcessing") == 0) {
+        around->bos = json_string_value(json_array_get(json_object_get(value, "cls"), 0));
+        around->eos = json_string_value(json_array_get(json_object_get(value, "sep"), 0));
+        if (around->bos != NULL && around->eos != NULL) return SLM_OK;
+        return slm_json_error(place, err, "cls and sep must be [text, id]");
     }
+    if (strcmp(type, "TemplateProcessing") != 0)
+        return unsupported(place, "type", type,
+                           "TemplateProcessing, BertProcessing, ByteLevel and Sequence are", err);
+    SLM_TRY(slm_json_array(value, "single", place, &single, err));
+    const size_t count = json_array_size(single);
+    const json_t *first = json_object_get(json_array_get(single, 0), "SpecialToken");
+    const json_t *last = json_object_get(json_array_get(single, count - 1), "SpecialToken");
+    const slm_json_place here = {.parent = place, .key = "single"};
+    if (json_is_object(first)) SLM_TRY(slm_json_string(first, "id", &here, &around->bos, err));
+    if (count > 1 && json_is_object(last))
+        SLM_TRY(slm_json_string(last, "id", &here, &around->eos, err));
     return SLM_OK;
 }
 
 slm_status slm_text__json_post_processor(const json_t *value, const slm_json_place *place,
-                                         const char **bos, slm_error *err)
+                                         text_around *out, slm_error *err)
 {
-    *bos = NULL;
+    *out = (text_around){NULL, NULL};
     if (value == NULL) return SLM_OK;
-    return each_step(value, "processors", place, 0, post_step, (void *)bos, err);
+    return each_step(value, "processors", place, 0, post_step, out, err);
 }

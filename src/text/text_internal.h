@@ -2,7 +2,7 @@
  *
  * Loading: gguf.c and huggingface.c (over scan.c, with rules_json.c) fill the tables of vocabulary.c
  * and the rules of rules.c. Encoding: tokenizer.c cuts added tokens out, rules.c normalises and cuts
- * what lies between into pieces (regex.c), bpe.c or scores.c turns a piece into ids. */
+ * what lies between into pieces (regex.c), bpe.c, scores.c or wordpiece.c turns a piece into ids. */
 #ifndef SLM_TEXT_INTERNAL_H
 #define SLM_TEXT_INTERNAL_H
 
@@ -81,6 +81,8 @@ typedef enum text_rule_kind {
     TEXT_RULE_SPLIT,     /* at the matches of regex */
     TEXT_RULE_METASPACE, /* spaces become content, and one more stands in front: see prepend */
     TEXT_RULE_SPACE,     /* a space in front of a piece that has none */
+    TEXT_RULE_PLAIN,     /* BERT's normaliser: see clean, ideographs, strip, lower */
+    TEXT_RULE_WORDS,     /* BERT's cut: at white space, around punctuation */
 } text_rule_kind;
 
 typedef enum text_behaviour { /* what becomes of a match when the text is split */
@@ -102,6 +104,8 @@ typedef struct text_rule {
     text_behaviour behaviour;
     bool invert; /* what lies between the matches is the match */
     text_prepend prepend;
+    bool clean, ideographs, strip, lower; /* control characters go; spaces around ideographs;
+                                             accents go; lower case */
     const char *content;
     size_t content_len;
     text_regex regex;
@@ -116,6 +120,7 @@ typedef enum text_model {
     TEXT_MODEL_BYTES,  /* BPE over bytes written as printable characters */
     TEXT_MODEL_CHARS,  /* BPE over characters, with byte tokens for those that are no token */
     TEXT_MODEL_SCORES, /* SentencePiece: the pair with the highest score first */
+    TEXT_MODEL_WORDS,  /* WordPiece: the longest token first */
 } text_model;
 
 struct slm_tokenizer {
@@ -131,7 +136,10 @@ struct slm_tokenizer {
     uint32_t *ranks;         /* TEXT_MODEL_SCORES: of each id; UINT32_MAX: never merged */
     slm_token byte_ids[256]; /* the token of a single byte; -1: none */
     slm_token unknown;       /* -1: what has no token gives nothing */
-    bool fuse_unknown;       /* unknown characters side by side are one token */
+    const char *prefix;      /* TEXT_MODEL_WORDS: of what goes on within a word: "##" */
+    size_t prefix_len;
+    size_t max_characters; /* TEXT_MODEL_WORDS: a longer word is unknown */
+    bool fuse_unknown;     /* unknown characters side by side are one token */
     text_added *added;
     size_t added_count;
     text_added_set raw[2], normal[2]; /* [1]: control tokens too */
@@ -227,6 +235,14 @@ void slm_text__rank_scores(slm_tokenizer *t, const float *scores);
 slm_status slm_text__merge_scores(text_work *work, const char *piece, size_t len, slm_tokens *out,
                                   slm_error *err);
 
+/* wordpiece.c. A text made plain as the rule says, appended to out. */
+void slm_text__plain(const text_rule *rule, const char *text, size_t len, slm_buffer *out);
+/* The next word or punctuation character at or behind `from`; false: there is none. */
+bool slm_text__next_word(const char *text, size_t len, size_t from, size_t *begin, size_t *end);
+void slm_text__encode_word(const slm_tokenizer *t, const char *word, size_t len, slm_tokens *out);
+/* What tokens stand for: the prefix goes, others have a space in front. */
+void slm_text__decode_words(slm_tokenizer *t);
+
 /* vocabulary.c. Look-ups; -1 if absent. */
 slm_token slm_text__find_text(const slm_tokenizer *tokenizer, const char *text, size_t len);
 /* The token that merging may make and that spells these bytes of a piece. */
@@ -271,13 +287,16 @@ slm_status slm_text__json_normalizer(slm_tokenizer *t, const json_t *value,
 slm_status slm_text__json_pre_tokenizer(slm_tokenizer *t, const json_t *value,
                                         const slm_json_place *place, slm_error *err);
 typedef struct text_decoding {
-    bool blocks, byte_level, byte_fallback, strip;
+    bool blocks, byte_level, byte_fallback, strip, words;
 } text_decoding;
 slm_status slm_text__json_decoder(const json_t *value, const slm_json_place *place,
                                   text_decoding *out, slm_error *err);
-/* The special token that stands in front of a single text, borrowed; NULL: none. */
+/* The special tokens that stand in front of a single text and behind it, borrowed; NULL: none. */
+typedef struct text_around {
+    const char *bos, *eos;
+} text_around;
 slm_status slm_text__json_post_processor(const json_t *value, const slm_json_place *place,
-                                         const char **bos, slm_error *err);
+                                         text_around *out, slm_error *err);
 
 /* tokenizer.c. slm_tokenizer_encode within a longer text: `first` says that nothing precedes. */
 slm_status slm_text__encode(const slm_tokenizer *tokenizer, const char *text, size_t len,

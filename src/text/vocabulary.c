@@ -255,7 +255,8 @@ static slm_status find_whole(slm_tokenizer *t, slm_error *err)
     slm_tokens ids = {0};
     text_work work;
     slm_text__work_begin(&work, t);
-    for (size_t i = 0; i < t->count && t->model != TEXT_MODEL_SCORES; i++) {
+    const bool merges = t->model == TEXT_MODEL_BYTES || t->model == TEXT_MODEL_CHARS;
+    for (size_t i = 0; i < t->count && merges; i++) {
         text_entry *entry = &t->entries[i];
         if (!entry->mapped) continue;
         if (t->whole_words) {
