@@ -226,6 +226,27 @@ typedef struct slm_kernels {
                       const slm_kv_span *spans, size_t span_count);
     /* y[m,d] act = silu(gate[m,d]) * up[m,d]; sets. */
     void (*swiglu)(slm_device *, slm_mem y, slm_dtype act, slm_mem gate, slm_mem up, size_t items);
+    /* Encoders (Devlin et al. 2019). All f32 but where said.
+     * y[m,d] = (x + more - mean) * rsqrt(variance + eps) * weight[d] + bias[d], mean and variance
+     * (divided by d) of each row of x[m,d] + more[m,d]; more may be {NULL}; sets; y may alias x. */
+    void (*layer_norm)(slm_device *, slm_mem y, slm_mem x, slm_mem more, slm_mem weight,
+                       slm_mem bias, size_t m, size_t d, float eps);
+    /* y[items] = x (1 + erf(x / sqrt 2)) / 2 (Hendrycks and Gimpel 2016, not the approximation by
+     * tanh); sets; y may alias x. */
+    void (*gelu)(slm_device *, slm_mem y, slm_mem x, size_t items);
+    /* y[rows, heads, head_dim] = softmax(q k^T * scale) v, each row seeing all rows of its sequence;
+     * the rows of `count` sequences of lens[i] > 0 rows (host memory) stand one after the other;
+     * sets. */
+    void (*attention_whole)(slm_device *, slm_mem y, slm_mem q, slm_mem k, slm_mem v,
+                            const int32_t *lens, size_t count, size_t heads, size_t head_dim,
+                            float scale);
+    /* y[count,d] = mean of the rows of each sequence of x[rows,d]; sets. */
+    void (*mean_pool)(slm_device *, slm_mem y, slm_mem x, const int32_t *lens, size_t count,
+                      size_t d);
+    /* y[m,3d] bf16 = high(x), low(x), high(x) of each row of x[m,d]: high is x rounded to bf16, low
+     * is x - high, rounded likewise. Behind weights W packed as bf16 [n,3d] = high(W), high(W),
+     * low(W), a linear gives x @ W^T to about 2^-16 of each product; sets. */
+    void (*split)(slm_device *, slm_mem y, slm_mem x, size_t m, size_t d);
     /* y[i,:] f32 = x[rows[i],:] f32, i < m; sets. rows in host memory. */
     void (*gather)(slm_device *, slm_mem y, slm_mem x, const int32_t *rows, size_t m, size_t d);
     /* out[m] f32 (host memory) = log softmax(logits[m,vocab] / temperature)[ids[m]]; waits. */
@@ -291,6 +312,8 @@ typedef struct slm_kernels {
     slm_status (*all_reduce)(slm_device *, slm_mem x, size_t items, slm_error *err);
 } slm_kernels;
 
+/* Whether f32 weights are multiplied faster as bf16 parts (see split) than as they are. */
+bool slm_device_prefers_split(const slm_device *device);
 /* The table in use; every forward entry is filled. */
 const slm_kernels *slm_device_table(const slm_device *device);
 /* True if the training entries are filled. */

@@ -89,6 +89,7 @@ static inline size_t slm_kernel__kv_offset(const slm_kv_shape *shape, int layer,
 
 double slm_kernel__exp(double x);
 double slm_kernel__log(double x); /* x > 0, finite */
+double slm_kernel__erf(double x);
 /* |x| below 2^30 or so (a position times a frequency). */
 void slm_kernel__sin_cos(double x, double *sine, double *cosine);
 

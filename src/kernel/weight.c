@@ -162,6 +162,17 @@ bool slm_device_prefers_quantised(const slm_device *device, slm_dtype as)
 #endif
 }
 
+/* Three products in the matrix unit cost less than one in the vector units; elsewhere they do not. */
+bool slm_device_prefers_split(const slm_device *device)
+{
+#ifndef SLM_KERNELS_REF_ONLY
+    return device->table == &slm_kernel__amx;
+#else
+    (void)device;
+    return false;
+#endif
+}
+
 size_t slm_weight_packed_bytes(const slm_tensor *tensor, slm_dtype as, bool quantised)
 {
     slm_weight weight = {.n = (size_t)tensor->shape[0], .k = (size_t)tensor->shape[1], .dtype = as};

@@ -566,6 +566,125 @@ static void cpu_attention(slm_device *device, slm_mem y, slm_dtype act, slm_mem 
     slm_kernel__run(device, job.parts, 1, work, attention_range, &job);
 }
 
+/* ---- encoders ------------------------------------------------------------------------------ */
+
+typedef struct encoder_job {
+    const path *path;
+    float *y;
+    const float *x, *more, *weight, *bias;
+    uint16_t *parts;
+    size_t d;
+    float eps;
+    const int32_t *lens;
+    slm_cpu__whole whole;
+    float *scratch;
+    size_t scratch_items; /* of one thread */
+} encoder_job;
+
+static void layer_norm_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const encoder_job *job = context;
+    const size_t at = begin * job->d;
+    job->path->rows->layer_norm(job->y + at, job->x + at, job->more == NULL ? NULL : job->more + at,
+                                job->weight, job->bias, end - begin, job->d, job->eps);
+}
+
+static void cpu_layer_norm(slm_device *device, slm_mem y, slm_mem x, slm_mem more, slm_mem weight,
+                           slm_mem bias, size_t m, size_t d, float eps)
+{
+    encoder_job job = {.path = path_of(device),
+                       .y = f32_at(y),
+                       .x = f32_at(x),
+                       .more = more.at == NULL ? NULL : f32_at(more),
+                       .weight = f32_at(weight),
+                       .bias = f32_at(bias),
+                       .d = d,
+                       .eps = eps};
+    slm_kernel__run(device, m, 1, m * d / 2, layer_norm_range, &job);
+}
+
+static void gelu_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const encoder_job *job = context;
+    job->path->rows->gelu(job->y + begin, job->x + begin, end - begin);
+}
+
+static void cpu_gelu(slm_device *device, slm_mem y, slm_mem x, size_t items)
+{
+    encoder_job job = {.path = path_of(device), .y = f32_at(y), .x = f32_at(x)};
+    slm_kernel__run(device, items, 64, items * 2, gelu_range, &job);
+}
+
+static void split_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const encoder_job *job = context;
+    job->path->rows->split(job->parts + begin * 3 * job->d, job->x + begin * job->d, end - begin,
+                           job->d);
+}
+
+static void cpu_split(slm_device *device, slm_mem y, slm_mem x, size_t m, size_t d)
+{
+    encoder_job job = {
+        .path = path_of(device), .parts = (uint16_t *)(void *)y.at, .x = f32_at(x), .d = d};
+    slm_kernel__run(device, m, 1, m * d / 4, split_range, &job);
+}
+
+static void whole_range(void *context, size_t begin, size_t end, int thread)
+{
+    const encoder_job *job = context;
+    job->path->rows->whole(&job->whole, begin, end,
+                           job->scratch + (size_t)thread * job->scratch_items);
+}
+
+static void cpu_attention_whole(slm_device *device, slm_mem y, slm_mem q, slm_mem k, slm_mem v,
+                                const int32_t *lens, size_t count, size_t heads, size_t head_dim,
+                                float scale)
+{
+    encoder_job job = {
+        .path = path_of(device),
+        .whole = {f32_at(y), f32_at(q), f32_at(k), f32_at(v), lens, count, heads, head_dim, scale}};
+    size_t longest = 0, work = 0;
+    for (size_t s = 0; s < count; s++) {
+        const size_t n = (size_t)lens[s];
+        if (n > longest) longest = n;
+        work += n * (n + 8);
+    }
+    job.scratch_items =
+        (head_dim + 4) * slm_kernel__round_up(longest, SLM_KERNEL_BLOCK) + SLM_KERNEL_BLOCK;
+    job.scratch = (float *)(void *)slm_kernel__scratch(device, job.scratch_items * sizeof(float) *
+                                                                   (size_t)device->thread_count);
+    slm_kernel__run(device, count * heads, 1, work * heads * head_dim / 8, whole_range, &job);
+}
+
+/* Sequences [begin, end). */
+static void mean_range(void *context, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const encoder_job *job = context;
+    size_t row = 0;
+    for (size_t s = 0; s < begin; s++)
+        row += (size_t)job->lens[s];
+    for (size_t s = begin; s < end; s++) {
+        const size_t n = (size_t)job->lens[s];
+        job->path->rows->mean(job->y + s * job->d, job->x + row * job->d, n, job->d);
+        row += n;
+    }
+}
+
+static void cpu_mean_pool(slm_device *device, slm_mem y, slm_mem x, const int32_t *lens,
+                          size_t count, size_t d)
+{
+    encoder_job job = {
+        .path = path_of(device), .y = f32_at(y), .x = f32_at(x), .d = d, .lens = lens};
+    size_t rows = 0;
+    for (size_t s = 0; s < count; s++)
+        rows += (size_t)lens[s];
+    slm_kernel__run(device, count, 1, rows * d / 8, mean_range, &job);
+}
+
 /* ---- rows of logits ------------------------------------------------------------------------ */
 
 static void cpu_log_prob(slm_device *device, slm_mem logits, size_t m, size_t vocab,
@@ -586,6 +705,8 @@ static void cpu_sample(slm_device *device, slm_mem logits, size_t vocab, slm_sam
 #define FORWARD_ENTRIES                                                                            \
     .embed = cpu_embed, .linear = cpu_linear, .rms_norm = cpu_rms_norm, .rope = cpu_rope,          \
     .kv_write = cpu_kv_write, .attention = cpu_attention, .swiglu = cpu_swiglu,                    \
+    .layer_norm = cpu_layer_norm, .gelu = cpu_gelu, .split = cpu_split,                            \
+    .attention_whole = cpu_attention_whole, .mean_pool = cpu_mean_pool,                            \
     .gather = slm_kernel__gather, .log_prob = cpu_log_prob, .sample = cpu_sample,                  \
     .copy_page = slm_kernel__copy_page, .zero = slm_kernel__zero, .convert = cpu_convert,          \
     .sync = slm_kernel__sync

@@ -79,6 +79,15 @@ slm_cpu__attention_fn slm_cpu__attention_amx;
 bool slm_cpu__attention_amx_can(const slm_kv_shape *shape);
 size_t slm_cpu__attention_amx_scratch(void);
 
+/* Attention within whole sequences: heads * count units. */
+typedef struct slm_cpu__whole {
+    float *y;
+    const float *q, *k, *v; /* [rows, heads, head_dim] */
+    const int32_t *lens;
+    size_t count, heads, head_dim;
+    float scale;
+} slm_cpu__whole;
+
 /* Operations on rows; see kernel.h for what each does. */
 typedef struct slm_cpu__rows {
     void (*rms_norm)(char *y, slm_dtype act, const float *x, const float *weight, size_t m,
@@ -91,6 +100,14 @@ typedef struct slm_cpu__rows {
     void (*widen)(float *y, const uint16_t *x, size_t items);
     /* scratch: group * (width + 2) floats. */
     slm_cpu__attention_fn *attention;
+    void (*layer_norm)(float *y, const float *x, const float *more, const float *weight,
+                       const float *bias, size_t m, size_t d, float eps);
+    void (*gelu)(float *y, const float *x, size_t items);
+    void (*split)(uint16_t *y, const float *x, size_t m, size_t d);
+    /* Units [begin, end) of heads x sequences, all sequences of a head first. scratch: head_dim + 4
+     * rows as long as the longest sequence rounded up to 16. */
+    void (*whole)(const slm_cpu__whole *job, size_t begin, size_t end, float *scratch);
+    void (*mean)(float *y, const float *x, size_t n, size_t d);
     slm_kernel__row_ops logits;
 } slm_cpu__rows;
 extern const slm_cpu__rows slm_cpu__rows_avx2;

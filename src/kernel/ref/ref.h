@@ -48,4 +48,15 @@ void ref__adamw(slm_device *device, const slm_adamw *job);
 void ref__weight_write(slm_device *device, slm_weight *w, slm_mem master);
 void ref__add_scaled(slm_device *device, slm_mem y, slm_mem x, float scale, size_t items);
 
+/* encoder.c: entries of the table. */
+void ref__layer_norm(slm_device *device, slm_mem y, slm_mem x, slm_mem more, slm_mem weight,
+                     slm_mem bias, size_t m, size_t d, float eps);
+void ref__gelu(slm_device *device, slm_mem y, slm_mem x, size_t items);
+void ref__attention_whole(slm_device *device, slm_mem y, slm_mem q, slm_mem k, slm_mem v,
+                          const int32_t *lens, size_t count, size_t heads, size_t head_dim,
+                          float scale);
+void ref__mean_pool(slm_device *device, slm_mem y, slm_mem x, const int32_t *lens, size_t count,
+                    size_t d);
+void ref__split(slm_device *device, slm_mem y, slm_mem x, size_t m, size_t d);
+
 #endif
