@@ -101,4 +101,40 @@ void slm_forward_run(slm_forward *forward, slm_mem cache, const int32_t *ids, si
                      const slm_kv_span *spans, size_t span_count, const int32_t *want,
                      size_t want_count, slm_mem *logits);
 
+/* ---- encoders: texts -> vectors ---------------------------------------------------------------- */
+
+/* BERT (Devlin et al. 2019) as sentence-transformers runs it (Reimers and Gurevych 2019): a folder of
+ * safetensors, config.json, and where they lie there modules.json, sentence_bert_config.json and
+ * 1_Pooling/config.json. */
+typedef struct slm_encoder_config {
+    int layers, heads, head_dim;
+    int embedding; /* d: width of the vectors */
+    int feed_forward;
+    int vocabulary;
+    int positions;  /* the longest sequence */
+    int types;      /* rows of token_type_embeddings; all tokens have type 0 */
+    int max_tokens; /* what a text is cut to, the tokens around it included */
+    double norm_eps;
+    bool first_token; /* a text's vector is its first token's, not the mean of all */
+} slm_encoder_config;
+
+/* Whether config.json says that the folder holds an encoder; false where there is none. */
+bool slm_encoder_is(const slm_tensors *file);
+slm_status slm_encoder_config_read(const slm_tensors *file, slm_encoder_config *out,
+                                   slm_error *err);
+uint64_t slm_encoder_parameters(const slm_encoder_config *config); /* without the pooler's */
+
+typedef struct slm_encoder slm_encoder;
+/* Weights are f32. `file` may be closed afterwards. */
+slm_status slm_encoder_load(slm_device *device, slm_tensors *file, slm_encoder **out,
+                            slm_error *err);
+void slm_encoder_free(slm_encoder *encoder);
+const slm_encoder_config *slm_encoder_get_config(const slm_encoder *encoder);
+uint64_t slm_encoder_weight_bytes(const slm_encoder *encoder); /* on the device */
+/* out[count, d] f32 in host memory, rows of length 1. The ids of `count` sequences stand one after
+ * the other; each has lens[i] from 1 to `positions` of them, below `vocabulary`. A row depends on
+ * its own sequence alone. One call at a time. */
+void slm_encoder_run(slm_encoder *encoder, const int32_t *ids, const int32_t *lens, size_t count,
+                     float *out);
+
 #endif

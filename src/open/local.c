@@ -266,7 +266,7 @@ static char *copy_text(const char *text, size_t len)
 }
 
 /* The file's or folder's name without what stands before it, its extension, and slashes behind. */
-static char *name_of(const char *path)
+char *open__name_of(const char *path)
 {
     size_t end = strlen(path), len;
     while (end > 1 && path[end - 1] == '/')
@@ -287,8 +287,7 @@ void slm_open_split(const char *model, char **base, char **adapter)
 }
 
 /* Hash a file of the model's folder, or its absence. */
-static slm_status hash_member(slm_sha256 *hash, const char *folder, const char *name,
-                              slm_error *err)
+slm_status open__hash_member(slm_sha256 *hash, const char *folder, const char *name, slm_error *err)
 {
     char hex[SLM_SHA256_HEX_BYTES] = "";
     slm_buffer path = {0};
@@ -314,7 +313,7 @@ static slm_status make_identity(const local_chat *c, slm_tensors *file, const ch
     SLM_TRY_OUT(slm_tensors_sha256(file, &content, err));
     if (adapter) SLM_TRY_OUT(slm_model_adapter_sha256(adapter, adapter_hex, err));
     for (size_t i = 0; folder && i < sizeof members / sizeof members[0]; i++)
-        SLM_TRY_OUT(hash_member(hash, folder, members[i], err));
+        SLM_TRY_OUT(open__hash_member(hash, folder, members[i], err));
     const char *const parts[] = {
         "local", content, adapter_hex, slm_template_name(c->tmpl), slm_device_kernels(c->device),
         dtype};
@@ -355,7 +354,7 @@ static slm_status choose_template(local_chat *c, const char *path, const slm_ope
     return status == SLM_OK ? status : slm_error_prefix(err, status, "%s", path);
 }
 
-static slm_status open_device(const slm_open_options *o, slm_device **out, slm_error *err)
+slm_status open__device(const slm_open_options *o, slm_device **out, slm_error *err)
 {
     if (o->device && strcmp(o->device, "cpu") != 0)
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
@@ -422,7 +421,7 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
     slm_model_config config;
     SLM_TRY(load_tokenizer(c, file, err));
     SLM_TRY(choose_template(c, path, o, err));
-    SLM_TRY(open_device(o, &c->device, err));
+    SLM_TRY(open__device(o, &c->device, err));
     SLM_TRY(slm_model_config_read(file, &config, err));
     model.keep_quantised = slm_open_memory_of(file, &config, 0, c->device, o).keeps;
     SLM_TRY(slm_model_load(c->device, file, &model, &c->model, err));
@@ -438,9 +437,9 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
 /* The name for reports: the file's, with the adapter's folder behind it. */
 static char *make_name(const char *base, const char *adapter)
 {
-    char *name = name_of(base);
+    char *name = open__name_of(base);
     if (!adapter) return name;
-    char *last = name_of(adapter);
+    char *last = open__name_of(adapter);
     slm_buffer both = {0};
     slm_buffer_printf(&both, "%s+%s", name, last);
     free(name);

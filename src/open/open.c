@@ -56,10 +56,7 @@ slm_status slm_open_embed(const char *model, const slm_open_options *options, sl
     else if (slm_remote_is(model) && options->remote != NULL)
         SLM_TRY(slm_embed_remote_open(model, options->remote, out, err));
     else
-        return slm_error_set(err, SLM_ERR_UNSUPPORTED,
-                             "%s: an encoder is openai:NAME[@URL], azure:DEPLOYMENT@URL or "
-                             "recorded:FILE",
-                             model);
+        SLM_TRY(open__local_embed(model, options, out, err));
     return options->record ? slm_embed_record_open(*out, options->record, out, err) : SLM_OK;
 }
 

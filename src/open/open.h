@@ -40,7 +40,8 @@ typedef struct slm_open_options {
  * `recorded:FILE`. */
 slm_status slm_open_chat(const char *model, const slm_open_options *options, slm_chat **out,
                          slm_error *err);
-/* An encoder: a remote model with vectors, or `recorded:FILE`. */
+/* An encoder: a folder of a BERT encoder (model.h), a remote model with vectors, or
+ * `recorded:FILE`. */
 slm_status slm_open_embed(const char *model, const slm_open_options *options, slm_embed **out,
                           slm_error *err);
 /* JUDGE: `rule`, `rule+ENCODER` with an encoder on this machine, or a MODEL. */
@@ -78,6 +79,9 @@ slm_engine *slm_open_engine(slm_chat *chat);
 const slm_device *slm_open_device(const slm_chat *chat);
 /* The model of a local chat, for bench; NULL if it is not local. */
 slm_model *slm_open_model(slm_chat *chat);
+/* The encoder and the device behind a local embed; NULL if it is not local. */
+const slm_encoder *slm_open_encoder(const slm_embed *embed);
+const slm_device *slm_open_encoder_device(const slm_embed *embed);
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat);
 
 /* ---- slm pull: a SOURCE becomes a file or folder that slm_open_chat takes ---------------------- */
