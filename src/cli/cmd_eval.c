@@ -354,7 +354,8 @@ static const slm_option eval_table[] = {
      .type = SLM_OPTION_STRINGS,
      .offset = offsetof(cli_shared, judges),
      .value_name = "JUDGE",
-     .help = "who grades the answers: rule (the default), rule+ENCODER, or a MODEL; several are a jury"},
+     .help = "who grades the answers: rule (the default), rule+ENCODER, or a MODEL; several are a "
+             "jury"},
     {.name = "target",
      .type = SLM_OPTION_STRINGS,
      .offset = offsetof(eval_options, targets),

@@ -318,7 +318,8 @@ slm_status cli__open_judges(cli_app *app, const cli_shared *shared, const char *
         return slm_open_judges(shared->judges.items, shared->judges.count, &open, &options, out,
                                err);
     if (fallback == NULL)
-        return slm_error_set(err, SLM_ERR_INVALID, "which judge? Name it: rule, rule+ENCODER, or a MODEL");
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "which judge? Name it: rule, rule+ENCODER, or a MODEL");
     return slm_open_judge(fallback, &open, &options, out, err);
 }
 
