@@ -16,6 +16,11 @@
 #include "base/progress.h"
 #include "engine_internal.h"
 
+enum {
+    GRAMMARS_KEPT = 8, /* that nobody uses */
+    GRAMMAR_BYTES_MAX = 64 << 20,
+};
+
 slm_engine_options slm_engine_options_default(void)
 {
     return (slm_engine_options){.batch = 32, .chunk = 256, .prefix_sharing = true};
@@ -118,6 +123,7 @@ static void free_group(slm_engine *e, engine__group *g)
     free(g->stop);
     free((void *)g->request.prompt);
     free((void *)g->request.stop_tokens);
+    if (g->grammar) g->grammar->holders--;
     free(g);
 }
 
@@ -147,6 +153,12 @@ void slm_engine_free(slm_engine *e)
     slm_generated *generated;
     while ((generated = slm_engine_poll(e)))
         slm_generated_free(generated);
+    while (e->grammars) {
+        engine__grammar *next = e->grammars->next;
+        engine__grammar_free(e->grammars);
+        e->grammars = next;
+    }
+    engine__vocabulary_free(&e->vocabulary);
     slm_forward_free(e->forward);
     engine__pages_free(&e->pages);
     free(e->slots);
@@ -165,6 +177,53 @@ void slm_generated_free(slm_generated *generated)
     free(generated->logprobs);
     free(generated->text);
     free(generated);
+}
+
+/* ---- grammars ------------------------------------------------------------------------------ */
+
+static bool is_grammar_of(const engine__grammar *g, const slm_generate *r)
+{
+    return strcmp(g->schema, r->json_schema) == 0 && g->stop_count == r->stop_token_count &&
+           (g->stop_count == 0 ||
+            memcmp(g->stops, r->stop_tokens, g->stop_count * sizeof *g->stops) == 0);
+}
+
+/* Drop those that nobody holds, beyond the latest used. */
+static void drop_grammars(slm_engine *e)
+{
+    size_t kept = 0;
+    for (engine__grammar **at = &e->grammars; *at;) {
+        engine__grammar *g = *at;
+        if (g->holders > 0 || kept++ < GRAMMARS_KEPT) {
+            at = &g->next;
+            continue;
+        }
+        *at = g->next;
+        engine__grammar_free(g);
+    }
+}
+
+/* The request's grammar, made or found; it is not held yet. */
+static slm_status find_grammar(slm_engine *e, const slm_generate *r, engine__grammar **out,
+                               slm_error *err)
+{
+    engine__grammar **at = &e->grammars, *g = NULL;
+    while (*at && !is_grammar_of(*at, r))
+        at = &(*at)->next;
+    if (*at) {
+        g = *at;
+        *at = g->next;
+    } else {
+        size_t rows = (size_t)slm_model_get_config(e->model)->vocabulary;
+        if (!e->vocabulary.sorted) engine__vocabulary_init(&e->vocabulary, e->tokenizer, rows);
+        SLM_TRY(engine__grammar_new(r->json_schema, &e->vocabulary, r->stop_tokens,
+                                    r->stop_token_count, &g, err));
+    }
+    g->next = e->grammars;
+    e->grammars = g;
+    drop_grammars(e);
+    *out = g;
+    return SLM_OK;
 }
 
 /* ---- submitting ---------------------------------------------------------------------------- */
@@ -252,7 +311,9 @@ static engine__group *new_group(const slm_engine *e, const slm_generate *r, uint
 
 slm_status slm_engine_submit(slm_engine *e, const slm_generate *r, uint64_t *id, slm_error *err)
 {
+    engine__grammar *grammar = NULL;
     SLM_TRY(check_request(e, r, err));
+    if (r->json_schema) SLM_TRY(find_grammar(e, r, &grammar, err));
     uint32_t groups = e->options.prefix_sharing ? 1 : r->samples;
     uint32_t each = e->options.prefix_sharing ? r->samples : 1;
     engine__group **tail = &e->groups;
@@ -260,6 +321,9 @@ slm_status slm_engine_submit(slm_engine *e, const slm_generate *r, uint64_t *id,
         tail = &(*tail)->next;
     for (uint32_t i = 0; i < groups; i++) {
         engine__group *g = new_group(e, r, i * each, each);
+        g->request.json_schema = NULL; /* the caller's; the grammar has a copy */
+        g->grammar = grammar;
+        if (grammar) grammar->holders++;
         int32_t need = prompt_pages(g) + own_pages(g);
         if (need > e->pages.count) {
             free_group(e, g);
@@ -438,6 +502,7 @@ static bool start_sample(slm_engine *e, engine__group *g)
     g->promise = 0;
     s->position = (int32_t)g->request.prompt_len - 1;
     s->pending = g->request.prompt[g->request.prompt_len - 1];
+    if (g->grammar) s->place = engine__grammar_start(g->grammar);
     share_prompt(e, g, s);
     size_t most = (size_t)g->request.max_tokens;
     s->ids.ids = must_alloc(most, sizeof *s->ids.ids);
@@ -475,6 +540,20 @@ typedef struct step {
     size_t prompt_rows;
 } step;
 
+/* The tokens that may come next; NULL: all. */
+static const uint32_t *allowed_tokens(slm_engine *e, engine__sample *s)
+{
+    engine__grammar *grammar = s->group->grammar;
+    if (!grammar) return NULL;
+    double start_s = slm_progress_clock_s();
+    uint32_t before = grammar->mask_count;
+    const uint32_t *mask = engine__grammar_mask(grammar, &s->place, s->ids.ids, s->ids.len);
+    e->stats.masks += grammar->mask_count - before;
+    e->stats.masked_tokens++;
+    e->stats.mask_s += slm_progress_clock_s() - start_s;
+    return mask;
+}
+
 /* One row for each decoding sample. */
 static void add_decoding(slm_engine *e, step *st)
 {
@@ -497,7 +576,8 @@ static void add_decoding(slm_engine *e, step *st)
             .prompt = r->prompt,
             .prompt_len = r->prompt_len,
             .generated = s->ids.ids,
-            .generated_len = s->ids.len};
+            .generated_len = s->ids.len,
+            .allowed = allowed_tokens(e, s)};
         e->row_samples[st->samples] = s;
         e->want[st->samples++] = (int32_t)st->rows;
         e->ids[st->rows++] = s->pending;
@@ -544,12 +624,17 @@ static void take_token(slm_engine *e, engine__sample *s, const slm_sample_row *r
     s->pending = row->id;
     s->position++;
     e->stats.generated_tokens++;
+    if (g->grammar) engine__grammar_advance(g->grammar, &s->place, s->ids.ids, s->ids.len);
     if (is_stop_token(&g->request, row->id)) {
         finish_sample(e, s, SLM_FINISH_STOP, false);
         return;
     }
     if (engine__stream_push(&s->stream, e->tokenizer, row->id, g->stop, g->request.stop_count)) {
         finish_sample(e, s, SLM_FINISH_STOP, true);
+        return;
+    }
+    if (g->grammar && g->grammar->stop_count == 0 && engine__grammar_ended(g->grammar, &s->place)) {
+        finish_sample(e, s, SLM_FINISH_STOP, false);
         return;
     }
     if (s->ids.len == (size_t)g->request.max_tokens) {
@@ -568,6 +653,8 @@ slm_status slm_engine_step(slm_engine *e, bool *worked, slm_error *err)
     step st = {0};
     slm_mem logits;
 
+    for (engine__grammar *g = e->grammars; g; g = g->next)
+        engine__grammar_trim(g, GRAMMAR_BYTES_MAX);
     admit_groups(e);
     start_samples(e);
     add_decoding(e, &st);

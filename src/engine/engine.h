@@ -4,7 +4,9 @@
  * A request is a prompt and n samples of it. The prompt is computed once and its pages are shared by
  * reference count; each sample then grows pages of its own. Every step runs one forward over a mixed
  * batch: one row for each sample that is decoding, and chunks of prompts that wait. A request's
- * tokens do not depend on what else is in the batch, on chunk size, on sharing or on threads.
+ * tokens do not depend on what else is in the batch, on chunk size, on sharing or on threads. A
+ * request may be held to a JSON Schema: then each step leaves only tokens that a value of it may go on
+ * with, which depends on its own tokens alone.
  *
  * Single-threaded: the caller drives it with slm_engine_step. */
 #ifndef SLM_ENGINE_H
@@ -55,6 +57,10 @@ typedef struct slm_generate {
     size_t stop_token_count;
     const char *const *stop; /* strings that end a reply, cut off from its text; copied */
     size_t stop_count;
+    /* NULL, or the text of a JSON Schema that the reply is a value of (copied): stop tokens only
+     * where the value is whole, and nothing else where nothing can follow. A reply that max_tokens
+     * cuts off is cut off. docs/local-models.md says which keywords there are. */
+    const char *json_schema;
     /* Called with each piece of new text that can no longer be cut by a stop string (may be NULL;
      * len 0 is never sent). Valid UTF-8, whole characters. */
     void (*on_text)(void *context, uint32_t sample, const char *text, size_t len);
@@ -62,7 +68,7 @@ typedef struct slm_generate {
 } slm_generate;
 
 typedef enum slm_finish {
-    SLM_FINISH_STOP,   /* a stop token or stop string */
+    SLM_FINISH_STOP,   /* a stop token or stop string; or a whole value where there are none */
     SLM_FINISH_LENGTH, /* max_tokens or the context */
     SLM_FINISH_CANCELLED,
     SLM_FINISH_ERROR, /* the logits were not finite */
@@ -83,7 +89,8 @@ typedef struct slm_generated {
 } slm_generated;
 void slm_generated_free(slm_generated *generated); /* NULL is allowed */
 
-/* Validates (the error names the field and its bounds) and queues. */
+/* Validates (the error names the field and its bounds, or the place in the schema; a keyword that is
+ * not known is SLM_ERR_UNSUPPORTED) and queues. */
 slm_status slm_engine_submit(slm_engine *engine, const slm_generate *request, uint64_t *id,
                              slm_error *err);
 void slm_engine_cancel(slm_engine *engine, uint64_t id); /* its samples finish CANCELLED */
@@ -100,6 +107,8 @@ typedef struct slm_engine_stats {
     uint64_t steps;
     double prompt_s, decode_s; /* time in steps with and without prompt rows */
     uint64_t pages, pages_used_peak, page_bytes;
+    uint64_t masked_tokens, masks; /* rows held to a schema; masks that were made for them */
+    double mask_s;                 /* time to make and find them */
 } slm_engine_stats;
 slm_engine_stats slm_engine_get_stats(const slm_engine *engine);
 int32_t slm_engine_context(const slm_engine *engine);

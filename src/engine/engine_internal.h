@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "engine/engine.h"
+#include "engine/grammar_internal.h"
 
 /* ---- pages.c: the pool of KV pages --------------------------------------------------------- */
 
@@ -75,6 +76,7 @@ typedef struct engine__group {
     engine__table table;        /* pages of positions [0, prompt_len - 1) */
     int32_t promise;            /* pages promised to its first sample, until that starts */
     double submitted_s;
+    engine__grammar *grammar; /* NULL: the reply is free */
 } engine__group;
 
 /* A sample that is decoding. */
@@ -88,6 +90,7 @@ typedef struct engine__sample {
     slm_tokens ids;
     float *logprobs;
     engine__stream stream;
+    engine__grammar_place place; /* in the group's grammar */
 } engine__sample;
 
 typedef struct engine__done {
@@ -108,6 +111,8 @@ struct slm_engine {
     size_t pending;
     engine__done *done_first, *done_last;
     slm_engine_stats stats;
+    engine__vocabulary vocabulary; /* made when the first schema comes */
+    engine__grammar *grammars;     /* the latest used first */
     /* Scratch of one step. */
     int32_t *ids, *want;
     slm_kv_span *spans;

@@ -64,10 +64,10 @@ static slm_status render(local_chat *c, const slm_chat_request *r, slm_tokens *o
 
 static slm_status check_supported(const local_chat *c, const slm_chat_request *r, slm_error *err)
 {
-    if (r->json_schema)
+    if (r->json_schema && r->sampling.thinking)
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
-                             "%s: replies constrained to a JSON schema are not supported by local "
-                             "models in this version",
+                             "%s: a reply held to a JSON schema leaves no room to think first; use "
+                             "--thinking off",
                              c->base.name);
     if (r->sampling.thinking && !slm_template_thinks(c->tmpl))
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
@@ -103,6 +103,7 @@ static slm_status local_submit(slm_chat *base, const slm_chat_request *r, uint64
                       .stop_tokens = stops,
                       .stop = s->stop,
                       .stop_count = s->stop_count,
+                      .json_schema = r->json_schema,
                       .on_text = r->on_text ? forward_text : NULL,
                       .context = t};
     g.sampling = (slm_sample_options){.temperature = (float)s->temperature,
