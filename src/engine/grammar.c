@@ -379,6 +379,14 @@ static bool number_is_whole(const frame *f)
            f->sub == NUMBER_EXPONENT;
 }
 
+static bool number_may_go_on(const engine__automaton *m, const frame *f)
+{
+    bool whole = m->nodes.items[f->node].whole;
+    if (f->sub == NUMBER_ZERO) return !whole;
+    if (f->sub == NUMBER_INTEGER) return !whole || f->a < GRAMMAR_INTEGER_DIGITS;
+    return f->sub != NUMBER_EXPONENT || f->a < GRAMMAR_EXPONENT_DIGITS;
+}
+
 /* Add to the list what may come where f is expected. */
 static void enter(engine__automaton *m, const frame *f)
 {
@@ -410,8 +418,8 @@ static void enter(engine__automaton *m, const frame *f)
         push(m, intern_frame(m, f));
         if (f->a == 0) enter_closing(m, f, PHASE_CLOSE_ARRAY, true);
         return;
-    case PHASE_NUMBER:
-        push(m, intern_frame(m, f));
+    case PHASE_NUMBER: /* a frame that nothing can follow would hide that the value has ended */
+        if (number_may_go_on(m, f)) push(m, intern_frame(m, f));
         if (number_is_whole(f)) enter_index(m, f->parent);
         return;
     case PHASE_INDENT:
