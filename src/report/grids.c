@@ -92,8 +92,8 @@ static void add_styles(report__grids *grids, const slm_results *results, const r
     if (!report__any_text(group)) return;
     report__grid *grid = add_by_model(grids, group, "An answer, on average");
     grid->note =
-        "Length-adjusted: HealthBench’s score less a penalty for answers longer than 2,000 "
-        "characters (docs/scoring.md), in percent.";
+        "Length-adjusted: the score less 1.47 points for every 500 characters above 2,000, and as "
+        "much more for every 500 below (docs/scoring.md).";
     for (size_t s = 0; s < REPORT_STYLES; s++) {
         bool any = false;
         report__cell *cells = report__grid_add(grids, grid, labels[s]);
@@ -305,12 +305,12 @@ void report__grids_validity(const report__group *group, const slm_report_options
         const report__agreement *a = &list[i];
         char text[REPORT_NUMBER_BYTES];
         report__cell *cells = report__grid_add(
-            out, grid, a->tag ? a->tag : slm_arena_printf(&out->arena, "all of %s", a->labels));
+            out, grid, a->kind ? a->kind : slm_arena_printf(&out->arena, "all of %s", a->labels));
         cells[0].text = isnan(a->kappa) ? "-" : slm_arena_printf(&out->arena, "%.2f", a->kappa);
         if (!isnan(a->low))
             cells[0].soft = slm_arena_printf(&out->arena, "%.2f to %.2f", a->low, a->high);
-        cells[1] = report__cell_text(out, report__percent(a->sensitivity, text));
-        cells[2] = report__cell_text(out, report__percent(a->specificity, text));
+        cells[1] = report__cell_share(out, &a->sensitivity);
+        cells[2] = report__cell_share(out, &a->specificity);
         cells[3] = report__cell_text(out, report__count(a->criteria, text));
         cells[4] = report__cell_text(out, report__count(a->unscored, text));
         cells[5].text = a->is_validated ? "validated" : "not validated";

@@ -28,7 +28,7 @@ void report__html_grids(FILE *out, const slm_results *results, const report__gro
 static void put_line(FILE *out, const char *text)
 {
     fputs("<li>", out);
-    report__escape_line(out, text, 400);
+    report__escape_line(out, text, 1200);
     fputs("</li>", out);
 }
 
@@ -157,7 +157,8 @@ void report__html_evidence(FILE *out, const report__group *group, size_t g,
     report__grids grids = {0};
     report__agreement *list = NULL;
     bool good = false;
-    size_t count = report__agreements_of(group, options, &grids.arena, &list), bad = !count;
+    size_t count = report__agreements_of(group, options, &grids.arena, &list);
+    size_t bad = !count && !report__is_person(group);
     for (size_t i = 0; i < count; i++)
         bad += !list[i].is_validated;
     fprintf(out, "<h3 id=\"g%zu-j\">Is the judge right?</h3>\n<p%s>", g,

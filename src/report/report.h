@@ -21,7 +21,7 @@ typedef struct slm_report_agreement {
     const char *judge_hash;
     const char *labels; /* their hash */
     const char *name;   /* what the labels are called */
-    const char *json;   /* as slm_agreement_json; "tags": the same by tag of a criterion */
+    const char *json;   /* as slm_agreement_kinds_json */
 } slm_report_agreement;
 /* Everything lives in `arena`. */
 slm_status slm_report_agreements(slm_store *store, slm_arena *arena, slm_report_agreement **out,

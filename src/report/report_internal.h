@@ -164,16 +164,19 @@ void report__json_regressions(slm_buffer *out, const report__group *group,
 
 /* Agreement below this marks a judge, or a kind of criterion, as not validated. */
 #define REPORT_KAPPA 0.6
-/* One line of a judge's agreement with labels: all criteria (tag NULL), or those with a tag. */
+/* One line of a judge's agreement with labels: all criteria (kind NULL), or those of a behaviour. */
 typedef struct report__agreement {
-    const char *labels, *tag;
+    const char *labels, *kind;
     int64_t criteria, unscored;
-    double kappa, low, high, sensitivity, specificity;
+    double kappa, low, high;
+    slm_figure sensitivity, specificity;
     bool is_validated;
 } report__agreement;
 /* Of the judge of a group; in the arena. */
 size_t report__agreements_of(const report__group *group, const slm_report_options *options,
                              slm_arena *arena, report__agreement **out);
+/* Were these verdicts given by a person (a sheet that came back)? */
+bool report__is_person(const report__group *group);
 /* One sentence on the judge: measured and how, or not. In the arena. */
 const char *report__validity(const report__group *group, const report__agreement *list,
                              size_t count, slm_arena *arena);

@@ -52,24 +52,27 @@ static double number(const json_t *object, const char *key)
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-static report__agreement read_one(const json_t *json, const char *labels, const char *tag)
+static slm_figure figure_of(const json_t *json)
+{
+    return (slm_figure){.value = number(json, "value"),
+                        .interval = {number(json, "low"), number(json, "high")},
+                        .low = NAN,
+                        .high = NAN};
+}
+
+static report__agreement read_one(const json_t *json, const char *labels, const char *kind)
 {
     const json_t *kappa = json_object_get(json, "kappa");
-    const json_t *cells = json_object_get(json, "confusion");
-    double hit = number(cells, "label_met_judge_met"),
-           miss = number(cells, "label_met_judge_not_met"),
-           alarm = number(cells, "label_not_met_judge_met"),
-           pass = number(cells, "label_not_met_judge_not_met");
     report__agreement a = {
         .labels = labels,
-        .tag = tag,
+        .kind = kind,
         .criteria = json_integer_value(json_object_get(json, "criteria")),
         .unscored = json_integer_value(json_object_get(json, "unscored")),
         .kappa = number(kappa, "value"),
         .low = number(kappa, "low"),
         .high = number(kappa, "high"),
-        .sensitivity = hit + miss > 0 ? hit / (hit + miss) : NAN,
-        .specificity = alarm + pass > 0 ? pass / (alarm + pass) : NAN,
+        .sensitivity = figure_of(json_object_get(json, "sensitivity")),
+        .specificity = figure_of(json_object_get(json, "specificity")),
     };
     a.is_validated = a.kappa >= REPORT_KAPPA; /* false for NaN */
     return a;
@@ -87,19 +90,25 @@ size_t report__agreements_of(const report__group *group, const slm_report_option
             const slm_report_agreement *a = &options->agreements[i];
             if (strcmp(a->judge_hash, judge) != 0) continue;
             json_t *json = json_loads(a->json, 0, NULL), *value;
-            const json_t *tags = json_object_get(json, "tags");
-            const char *tag;
+            const json_t *kinds = json_object_get(json, "kinds");
+            const char *kind;
             if (!pass) {
-                cap += 1 + json_object_size(tags);
+                cap += 1 + json_object_size(kinds);
             } else if (json) {
                 (*out)[count++] = read_one(json, a->name, NULL);
-                json_object_foreach((json_t *)(uintptr_t)tags, tag, value)(*out)[count++] =
-                    read_one(value, a->name, slm_arena_strdup(arena, tag));
+                json_object_foreach((json_t *)(uintptr_t)kinds, kind, value)(*out)[count++] =
+                    read_one(value, a->name, slm_arena_strdup(arena, kind));
             }
             json_decref(json);
         }
     }
     return count;
+}
+
+bool report__is_person(const report__group *group)
+{
+    const char *name = group->count ? group->rows[0].arm->judge_name : NULL;
+    return name && strncmp(name, "human:", 6) == 0;
 }
 
 const char *report__validity(const report__group *group, const report__agreement *list,
@@ -108,6 +117,8 @@ const char *report__validity(const report__group *group, const report__agreement
     const char *judge = group->count ? group->rows[0].arm->judge_hash : "";
     if (judge && strcmp(judge, "imported") == 0)
         return "Imported scores come with no judge that could be measured.";
+    if (!count && report__is_person(group))
+        return "Graded by a person: other judges are measured against these verdicts.";
     if (!count)
         return slm_arena_printf(
             arena, "Not validated: how far this judge agrees with people was not measured. `slm "
@@ -140,12 +151,13 @@ void report__print_validity(FILE *out, const report__group *group,
         char sensitivity[REPORT_NUMBER_BYTES], specificity[REPORT_NUMBER_BYTES], range[32] = "-",
                                                                                  kappa[16] = "-";
         slm_buffer name = {0};
-        report__append_line(&name, a->tag ? a->tag : a->labels, 28);
+        report__append_line(&name, a->kind ? a->kind : a->labels, 28);
         if (!isnan(a->kappa)) snprintf(kappa, sizeof kappa, "%.2f", a->kappa);
         if (!isnan(a->low)) snprintf(range, sizeof range, "%.2f to %.2f", a->low, a->high);
-        fprintf(out, "%s%-*s  %6s  %-12s %4s  %4s %8lld%s\n", a->tag ? "  " : "", a->tag ? 28 : 30,
-                slm_buffer_text(&name), kappa, range, report__percent(a->sensitivity, sensitivity),
-                report__percent(a->specificity, specificity), (long long)a->criteria,
+        fprintf(out, "%s%-*s  %6s  %-12s %4s  %4s %8lld%s\n", a->kind ? "  " : "",
+                a->kind ? 28 : 30, slm_buffer_text(&name), kappa, range,
+                report__percent(a->sensitivity.value, sensitivity),
+                report__percent(a->specificity.value, specificity), (long long)a->criteria,
                 a->is_validated ? "" : "  not validated");
         slm_buffer_free(&name);
     }
@@ -170,17 +182,17 @@ void report__json_validity(slm_buffer *out, const report__group *group,
         const report__agreement *a = &list[i];
         slm_buffer_append_text(out, i ? ",{\"labels\":" : "{\"labels\":");
         slm_json_append_string(out, a->labels, strlen(a->labels));
-        slm_buffer_append_text(out, ",\"tag\":");
-        if (a->tag)
-            slm_json_append_string(out, a->tag, strlen(a->tag));
+        slm_buffer_append_text(out, ",\"kind\":");
+        if (a->kind)
+            slm_json_append_string(out, a->kind, strlen(a->kind));
         else
             slm_buffer_append_text(out, "null");
         slm_buffer_append_char(out, ',');
         put_member(out, "kappa", a->kappa);
         put_member(out, "low", a->low);
         put_member(out, "high", a->high);
-        put_member(out, "sensitivity", a->sensitivity);
-        put_member(out, "specificity", a->specificity);
+        put_member(out, "sensitivity", a->sensitivity.value);
+        put_member(out, "specificity", a->specificity.value);
         slm_buffer_printf(out, "\"criteria\":%lld,\"unscored\":%lld,\"validated\":%s}",
                           (long long)a->criteria, (long long)a->unscored,
                           a->is_validated ? "true" : "false");
