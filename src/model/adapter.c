@@ -140,23 +140,32 @@ static bool parse_name(const slm_model *m, const char *name, int *layer, model__
     return false;
 }
 
-/* Pack B of q or k with its rows in the order in which a GGUF Llama stores them: its converter puts
- * row j * head_dim/2 + i of each head (j = 0, 1) at 2 i + j, so that rotated pairs stand together. */
+float model__adapter_scale(const model__adapter_config *config)
+{
+    double r = config->rank_stabilised ? sqrt((double)config->rank) : (double)config->rank;
+    return (float)(config->alpha / r);
+}
+
+size_t model__interleaved_row(const slm_model_config *config, size_t row)
+{
+    size_t head_dim = (size_t)config->head_dim, half = head_dim / 2;
+    size_t head = row / head_dim, within = row % head_dim;
+    return head * head_dim + 2 * (within % half) + within / half;
+}
+
+/* Pack B of q or k with its rows in the order in which a GGUF Llama stores them. */
 static slm_status pack_reordered(slm_model *m, const slm_tensor *tensor, slm_weight **out,
                                  slm_error *err)
 {
     size_t rows = (size_t)tensor->shape[0], rank = (size_t)tensor->shape[1];
-    size_t head_dim = (size_t)m->config.head_dim, half = head_dim / 2;
     if (!slm_dtype_is_weight(tensor->dtype) || slm_dtype_block_items(tensor->dtype) != 1)
         return slm_error_set(err, SLM_ERR_UNSUPPORTED, "type %s is not F32, F16 or BF16",
                              slm_dtype_name(tensor->dtype));
     float *values = malloc(rows * rank * sizeof *values);
     if (!values) slm_out_of_memory(rows * rank * sizeof *values);
-    for (size_t row = 0; row < rows; row++) {
-        size_t head = row / head_dim, within = row % head_dim;
-        size_t to = head * head_dim + 2 * (within % half) + within / half;
-        slm_tensor_read(tensor, row * rank, rank, values + to * rank);
-    }
+    for (size_t row = 0; row < rows; row++)
+        slm_tensor_read(tensor, row * rank, rank,
+                        values + model__interleaved_row(&m->config, row) * rank);
     slm_status status = slm_weight_pack(m->device, SLM_F32, values, rows, rank, m->dtype, out, err);
     free(values);
     return status;
@@ -193,8 +202,7 @@ static slm_status take_tensor(slm_model *m, const slm_tensors *file, const slm_t
     else
         status = slm_weight_pack_tensor(m->device, tensor, m->dtype, half, err);
     if (status != SLM_OK) return slm_error_prefix(err, status, "%s: tensor %s", path, tensor->name);
-    double r = config->rank_stabilised ? sqrt((double)config->rank) : (double)config->rank;
-    matrix->scale = (float)(config->alpha / r);
+    matrix->scale = model__adapter_scale(config);
     return SLM_OK;
 }
 
@@ -226,6 +234,7 @@ slm_status model__adapter_apply(slm_model *m, const slm_tensors *file,
         SLM_TRY_OUT(take_tensor(m, file, slm_tensors_at(file, i), config, err));
     SLM_TRY_OUT(count_pairs(m, slm_tensors_path(file), err));
     m->adapter_rank = config->rank;
+    m->adapter = *config;
 out:
     if (status != SLM_OK) {
         model__adapter_drop(m);

@@ -137,4 +137,96 @@ uint64_t slm_encoder_weight_bytes(const slm_encoder *encoder); /* on the device 
 void slm_encoder_run(slm_encoder *encoder, const int32_t *ids, const int32_t *lens, size_t count,
                      float *out);
 
+/* ---- training (trainable.c, backward.c) ---------------------------------------------------- */
+
+/* Matrices of every layer, as bits. */
+enum {
+    SLM_MATRIX_Q = 1 << 0,
+    SLM_MATRIX_K = 1 << 1,
+    SLM_MATRIX_V = 1 << 2,
+    SLM_MATRIX_O = 1 << 3,
+    SLM_MATRIX_GATE = 1 << 4,
+    SLM_MATRIX_UP = 1 << 5,
+    SLM_MATRIX_DOWN = 1 << 6,
+    SLM_MATRIX_ALL = (1 << 7) - 1,
+};
+
+typedef struct slm_lora_options {
+    int rank;             /* 1 or more, at most the smallest side of a matrix */
+    double alpha;         /* B A x is scaled by alpha / rank */
+    bool rank_stabilised; /* or by alpha / sqrt(rank) (Kalajdzievski 2023) */
+    unsigned matrices;    /* bits of SLM_MATRIX_*, at least one */
+} slm_lora_options;
+
+/* Lay a new adapter beside the weights: A uniform within 1 / sqrt(columns), which is what PEFT's
+ * default comes to, keyed by seed, layer and matrix; B zero, so that nothing is changed yet. As with
+ * slm_model_load_adapter: one a model, before slm_forward_new. */
+slm_status slm_model_new_adapter(slm_model *model, const slm_lora_options *options, uint64_t seed,
+                                 slm_error *err);
+/* What the model's adapter is, from a file or new; false without one. */
+bool slm_model_adapter_options(const slm_model *model, slm_lora_options *out);
+
+/* Something that is learnt. */
+typedef struct slm_parameter {
+    const char *name;     /* as PEFT's or transformers' files name it */
+    size_t rows, columns; /* a vector: [1, n] */
+    slm_mem value;        /* f32: what the optimiser works on */
+    slm_mem grad;         /* f32: sums up until it is cleared */
+    slm_weight *weight;   /* what the forward reads, written from value; NULL: value itself */
+} slm_parameter;
+
+typedef struct slm_training_options {
+    bool full; /* every matrix, bias and norm of the layers and the last norm; else the adapter */
+    bool embeddings; /* and, if full, the embedding and the head */
+    bool checkpoint; /* keep each layer's input alone and compute the layer again: less memory */
+    float dropout;   /* of what feeds the adapter's A; 0 <= dropout < 1 */
+    size_t max_rows, max_sequences; /* of one batch */
+} slm_training_options;
+
+/* A sequence of a packed batch: its rows are the positions from 0 on, or those behind the sequence
+ * `prefix`, which stands before it in the list and has no prefix of its own; -1: none. A prompt that
+ * several replies share is so computed once, forward and backward. */
+typedef struct slm_train_sequence {
+    int32_t row, rows, prefix;
+} slm_train_sequence;
+
+typedef struct slm_train_batch {
+    const int32_t *ids; /* [rows] */
+    size_t rows;
+    const slm_train_sequence *sequences; /* partition the rows, in order */
+    size_t sequence_count;
+    const int32_t *want;    /* [want_count] rows whose next token is scored; a row may come twice */
+    const int32_t *targets; /* [want_count] that token */
+    size_t want_count;
+    float temperature;
+    uint64_t seed; /* of dropout */
+    uint32_t step; /* of dropout: another for every batch */
+} slm_train_batch;
+
+/* What a training step needs beside the model: activations, gradients, masters. The model must
+ * outlive it. Full training of weights that are kept quantised is SLM_ERR_UNSUPPORTED, as is a device
+ * without training's operations. */
+typedef struct slm_training slm_training;
+slm_status slm_training_new(slm_model *model, const slm_training_options *options,
+                            slm_training **out, slm_error *err);
+void slm_training_free(slm_training *training); /* NULL is allowed */
+/* Bytes on the device, the model's weights not among them. */
+size_t slm_training_bytes(const slm_training *training);
+/* All parameters, always in the same order. */
+slm_parameter *slm_training_parameters(slm_training *training, size_t *count);
+void slm_training_clear_grads(slm_training *training);
+/* log_prob[want_count] = log softmax(logits / temperature)[target], to the bit what the engine's
+ * sampling gives; entropy[want_count] of that distribution, or NULL. coefficient[want_count] = dL /
+ * dlog_prob where they are known by now (so that the head is passed once), else NULL. */
+void slm_training_forward(slm_training *training, const slm_train_batch *batch,
+                          const float *coefficient, float *log_prob, float *entropy);
+/* Add the gradients of the last forward's batch. coefficient: NULL if the forward was told. */
+void slm_training_backward(slm_training *training, const float *coefficient);
+/* Values of all parameters as F32 safetensors, rows in transformers' order; metadata as in
+ * slm_safetensors_create. Loading wants the same names and shapes, and rewrites the weights. */
+slm_status slm_training_save(slm_training *training, const char *path,
+                             const char *const (*metadata)[2], size_t metadata_count,
+                             slm_error *err);
+slm_status slm_training_load(slm_training *training, const slm_tensors *file, slm_error *err);
+
 #endif

@@ -79,6 +79,10 @@ slm_status model__adapter_parse(const char *text, size_t len, const char *name,
 slm_status model__adapter_apply(slm_model *model, const slm_tensors *file,
                                 const model__adapter_config *config, slm_error *err);
 void model__adapter_drop(slm_model *model);
+float model__adapter_scale(const model__adapter_config *config);
+/* Where a row of q or k as transformers orders it stands in a GGUF Llama: row j * head_dim/2 + i of
+ * each head (j = 0, 1) at 2 i + j, so that rotated pairs stand together. */
+size_t model__interleaved_row(const slm_model_config *config, size_t row);
 
 /* ---- the model ----------------------------------------------------------------------------- */
 
@@ -109,6 +113,64 @@ struct slm_model {
     uint64_t weight_bytes;
     int adapter_rank; /* the largest of its matrices; 0: no adapter */
     int adapter_matrices;
+    model__adapter_config adapter;
 };
+
+/* ---- one forward, for inference and training (forward.c) ----------------------------------- */
+
+struct slm_forward {
+    slm_model *model;
+    size_t max_rows, max_logits;
+    slm_mem x;       /* f32 [rows, d]: the residual stream */
+    slm_mem normed;  /* act [rows, d] */
+    slm_mem q, k, v; /* f32 [rows, heads*head_dim], [rows, kv_heads*head_dim] twice */
+    slm_mem q_raw,
+        k_raw;           /* where a backward wants q and k as they are before their norms; {NULL} */
+    slm_mem attended;    /* act [rows, heads*head_dim] */
+    slm_mem gate, up;    /* f32 [rows, feed_forward] */
+    slm_mem hidden;      /* act [rows, feed_forward] */
+    slm_mem wanted;      /* f32 [wanted, d] */
+    slm_mem logits;      /* f32 [logits, vocabulary] */
+    slm_mem low;         /* f32 [rows, adapter rank]: A x */
+    slm_mem low_act;     /* act, scaled */
+    slm_dropout dropout; /* training: of what feeds an adapter; p 0: none */
+    slm_mem dropped;     /* act [rows, the widest]: so much of it as was kept; not owned */
+    int32_t *positions;  /* [rows] */
+};
+
+/* What the layers of one run share. */
+typedef struct model__batch {
+    slm_mem cache;
+    slm_kv_shape kv; /* the model's; or of one layer, which the layers use in turn */
+    size_t rows;
+    const slm_kv_span *spans;  /* the rows of the batch, as they attend */
+    const slm_kv_span *writes; /* which rows' keys and values go to which pages */
+    size_t span_count, write_count;
+} model__batch;
+
+/* slm_forward_new with room for max_wanted rows behind the last layer's norm, max_logits of logits. */
+slm_status model__forward_new(slm_model *model, size_t max_rows, size_t max_wanted,
+                              size_t max_logits, slm_forward **out, slm_error *err);
+/* f->positions of the batch's rows. */
+void model__place(slm_forward *f, const model__batch *b);
+/* The two halves of a layer: f->x of b's rows in, and out. */
+void model__attend(slm_forward *f, const model__batch *b, int layer);
+void model__feed_forward(slm_forward *f, size_t rows, int layer);
+/* The second as far as f->gate, f->up and f->hidden. */
+void model__feed_hidden(slm_forward *f, size_t rows, int layer);
+/* x[rows, columns] act as it reaches a matrix's A: itself, or in training with dropout f->dropped. */
+slm_mem model__drop(slm_forward *f, int layer, model__role role, slm_mem x, size_t rows);
+
+/* The matrices of a layer that read the same numbers, in the order of their use. */
+enum {
+    MODEL_GROUP_QKV,
+    MODEL_GROUP_OUTPUT,
+    MODEL_GROUP_GATE_UP,
+    MODEL_GROUP_DOWN,
+    MODEL_GROUPS,
+    MODEL_GROUP_MOST = 3
+};
+/* The first matrix of each, and the end. */
+extern const model__role model__group_begin[MODEL_GROUPS + 1];
 
 #endif
