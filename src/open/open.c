@@ -142,7 +142,17 @@ slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error 
     if (slm_file_is_folder(model)) {
         slm_buffer path = {0};
         slm_file_join(&path, model, "tokenizer.json");
-        slm_status status = slm_tokenizer_from_json(slm_buffer_text(&path), out, err);
+        const bool json = slm_file_exists(slm_buffer_text(&path));
+        if (!json) { /* BERT's older folders have the vocabulary alone */
+            slm_buffer_truncate(&path, 0);
+            slm_file_join(&path, model, "vocab.txt");
+        }
+        const bool vocab = !json && slm_file_exists(slm_buffer_text(&path));
+        slm_status status =
+            json    ? slm_tokenizer_from_json(slm_buffer_text(&path), out, err)
+            : vocab ? slm_tokenizer_from_vocab(slm_buffer_text(&path), out, err)
+                    : slm_error_set(err, SLM_ERR_NOT_FOUND,
+                                    "%s holds no tokenizer.json: fetch the whole folder", model);
         slm_buffer_free(&path);
         return status;
     }

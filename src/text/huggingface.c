@@ -645,3 +645,87 @@ out:
     slm_buffer_free(&jinja);
     return status;
 }
+
+/* ---- vocab.txt ----------------------------------------------------------------------------- */
+
+/* What tokenizer_config.json says of a text's case and accents, as a normalizer. */
+static slm_status append_normalizer(slm_buffer *out, const char *name, const slm_buffer *config,
+                                    slm_error *err)
+{
+    const slm_json_place root = {.name = name};
+    bool lower = true, ideographs = true, strip;
+    json_t *object = NULL;
+    slm_status status = SLM_OK;
+    if (config->len > 0)
+        SLM_TRY(slm_json_parse(slm_buffer_text(config), config->len, name, 1, &object, err));
+    if (object != NULL && !json_is_object(object)) {
+        status = slm_json_error(&root, err, "expected an object");
+        goto out;
+    }
+    if (object != NULL) {
+        SLM_TRY_OUT(slm_json_bool_optional(object, "do_lower_case", &root, &lower, err));
+        SLM_TRY_OUT(
+            slm_json_bool_optional(object, "tokenize_chinese_chars", &root, &ideographs, err));
+    }
+    strip = lower;
+    if (object != NULL)
+        SLM_TRY_OUT(slm_json_bool_optional(object, "strip_accents", &root, &strip, err));
+    slm_buffer_printf(out,
+                      "\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":%s,"
+                      "\"handle_chinese_chars\":%s,\"strip_accents\":%s},",
+                      lower ? "true" : "false", ideographs ? "true" : "false",
+                      strip ? "true" : "false");
+out:
+    json_decref(object);
+    return status;
+}
+
+/* The lines as `vocab`, in a tokenizer.json of the parts that BERT's have. */
+static void append_lines(slm_buffer *out, const char *text, size_t len)
+{
+    static const char *const special[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    slm_buffer added = {0};
+    size_t id = 0;
+    slm_buffer_append_text(out, "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
+                                "\"vocab\":{");
+    for (size_t at = 0; at < len; id++) {
+        const char *end = memchr(text + at, '\n', len - at);
+        size_t line = end != NULL ? (size_t)(end - text) - at : len - at;
+        const size_t next = at + line + 1;
+        while (line > 0 && text[at + line - 1] == '\r')
+            line--;
+        if (id > 0) slm_buffer_append_char(out, ',');
+        slm_json_append_string(out, text + at, line);
+        slm_buffer_printf(out, ":%zu", id);
+        for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
+            if (strlen(special[i]) == line && memcmp(special[i], text + at, line) == 0)
+                slm_buffer_printf(&added, "%s{\"id\":%zu,\"content\":\"%s\",\"special\":true}",
+                                  added.len > 0 ? "," : "", id, special[i]);
+        at = next;
+    }
+    slm_buffer_printf(out, "}},\"added_tokens\":[%s]}", slm_buffer_text(&added));
+    slm_buffer_free(&added);
+}
+
+slm_status slm_tokenizer_from_vocab(const char *path, slm_tokenizer **out, slm_error *err)
+{
+    enum { MAX_VOCAB = 64 << 20 };
+    slm_buffer where = {0}, config = {0}, lines = {0}, json = {0};
+    bool has_config = false;
+    slm_status status = slm_file_read(path, MAX_VOCAB, &lines, err);
+    if (status != SLM_OK) goto out;
+    SLM_TRY_OUT(read_beside(path, "tokenizer_config.json", &where, &config, &has_config, err));
+    slm_buffer_append_text(&json,
+                           "{\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
+                           "\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"[CLS]\",0],"
+                           "\"sep\":[\"[SEP]\",0]},");
+    SLM_TRY_OUT(append_normalizer(&json, slm_buffer_text(&where), &config, err));
+    append_lines(&json, slm_buffer_text(&lines), lines.len);
+    status = slm_text__from_json(path, slm_buffer_text(&json), json.len, NULL, NULL, 0, out, err);
+out:
+    slm_buffer_free(&where);
+    slm_buffer_free(&config);
+    slm_buffer_free(&lines);
+    slm_buffer_free(&json);
+    return status;
+}

@@ -3,8 +3,9 @@
  * A tokenizer is immutable after loading and may be used by several threads. Byte-level BPE
  * (Radford et al. 2019, section 2.2): the text is cut by the pre-tokenizer's regular expressions
  * (PCRE2, JIT), bytes are mapped to printable characters, and pairs are merged by rank. BPE over
- * characters with byte tokens for the rest, as Llama 2's tokenizer.json has it; and SentencePiece's
- * scores (Kudo and Richardson 2018), as a GGUF file has them. */
+ * characters with byte tokens for the rest, as Llama 2's tokenizer.json has it; SentencePiece's
+ * scores (Kudo and Richardson 2018), as a GGUF file has them; and WordPiece (Wu et al. 2016), whose
+ * texts stand between slm_tokenizer_bos, [CLS], and slm_tokenizer_eos, [SEP]. */
 #ifndef SLM_TEXT_H
 #define SLM_TEXT_H
 
@@ -37,6 +38,9 @@ slm_status slm_tokenizer_from_gguf(const slm_tensors *file, slm_tokenizer **out,
  * may lie beside it. A part that is not known is refused with its place in the file
  * ("tokenizer.json: pre_tokenizer.pretokenizers[1].type: ..."). */
 slm_status slm_tokenizer_from_json(const char *path, slm_tokenizer **out, slm_error *err);
+/* WordPiece (BERT) from a vocab.txt, a token a line, for a folder without tokenizer.json. Case, accents
+ * and ideographs are treated as the tokenizer_config.json beside it says, else as in uncased BERT. */
+slm_status slm_tokenizer_from_vocab(const char *path, slm_tokenizer **out, slm_error *err);
 void slm_tokenizer_free(slm_tokenizer *tokenizer);
 
 /* Append the ids of text; on an error *out is as it was. No BOS or EOS is added.

@@ -267,8 +267,8 @@ static void test_refused_parts(void **state)
         {"\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}",
          "not empty"},
         {"\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},{"
-         "\"type\":\"BertPreTokenizer\"}]}",
-         "tokenizer.json: pre_tokenizer.pretokenizers[1].type: 'BertPreTokenizer' is not"},
+         "\"type\":\"UnicodeScripts\"}]}",
+         "tokenizer.json: pre_tokenizer.pretokenizers[1].type: 'UnicodeScripts' is not"},
         {"\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{"
          "\"type\":\"Digits\"}]}",
          "pre_tokenizer.pretokenizers[1].type: 'Digits' is not supported; behind a ByteLevel"},
@@ -282,14 +282,14 @@ static void test_refused_parts(void **state)
         {"\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\","
          "\"prepend_scheme\":\"x\"}",
          "pre_tokenizer.prepend_scheme: 'x'"},
-        {"\"decoder\":{\"type\":\"WordPiece\"}", "decoder.type: 'WordPiece' is not"},
+        {"\"decoder\":{\"type\":\"CTC\"}", "decoder.type: 'CTC' is not"},
         {"\"decoder\":{\"type\":\"Strip\",\"content\":\" \",\"start\":0,\"stop\":1}",
          "decoder.type: 'Strip' is not supported; only one of no space or one space"},
         {"\"decoder\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"b\"}",
          "decoder.type: 'Replace' is not supported; only U+2581"},
         {"\"decoder\":{\"type\":\"ByteLevel\"}", "decoder: it does not undo"},
-        {"\"post_processor\":{\"type\":\"BertProcessing\"}",
-         "post_processor.type: 'BertProcessing'"},
+        {"\"post_processor\":{\"type\":\"RobertaProcessing\"}",
+         "post_processor.type: 'RobertaProcessing'"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         slm_buffer json = {0};
@@ -315,7 +315,7 @@ static void test_refused_models(void **state)
         {"{\"model\":{}}x", "something stands behind the end", SLM_ERR_FORMAT},
         {"{\"model\":1,\"model\":2}", "'model' stands twice", SLM_ERR_FORMAT},
         {"{\"model\":7}", "'{' is expected", SLM_ERR_FORMAT},
-        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", "model.type: 'WordPiece' is not",
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model.type: 'Unigram' is not",
          SLM_ERR_UNSUPPORTED},
         {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "model.type: 'Unigram'",
          SLM_ERR_UNSUPPORTED},
