@@ -22,8 +22,8 @@
 
 typedef struct judge_options {
     cli_shared shared;
-    const char *labels, *against, *db;
-    slm_option_list tags_from;
+    const char *labels, *against, *db, *half;
+    slm_option_list tags_from, cases;
     int64_t n, sample_seed;
 } judge_options;
 
@@ -65,9 +65,9 @@ static slm_status check_judge_options(const judge_options *options, const slm_op
             err, SLM_ERR_INVALID,
             "measured against what? Give --labels FILE, or --against JUDGE for the "
             "gradings of a judge in --db");
-    if (options->tags_from.count > 0 && options->labels == NULL)
+    if (options->tags_from.count + options->cases.count > 0 && options->labels == NULL)
         return slm_error_set(err, SLM_ERR_INVALID,
-                             "--tags-from goes with --labels; cases in a database have their tags");
+                             "--tags-from and --cases go with --labels; a database has its cases");
     for (size_t i = 0; i < judges->count; i++)
         if (stored_name(judges->items[i]) != NULL && options->labels != NULL)
             return slm_error_set(err, SLM_ERR_INVALID,
@@ -85,13 +85,19 @@ static slm_status load_labels(measurement *m, slm_error *err)
     } else {
         slm_cases cases = {0};
         slm_cases_options all = {0};
-        if (o->tags_from.count > 0)
-            SLM_TRY(slm_cases_load(o->tags_from.items, o->tags_from.count, &all, NULL, NULL, &cases,
-                                   err));
-        slm_status status =
-            slm_labels_load(o->labels, o->tags_from.count > 0 ? &cases : NULL, &m->labels, err);
+        size_t count = o->cases.count + o->tags_from.count;
+        const char **paths = slm_arena_array(&m->app->arena, count + 1, sizeof *paths);
+        for (size_t i = 0; i < count; i++)
+            paths[i] =
+                i < o->cases.count ? o->cases.items[i] : o->tags_from.items[i - o->cases.count];
+        if (count > 0) SLM_TRY(slm_cases_load(paths, count, &all, NULL, NULL, &cases, err));
+        slm_status status = slm_labels_load(o->labels, count > 0 ? &cases : NULL, &m->labels, err);
         slm_cases_free(&cases);
         if (status != SLM_OK) return status;
+        if (strcmp(o->half, "all") != 0) slm_labels_keep_half(&m->labels, o->half);
+        if (m->labels.count == 0)
+            return slm_error_set(err, SLM_ERR_NOT_FOUND, "%s: has no answer of the %s half",
+                                 o->labels, o->half);
     }
     if (o->n > 0) slm_labels_sample(&m->labels, (size_t)o->n, (uint64_t)o->sample_seed);
     return SLM_OK;
@@ -432,6 +438,36 @@ static void put_pairs(const measurement *m)
     }
 }
 
+/* What each judge sees and what it misses, by what is asked of an answer. */
+static void put_kinds(const measurement *m)
+{
+    bool any = false;
+    for (size_t i = 0; i < m->count; i++) {
+        for (slm_behaviour b = SLM_BEHAVIOUR_SEEK; b <= SLM_BEHAVIOUR_ACT; b++) {
+            char tag[64];
+            snprintf(tag, sizeof tag, "behaviour:%s", slm_behaviour_name(b));
+            slm_agreement one = slm_agreement_of(&m->labels, m->rows[i].verdicts, tag);
+            if (one.criteria == 0) continue;
+            if (!any)
+                printf("\n%-*s%-10s%-*s%-*s%-*s%8s\n", NAME_COLUMNS, "By behaviour", "",
+                       KAPPA_COLUMNS, "kappa", FIGURE_COLUMNS + 2, "sensitivity",
+                       FIGURE_COLUMNS + 2, "specificity", "criteria");
+            any = true;
+            put_name(m->rows[i].name, NAME_COLUMNS);
+            printf("%-10s", slm_behaviour_name(b));
+            put_figure(&one.kappa, false);
+            put_figure(&one.sensitivity, true);
+            printf("  ");
+            put_figure(&one.specificity, true);
+            printf("  %8zu%s\n", one.criteria,
+                   one.kappa.value >= SLM_KAPPA_VALID ? "" : "  not validated");
+        }
+    }
+    if (any)
+        printf("Not validated: a kappa below %.1f; such a figure is no headline.\n",
+               SLM_KAPPA_VALID);
+}
+
 static void print_tables(const measurement *m, const char **tags, size_t tag_count)
 {
     uint64_t met, not_met;
@@ -457,6 +493,7 @@ static void print_tables(const measurement *m, const char **tags, size_t tag_cou
     for (size_t i = 0; i < m->count; i++)
         put_confusion(&m->rows[i]);
     if (m->count > 1) put_pairs(m);
+    put_kinds(m);
     if (tag_count == 0) return;
     put_tags(m, last, tags, tag_count);
 }
@@ -540,6 +577,18 @@ static const slm_option judge_table[] = {
      .value_name = "N",
      .default_text = "0",
      .help = "which ones are drawn"},
+    {.name = "half",
+     .type = SLM_OPTION_CHOICE,
+     .offset = offsetof(judge_options, half),
+     .choices = "held|fit|all",
+     .value_name = "HALF",
+     .default_text = "held",
+     .help = "of labels that have halves: thresholds were chosen on `fit`, so `held` counts"},
+    {.name = "cases",
+     .type = SLM_OPTION_FILES,
+     .offset = offsetof(judge_options, cases),
+     .value_name = "FILE",
+     .help = "the cases that labelled answers name by their ids"},
     {.name = "tags-from",
      .type = SLM_OPTION_FILES,
      .offset = offsetof(judge_options, tags_from),
@@ -570,7 +619,10 @@ const slm_command cli_command_judge = {
     .example = "# a local model against physicians' labels, 300 verdicts\n"
                "slm judge model.gguf --labels oss_meta_eval.jsonl --n 300\n"
                "# the judge of an evaluation against a clinician's sheet\n"
-               "slm judge stored:gpt-4.1 --db results.db --against human:ann",
+               "slm judge stored:gpt-4.1 --db results.db --against human:ann\n"
+               "# the rule judge on answers that two readers labelled\n"
+               "slm judge rule --labels data/validation/answers.jsonl --cases "
+               "data/ask-first/test.jsonl",
     .tables = {judge_table, cli_judge_options, cli_machine_options, cli_remote_options,
                cli_json_options, cli_common_options},
     .options_bytes = sizeof(judge_options),

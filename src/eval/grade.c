@@ -253,7 +253,8 @@ size_t eval__selection_find(const eval__selection *selection, const char *case_i
     return SIZE_MAX;
 }
 
-/* Name and coverage of a judge; what it is made of goes with the coverage. */
+/* Name and coverage of a judge, what it is made of with the coverage; and how far it is known to agree
+ * with people, so that reports can tell. */
 static slm_status put_judge(slm_store *store, const slm_cases *cases, const slm_judge *judge,
                             slm_error *err)
 {
@@ -271,7 +272,10 @@ static slm_status put_judge(slm_store *store, const slm_cases *cases, const slm_
         status = slm_store_put_coverage(store, judge->identity, cases->sha256,
                                         slm_buffer_text(&text), err);
     slm_buffer_free(&text);
-    return status;
+    const slm_validation *known = slm_judge_validation(judge->identity);
+    if (status != SLM_OK || known == NULL) return status;
+    return slm_store_put_agreement(store, judge->identity, known->labels, known->name, known->json,
+                                   err);
 }
 
 slm_status eval__put_setting(slm_store *store, const slm_cases *cases, slm_judge *judge,

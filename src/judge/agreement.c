@@ -200,7 +200,10 @@ slm_agreement slm_agreement_of_labellers(const slm_labels *labels, const char *t
         const slm_labelled *item = &labels->items[i];
         for (size_t r = 0; r < item->c.rubric_count; r++) {
             if (!carries(item, r, tag)) continue;
-            double met = item->labels[r].met, not_met = item->labels[r].not_met;
+            const slm_label *label = &item->labels[r];
+            bool has_readers = label->readers_met + label->readers_not_met > 0;
+            double met = has_readers ? label->readers_met : label->met;
+            double not_met = has_readers ? label->readers_not_met : label->not_met;
             if (met + not_met < 2) continue;
             cells *t = &prompts[item->prompt];
             out.criteria++;

@@ -142,8 +142,9 @@ slm_verdict slm_jury_vote(const slm_verdict *votes, size_t count);
 
 /* What labellers said of a criterion: how many, and what. */
 typedef struct slm_label {
-    size_t criterion;      /* index in the rubric of the case as it is stored */
-    uint32_t met, not_met; /* labellers */
+    size_t criterion;                      /* index in the rubric of the case as it is stored */
+    uint32_t met, not_met;                 /* labellers */
+    uint32_t readers_met, readers_not_met; /* where what these differed in was settled: they */
 } slm_label;
 /* An answer with labels. */
 typedef struct slm_labelled {
@@ -152,6 +153,7 @@ typedef struct slm_labelled {
     slm_label *labels; /* [c.rubric_count] */
     size_t first;      /* index of its first criterion among all of the set */
     size_t prompt;     /* answers to the same prompt have the same, 0 to prompt_count - 1 */
+    const char *half;  /* "fit", "held", or NULL: both */
     const char *run;   /* of labels from a database; else NULL */
     int64_t rollout;
 } slm_labelled;
@@ -164,11 +166,14 @@ typedef struct slm_labels {
     char sha256[65];  /* of what is labelled, and how */
     slm_arena arena;
 } slm_labels;
-/* JSON Lines of {prompt, response, rubrics[{criterion, points, criteria_met}]}, or HealthBench's
- * meta-evaluation: {prompt, completion, rubric, binary_labels, category}. Which, each row tells.
- * tags_from (may be NULL): cases whose tags go to the criteria of the same prompt and text. */
-slm_status slm_labels_load(const char *path, const slm_cases *tags_from, slm_labels *out,
+/* JSON Lines of {prompt, response, rubrics[{criterion, points, criteria_met}]}, of answers to our own
+ * cases: {case, reply, seek, safe, precise} (answers.c), or HealthBench's meta-evaluation: {prompt,
+ * completion, rubric, binary_labels, category}. Which, each row tells. cases (may be NULL): those that
+ * rows name by id, and whose tags go to the criteria of the same prompt and text. */
+slm_status slm_labels_load(const char *path, const slm_cases *cases, slm_labels *out,
                            slm_error *err);
+/* Keep the answers of one half ("fit", "held"), and those of none. */
+void slm_labels_keep_half(slm_labels *labels, const char *half);
 /* The gradings of a judge in the database, by its name or the beginning of its hash. */
 slm_status slm_labels_from_store(slm_store *store, const char *judge, slm_labels *out,
                                  slm_error *err);
@@ -185,6 +190,10 @@ slm_status slm_labels_grade(const slm_labels *labels, slm_judge *judge, slm_log 
 /* Verdicts that a judge (as in slm_labels_from_store) has in the database; others are not covered. */
 slm_status slm_labels_stored_verdicts(const slm_labels *labels, slm_store *store, const char *judge,
                                       char hash[65], slm_verdict *verdicts, slm_error *err);
+
+/* A judge whose kappa is below this is not validated (Landis and Koch 1977: from 0.61 on an agreement
+ * is substantial). */
+#define SLM_KAPPA_VALID 0.6
 
 typedef struct slm_agreement_figure {
     double value;          /* NaN: not defined */
@@ -211,6 +220,15 @@ json_t *slm_agreement_json(const slm_agreement *agreement);
 /* The same over all, and in "kinds" by behaviour, as far as there are criteria of it: {"seek":{...},
  * "safe":{...}}. What slm_store_put_agreement keeps for reports. New reference. */
 json_t *slm_agreement_kinds_json(const slm_labels *labels, const slm_verdict *verdicts);
+
+/* What this build knows of a judge: its agreement with data/validation/answers.jsonl. */
+typedef struct slm_validation {
+    const char *judge;         /* its identity */
+    const char *labels, *name; /* the hash of the labels, and what they are called */
+    const char *json;          /* slm_agreement_kinds_json, canonical */
+} slm_validation;
+/* NULL: nothing is known of it. */
+const slm_validation *slm_judge_validation(const char *judge_identity);
 
 /* ---- sheets for people --------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "judge/judge.h"
 
 /* ---- prompt.c ---- */
@@ -20,6 +21,12 @@ void judge__append_criterion(slm_buffer *out, const slm_rubric_item *item);
 /* The template with both put in, each wherever it is asked for; what is put in is not looked at. */
 void judge__append_prompt(slm_buffer *out, const char *template_text, const char *conversation,
                           const char *criterion);
+
+/* ---- answers.c ---- */
+
+/* A labelled answer to one of our cases; its rubric may come out empty. */
+slm_status judge__read_answer(slm_labels *l, const slm_cases *cases, const json_t *row,
+                              const slm_json_place *place, slm_labelled *out, slm_error *err);
 
 /* ---- stored.c: what a database has ---- */
 

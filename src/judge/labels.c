@@ -1,6 +1,7 @@
 /* labels.c: verdicts that somebody gave before, as material to measure a judge on.
  *
- * They come from three places: rows of answers with a verdict per criterion; HealthBench's
+ * They come from four places: rows of answers with a verdict per criterion; answers to our own cases
+ * with a verdict per behaviour (answers.c); HealthBench's
  * meta-evaluation, where several physicians label one criterion of one answer (data/); and the
  * gradings of a judge, such as a clinician, in a results database. All become answers with a rubric
  * of the labelled criteria, so that a judge grades them as it grades anything else, and finds in its
@@ -90,6 +91,18 @@ static void seal(slm_labels *l)
         l->items[prompts[i].index].prompt = l->prompt_count - 1;
     }
     free(prompts);
+}
+
+void slm_labels_keep_half(slm_labels *labels, const char *half)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < labels->count; i++)
+        if (labels->items[i].half == NULL || strcmp(labels->items[i].half, half) == 0)
+            labels->items[kept++] = labels->items[i];
+    if (kept == labels->count) return;
+    labels->count = kept;
+    labels->name = slm_arena_printf(&labels->arena, "%s, %s half", labels->name, half);
+    seal(labels);
 }
 
 void slm_labels_sample(slm_labels *labels, size_t n, uint64_t seed)
@@ -197,8 +210,8 @@ static slm_status read_criterion(slm_labels *l, const json_t *item, const slm_js
     return SLM_OK;
 }
 
-static slm_status read_row(builder *b, const char *path, const json_t *row, size_t line,
-                           slm_error *err)
+static slm_status read_row(builder *b, const char *path, const slm_cases *cases, const json_t *row,
+                           size_t line, slm_error *err)
 {
     slm_labels *l = b->out;
     slm_json_place place = {.name = path, .line = line};
@@ -206,6 +219,11 @@ static slm_status read_row(builder *b, const char *path, const json_t *row, size
     json_t *rubrics = NULL;
     slm_labelled item = {.c = {.line = line, .file = l->name}};
     if (!json_is_object(row)) return slm_json_error(&place, err, "expected an object");
+    if (json_object_get(row, "case") != NULL) {
+        SLM_TRY(judge__read_answer(l, cases, row, &place, &item, err));
+        if (item.c.rubric_count > 0) *add_answer(b) = item;
+        return SLM_OK;
+    }
     SLM_TRY(read_turns(&l->arena, row, &place, &item.c, err));
     SLM_TRY(slm_json_string(row, "response", &place, &response, err));
     SLM_TRY(slm_json_array(row, "rubrics", &place, &rubrics, err));
@@ -325,7 +343,7 @@ static void take_tags(slm_labels *l, const slm_cases *from)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-slm_status slm_labels_load(const char *path, const slm_cases *tags_from, slm_labels *out,
+slm_status slm_labels_load(const char *path, const slm_cases *cases, slm_labels *out,
                            slm_error *err)
 {
     *out = (slm_labels){0};
@@ -345,15 +363,16 @@ slm_status slm_labels_load(const char *path, const slm_cases *tags_from, slm_lab
             status = load_meta(&b, path, err);
             break;
         }
-        status = read_row(&b, path, row, line, err);
+        status = read_row(&b, path, cases, row, line, err);
         json_decref(row);
         if (status != SLM_OK) break;
     }
     if (status == SLM_OK && out->count == 0)
         status = slm_error_set(err, SLM_ERR_FORMAT,
                                "%s: has no label; a row is {\"prompt\", \"response\", "
-                               "\"rubrics\": [{\"criterion\", \"points\", \"criteria_met\"}]}, or "
-                               "one of HealthBench's meta-evaluation",
+                               "\"rubrics\": [{\"criterion\", \"points\", \"criteria_met\"}]}, "
+                               "{\"case\", \"reply\", \"seek\", \"safe\", \"precise\"}, or one "
+                               "of HealthBench's meta-evaluation",
                                path);
 out:
     slm_jsonl_close(reader);
@@ -361,7 +380,7 @@ out:
         slm_labels_free(out);
         return status;
     }
-    if (tags_from != NULL) take_tags(out, tags_from);
+    if (cases != NULL) take_tags(out, cases);
     seal(out);
     return SLM_OK;
 }
