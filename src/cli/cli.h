@@ -144,4 +144,8 @@ void cli__bytes_text(uint64_t bytes, char text[32]);
 extern volatile bool cli_interrupted;
 void cli__catch_interrupts(bool once);
 
+/* bench_encoder.c: measures an encoder and prints what was found. */
+slm_status cli__bench_encoder(const char *name, const cli_shared *shared, int64_t repeat,
+                              slm_error *err);
+
 #endif

@@ -486,6 +486,10 @@ static int run_bench(void *context, const void *options_in, const slm_option_lis
     slm_status status;
     slm_error error;
     cli__catch_interrupts(true);
+    if (arguments->count > 0 && slm_open_is_encoder(arguments->items[0])) {
+        status = cli__bench_encoder(arguments->items[0], &options->shared, options->repeat, &error);
+        goto out;
+    }
     if (arguments->count > 0) {
         SLM_TRY_OUT(open_model(&b, arguments->items[0], options, &error));
     } else {
@@ -539,7 +543,9 @@ const slm_command cli_command_bench = {
         "tokens per second and as a share of what those two limits allow.\n\n"
         "Prompts are random ids of a fixed seed, and nothing ends a reply early. Prefill lasts "
         "from the request to its first token; decode counts the steps without rows of the prompt, "
-        "sampling included.",
+        "sampling included.\n\n"
+        "Of an encoder it measures texts per second: 1,000 of 12 words and 100 of 200 words, their "
+        "tokenizing included.",
     .example = "# this machine, and a model on it\nslm bench model.gguf\n"
                "# the same for a program, on one thread\nslm bench model.gguf --threads 1 --json\n"
                "# how a reply slows down with its context\n"

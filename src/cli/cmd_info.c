@@ -33,6 +33,8 @@ typedef struct info_facts {
     const slm_template *tmpl;
     slm_model_config config;
     bool has_config;
+    slm_encoder_config encoder; /* in place of config, of a folder with an encoder */
+    bool is_encoder;
     slm_error config_error, tokenizer_error, template_error;
     size_t dtype_tensors[SLM_DTYPE_COUNT];
     uint64_t dtype_bytes[SLM_DTYPE_COUNT];
@@ -114,8 +116,10 @@ static slm_status gather_facts(const char *model, const cli_shared *shared, info
     SLM_TRY(slm_tensors_open(facts->base, &facts->file, err));
     if (facts->adapter_folder) SLM_TRY(look_at_adapter(facts, err));
     count_tensors(facts);
-    facts->has_config =
-        slm_model_config_read(facts->file, &facts->config, &facts->config_error) == SLM_OK;
+    facts->is_encoder = slm_encoder_is(facts->file);
+    if (facts->is_encoder) SLM_TRY(slm_encoder_config_read(facts->file, &facts->encoder, err));
+    facts->has_config = !facts->is_encoder && slm_model_config_read(facts->file, &facts->config,
+                                                                    &facts->config_error) == SLM_OK;
     if (facts->has_config) count_memory(facts, shared);
     const char *folder = slm_tensors_folder(facts->file);
     slm_open_tokenizer(folder ? folder : facts->base, &facts->tokenizer, &facts->tokenizer_error);
@@ -172,6 +176,24 @@ static void print_memory(const info_facts *facts)
            available);
 }
 
+static void print_encoder(const slm_encoder_config *encoder)
+{
+    char weights[32];
+    const double parameters = (double)slm_encoder_parameters(encoder);
+    cli__bytes_text((uint64_t)parameters * sizeof(float), weights);
+    printf(parameters < 1e6 ? "architecture  bert, an encoder, %.0f parameters\n"
+                            : "architecture  bert, an encoder, %.1f million parameters\n",
+           parameters < 1e6 ? parameters : parameters / 1e6);
+    printf("layers        %d of width %d, feed-forward %d\n", encoder->layers, encoder->embedding,
+           encoder->feed_forward);
+    printf("attention     %d heads of %d\n", encoder->heads, encoder->head_dim);
+    printf("vocabulary    %d\n", encoder->vocabulary);
+    printf("texts         up to %d tokens; a vector of %d is %s, of length 1\n",
+           encoder->max_tokens, encoder->embedding,
+           encoder->first_token ? "the first token's row" : "the mean of the tokens' rows");
+    printf("memory        %s for weights as F32\n", weights);
+}
+
 static void print_text(const info_facts *facts, bool tensors)
 {
     char bytes[32];
@@ -192,6 +214,8 @@ static void print_text(const info_facts *facts, bool tensors)
         printf("vocabulary    %d, head %s\n", config->vocabulary,
                config->tied_head ? "tied to the embedding" : "of its own");
         printf("context       %d tokens, rope base %g\n", config->context, config->rope_base);
+    } else if (facts->is_encoder) {
+        print_encoder(&facts->encoder);
     } else {
         printf("architecture  cannot be run: %s\n", facts->config_error.message);
     }
@@ -207,8 +231,9 @@ static void print_text(const info_facts *facts, bool tensors)
     printf("\ntokenizer     %s\n", facts->tokenizer != NULL
                                        ? slm_tokenizer_description(facts->tokenizer)
                                        : facts->tokenizer_error.message);
-    printf("template      %s\n",
-           facts->tmpl != NULL ? slm_template_name(facts->tmpl) : facts->template_error.message);
+    if (!facts->is_encoder)
+        printf("template      %s\n", facts->tmpl != NULL ? slm_template_name(facts->tmpl)
+                                                         : facts->template_error.message);
     if (facts->adapter != NULL) {
         printf("adapter       %s, rank %" PRIu64 ", %" PRIu64 " numbers in %zu tensors\n",
                facts->adapter_folder, facts->adapter_rank, facts->adapter_numbers,
@@ -282,6 +307,17 @@ static json_t *memory_json(const info_facts *facts)
     return object;
 }
 
+static json_t *encoder_json(const slm_encoder_config *encoder)
+{
+    return json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s}", "architecture",
+                     "bert", "parameters", (json_int_t)slm_encoder_parameters(encoder), "layers",
+                     encoder->layers, "heads", encoder->heads, "head_dim", encoder->head_dim,
+                     "embedding", encoder->embedding, "feed_forward", encoder->feed_forward,
+                     "vocabulary", encoder->vocabulary, "max_tokens", encoder->max_tokens,
+                     "norm_eps", encoder->norm_eps, "pooling",
+                     encoder->first_token ? "cls" : "mean");
+}
+
 static void print_json(const info_facts *facts, bool tensors)
 {
     json_t *root = json_pack("{s:s, s:s, s:I, s:I}", "file", slm_tensors_path(facts->file),
@@ -296,8 +332,9 @@ static void print_json(const info_facts *facts, bool tensors)
                                       "bytes", (json_int_t)facts->dtype_bytes[d]));
     }
     json_object_set_new(root, "dtypes", dtypes);
-    json_object_set_new(root, "model",
-                        facts->has_config
+    json_object_set_new(root, facts->is_encoder ? "encoder" : "model",
+                        facts->is_encoder ? encoder_json(&facts->encoder)
+                        : facts->has_config
                             ? config_json(&facts->config)
                             : json_pack("{s:s}", "error", facts->config_error.message));
     json_object_set_new(root, "tokenizer", tokenizer_json(facts));

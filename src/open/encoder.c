@@ -171,3 +171,12 @@ const slm_device *slm_open_encoder_device(const slm_embed *embed)
 {
     return embed->class == &local_class ? ((const local_embed *)embed)->device : NULL;
 }
+
+bool slm_open_is_encoder(const char *path)
+{
+    slm_tensors *file = NULL;
+    if (!slm_file_is_folder(path) || slm_tensors_open(path, &file, NULL) != SLM_OK) return false;
+    const bool is = slm_encoder_is(file);
+    slm_tensors_close(file);
+    return is;
+}

@@ -79,6 +79,8 @@ slm_engine *slm_open_engine(slm_chat *chat);
 const slm_device *slm_open_device(const slm_chat *chat);
 /* The model of a local chat, for bench; NULL if it is not local. */
 slm_model *slm_open_model(slm_chat *chat);
+/* Whether path is a folder of an encoder; false where it cannot be read. */
+bool slm_open_is_encoder(const char *path);
 /* The encoder and the device behind a local embed; NULL if it is not local. */
 const slm_encoder *slm_open_encoder(const slm_embed *embed);
 const slm_device *slm_open_encoder_device(const slm_embed *embed);
