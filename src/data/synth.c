@@ -58,6 +58,7 @@ struct slm_synth {
     size_t next; /* the first unit that may not be settled by an earlier run: where records go on */
     size_t cursor; /* where to look for a unit to ask about */
     synth__file cases, rejects;
+    const char *model;  /* the chat's name, valid UTF-8 */
     char *model_before; /* that made what is there already */
     slm_synth_summary summary;
     /* While running. */
@@ -243,6 +244,17 @@ static slm_status find_done(slm_synth *synth, slm_error *err)
     return check_rest(synth, &synth->rejects, err);
 }
 
+/* What goes into the cases as it is. */
+static slm_status check_texts(const slm_synth_options *options, slm_error *err)
+{
+    const char *const texts[][2] = {
+        {"--set", options->set}, {"--source", options->source}, {"--licence", options->licence}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i][1][0] == '\0' || !slm_utf8_valid(texts[i][1], strlen(texts[i][1]), NULL))
+            return slm_error_set(err, SLM_ERR_INVALID, "%s: must be a text, in UTF-8", texts[i][0]);
+    return SLM_OK;
+}
+
 slm_status slm_synth_open(const char *inventory, const slm_synth_plan *plan,
                           const slm_synth_options *options, slm_synth **out, slm_error *err)
 {
@@ -251,6 +263,7 @@ slm_status slm_synth_open(const char *inventory, const slm_synth_plan *plan,
     synth->options = *options;
     synth->cases.fd = synth->rejects.fd = -1;
     slm_status status = slm_chat_sampling_check(&options->sampling, err);
+    if (status == SLM_OK) status = check_texts(options, err);
     if (status == SLM_OK) status = read_inventory(synth, inventory, err);
     if (status == SLM_OK) status = make_units(synth, plan, err);
     if (status == SLM_OK)
@@ -452,7 +465,7 @@ static void take(slm_synth *synth, unit *u, const char *reply, slm_chat_finish f
     }
     json_t *row =
         synth__case_of(reply, &u->scenario, u->original != NULL ? u->original->record : NULL,
-                       &synth->options, synth->chat->name, &problems);
+                       &synth->options, synth->model, &problems);
     if (row == NULL && finish == SLM_CHAT_LENGTH)
         synth__problem(&problems, "the answer was cut off after %lld tokens (--max-tokens)",
                        (long long)synth->options.sampling.max_tokens);
@@ -668,7 +681,11 @@ slm_status slm_synth_run(slm_synth *synth, slm_chat *chat, slm_store *store, slm
     slm_synth_summary *summary = &synth->summary;
     synth->chat = chat;
     synth->store = store;
-    if (synth->model_before != NULL && strcmp(synth->model_before, chat->name) != 0)
+    slm_buffer name = {0};
+    slm_utf8_append_valid(&name, chat->name, strlen(chat->name));
+    synth->model = slm_arena_strdup(&synth->arena, slm_buffer_text(&name));
+    slm_buffer_free(&name);
+    if (synth->model_before != NULL && strcmp(synth->model_before, synth->model) != 0)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s was begun with the model %s; go on with that one, or name another "
                              "file with -o",

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/utf8.h"
 
 enum {
     PARSE_WORK_MAX = 32 << 20, /* bytes read over all tries; see judge/parse.c */
@@ -25,7 +26,11 @@ void synth__problem(synth__problems *problems, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    slm_buffer_printf(&problems->text, "- %s\n", text);
+    for (char *c = text; *c != '\0'; c++)
+        if (*c == '\n' || *c == '\r') *c = ' '; /* a line is a problem */
+    slm_buffer_append_text(&problems->text, "- ");
+    slm_utf8_append_valid(&problems->text, text, strlen(text)); /* it may have been cut */
+    slm_buffer_append_char(&problems->text, '\n');
 }
 
 /* ---- finding the object ------------------------------------------------------------------------ */
@@ -149,6 +154,24 @@ static json_t *trimmed(const json_t *value)
     while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
         len--;
     return json_stringn(text, len);
+}
+
+/* "Ear, Nose & Throat" as "ear-nose-throat". */
+static json_t *slug(const json_t *value)
+{
+    slm_buffer out = {0};
+    for (const char *c = json_string_value(value); c != NULL && *c != '\0'; c++) {
+        bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
+        if (letter)
+            slm_buffer_append_char(&out, (char)(*c | 0x20));
+        else if (out.len > 0 && out.data[out.len - 1] != '-')
+            slm_buffer_append_char(&out, '-');
+    }
+    while (out.len > 0 && out.data[out.len - 1] == '-')
+        slm_buffer_truncate(&out, out.len - 1);
+    json_t *text = json_string(slm_buffer_text(&out));
+    slm_buffer_free(&out);
+    return text;
 }
 
 static json_t *trimmed_member(const json_t *object, const char *key)
@@ -372,8 +395,9 @@ static json_t *build_row(const json_t *draft, const synth__scenario *s,
         build_list(draft, "key_points", 'k', "text", "must"), "advice",
         build_list(draft, "advice", 's', "if", "then"), "never",
         build_list(draft, "never", 'n', "text", NULL), "specialty",
-        trimmed_member(draft, "specialty"), "register", s->values[SYNTH_REGISTER], "language",
-        s->values[SYNTH_LANGUAGE], "source", options->source, "licence", options->licence);
+        slug(json_object_get(draft, "specialty")), "register", s->values[SYNTH_REGISTER],
+        "language", s->values[SYNTH_LANGUAGE], "source", options->source, "licence",
+        options->licence);
     json_object_set_new(row, "ideal_completions_data",
                         json_pack("{s:O, s:n, s:[]}", "ideal_completion", reply,
                                   "ideal_completions_group", "ideal_completions_ref_completions"));

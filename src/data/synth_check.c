@@ -273,12 +273,12 @@ static bool was_brought(const slm_case *c, const char *number, size_t len)
 static void check_doses(looking *l, const char *field, const char *text)
 {
     for (const char *at = text; *at != '\0';) {
-        size_t len = number_length(at);
+        size_t len = number_length(at), gap = strspn(at + len, " -");
         if (len > 0 && is_unit(at + len) && !was_brought(l->c, at, len)) {
             synth__problem(l->problems,
                            "%s: \"%.*s\" is a dose or a share that the user did not bring; leave "
                            "it out",
-                           field, (int)(len + strcspn(at + len, " .,;") + 1), at);
+                           field, (int)(len + gap + strcspn(at + len + gap, " .,;:)")), at);
             return;
         }
         at += len > 0 ? len : 1;
