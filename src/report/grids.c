@@ -47,6 +47,7 @@ static void add_tags(report__grids *grids, const slm_results *results, const rep
 
 static void add_parts(report__grids *grids, const slm_results *results, const report__group *group)
 {
+    bool any = false;
     static const char *const titles[REPORT_PART_KINDS] = {"By context", "By disposition",
                                                           "By language"};
     for (size_t kind = 0; kind < REPORT_PART_KINDS; kind++) {
@@ -66,8 +67,9 @@ static void add_parts(report__grids *grids, const slm_results *results, const re
             grid->rows[grid->count - 1].label =
                 slm_arena_printf(&grids->arena, "%s (%zu)", parts[p], cases);
         }
-        grid->note = "In brackets: how many cases.";
+        any = true;
     }
+    if (any) grids->items[grids->count - 1].note = "In brackets: how many cases.";
 }
 
 /* ---- how answers are written ---- */
@@ -138,6 +140,8 @@ static void add_pair(report__grids *grids, report__grid *grid, const report__gro
     char one[REPORT_NUMBER_BYTES], two[REPORT_NUMBER_BYTES];
     report__cell *cells = report__grid_add(grids, grid, report__row_of(group, c->first)->name);
     cells[0].text = report__row_of(group, c->second)->name;
+    cells[0].class = "words";
+    cells[2].text = "-";
     cells[1] = report__cell_text(grids, report__points(c->difference, one));
     if (!isnan(c->interval.low))
         cells[1].soft =
@@ -154,6 +158,7 @@ static void add_pair(report__grids *grids, report__grid *grid, const report__gro
 static void add_pairs(report__grids *grids, const slm_results *results, const report__group *group)
 {
     static const char *const heads[] = {"against", "points", "with unscored", "p", "p Holm"};
+    size_t from = grids->count;
     if (group->model_count < 2) return;
     for (int worst = 0; worst < (group->k > 1 ? 2 : 1); worst++) {
         slm_comparison *list = NULL;
@@ -167,14 +172,13 @@ static void add_pairs(report__grids *grids, const slm_results *results, const re
         for (size_t i = 0; i < count; i++) {
             if (report__row_of(group, list[i].first)) add_pair(grids, grid, group, &list[i]);
         }
-        if (!grid->count) {
-            report__grids_drop(grids);
-            continue;
-        }
-        grid->note = "Points: first less second, with the 95% interval. With unscored: the "
-                     "difference with what is unscored held against one or the other. p: sign-flip "
-                     "test over families; p Holm: corrected for all pairs.";
+        if (!grid->count) report__grids_drop(grids);
     }
+    if (grids->count > from)
+        grids->items[grids->count - 1].note =
+            "Points: first less second, with the 95% interval. With unscored: the difference with "
+            "what is unscored held against one or the other. p: sign-flip test over families; p "
+            "Holm: corrected for all pairs.";
 }
 
 /* ---- targets ---- */
@@ -282,7 +286,7 @@ void report__grids_cost(const report__group *group, const slm_report_options *op
         cells[2] = amount(out, cost->prompt);
         cells[3] = amount(out, cost->reply);
         cells[4].text = how_paid(out, cost);
-        cells[4].class = "wide-cell";
+        cells[4].class = "words";
     }
     if (!grid->count) report__grids_drop(out);
 }

@@ -515,8 +515,7 @@ static void put_filter(FILE *out, const report__group *group, const shown_case *
 {
     if (!count) return;
     fputs("<div class=\"find\" role=\"search\" hidden>"
-          "<label>Find<input class=\"find-text\" type=\"search\" placeholder=\"words in "
-          "questions, answers, reasons\"></label>"
+          "<label>Find<input class=\"find-text\" type=\"search\" placeholder=\"words\"></label>"
           "<label>Model<select class=\"find-arm\"><option value=\"\">any</option>",
           out);
     for (size_t i = 0; i < group->model_count; i++) {

@@ -133,6 +133,22 @@ void report__html_figures(FILE *out, const report__group *group, size_t g,
 
 /* ---- what the figures rest on ---- */
 
+/* Text with `commands` in it. */
+static void put_sentence(FILE *out, const char *text)
+{
+    slm_buffer part = {0};
+    for (bool is_code = false; *text; is_code = !is_code) {
+        size_t len = strcspn(text, "`");
+        slm_buffer_truncate(&part, 0);
+        slm_buffer_append(&part, text, len);
+        if (is_code) fputs("<code>", out);
+        report__escape(out, slm_buffer_text(&part), 0);
+        if (is_code) fputs("</code>", out);
+        text += len + (text[len] == '`');
+    }
+    slm_buffer_free(&part);
+}
+
 static void put_proof(FILE *out, size_t g, const slm_report_options *options, report__grids *grids)
 {
     const json_t *method = json_object_get(options->proof, "method");
@@ -163,7 +179,7 @@ void report__html_evidence(FILE *out, const report__group *group, size_t g,
         bad += !list[i].is_validated;
     fprintf(out, "<h3 id=\"g%zu-j\">Is the judge right?</h3>\n<p%s>", g,
             bad ? " class=\"warn\"" : "");
-    report__escape(out, report__validity(group, list, count, &grids.arena), 0);
+    put_sentence(out, report__validity(group, list, count, &grids.arena));
     fputs("</p>\n", out);
     report__grids_validity(group, options, &grids);
     put_grids(out, &grids, g);
@@ -171,7 +187,7 @@ void report__html_evidence(FILE *out, const report__group *group, size_t g,
     const char *sentence = report__proof_sentence(group, options, &grids.arena, &good);
     fprintf(out, "<h3 id=\"g%zu-x\">Were the cases kept out of training?</h3>\n<p class=\"%s\">", g,
             good ? "good" : "warn");
-    report__escape(out, sentence, 0);
+    put_sentence(out, sentence);
     fputs("</p>\n", out);
     if (options->proof) put_proof(out, g, options, &grids);
     report__grids_free(&grids);

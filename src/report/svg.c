@@ -1,4 +1,4 @@
-/* svg.c: the two figures, drawn as SVG that needs no script.
+/* svg.c: curves and behaviours, drawn as SVG that needs no script.
  *
  * Each is drawn twice, for telephones and for wider pages, because text that is scaled down with a
  * drawing cannot be read; the style sheet shows one of them. Series are told apart three ways, by
@@ -376,7 +376,11 @@ void report__svg_behaviours(FILE *out, const report__group *group, const report_
 {
     size_t rows = group->model_count < ROWS_MAX ? group->model_count : ROWS_MAX;
     double panel = PANEL_HEAD + PANEL_FOOT + ROW_HEIGHT * (double)rows;
-    double height = frame->is_narrow ? (panel + 10) * REPORT_MEASURES : panel;
+    size_t shown[REPORT_MEASURES], panels = 0;
+    for (size_t m = 0; m < REPORT_MEASURES; m++) {
+        if (report__cases(group, m)) shown[panels++] = m;
+    }
+    double height = frame->is_narrow ? (panel + 10) * (double)panels : panel;
     report__svg_open(out, frame, height, "dots");
     fprintf(out, "Behaviours of each model beside the floor</title><desc id=\"%s-dots-d\">",
             frame->id);
@@ -388,11 +392,11 @@ void report__svg_behaviours(FILE *out, const report__group *group, const report_
                                     : (frame->width - names - 12 - gap * (REPORT_MEASURES - 1)) /
                                           REPORT_MEASURES;
     if (!frame->is_narrow) draw_row_names(out, group, rows, 0, 22);
-    for (size_t m = 0; m < REPORT_MEASURES; m++) {
-        double top = frame->is_narrow ? (panel + 10) * (double)m : 0;
-        double x = frame->is_narrow ? names : names + (width + gap) * (double)m;
+    for (size_t i = 0; i < panels; i++) {
+        double top = frame->is_narrow ? (panel + 10) * (double)i : 0;
+        double x = frame->is_narrow ? names : names + (width + gap) * (double)i;
         if (frame->is_narrow) draw_row_names(out, group, rows, top, 14);
-        draw_panel(out, group, rows, m, x, width, top, frame->is_narrow);
+        draw_panel(out, group, rows, shown[i], x, width, top, frame->is_narrow);
     }
     fputs("</svg>\n", out);
 }
