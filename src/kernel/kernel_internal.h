@@ -136,6 +136,7 @@ void slm_kernel__dropout(slm_device *device, slm_mem y, slm_mem x, slm_dtype act
                          const slm_dropout *dropout, uint64_t first, size_t items, bool add);
 void slm_kernel__embed_backward(slm_device *device, slm_mem dw, slm_mem dy, const int32_t *ids,
                                 size_t m, size_t d);
+void slm_kernel__weight_write(slm_device *device, slm_weight *w, slm_mem master); /* weight.c */
 void slm_kernel__sum_squares(slm_device *device, slm_mem x, size_t items, double *out);
 slm_status slm_kernel__all_reduce(slm_device *device, slm_mem x, size_t items, slm_error *err);
 

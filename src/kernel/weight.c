@@ -58,6 +58,16 @@ static void pack_panels(void *context, size_t begin, size_t end, int thread)
         slm_kernel__quant_pack(&w->quant, job->from, panel, w->data.at + panel * w->block_bytes);
 }
 
+void slm_kernel__weight_write(slm_device *device, slm_weight *w, slm_mem master)
+{
+    const slm_tensor from = {.dtype = SLM_F32, .dims = 2, .shape = {w->n, w->k}, .data = master.at};
+    SLM_ASSERT(w->quant.super == 0);
+    pack_job job = {w, &from, NULL};
+    job.rows = (float *)(void *)slm_kernel__scratch(device, (size_t)device->thread_count * w->k *
+                                                                sizeof(float));
+    slm_kernel__run(device, w->n, SLM_KERNEL_BLOCK, w->n * w->k, pack_rows, &job);
+}
+
 slm_status slm_weight_pack(slm_device *device, slm_dtype from, const void *data, size_t n, size_t k,
                            slm_dtype keep, slm_weight **out, slm_error *err)
 {

@@ -68,6 +68,22 @@ static float *run_linear(slm_device *device, const slm_weight *w, const float *x
     return test_take(device, y, m * n * sizeof *x);
 }
 
+/* The gradient of the inputs, from gradients of the outputs. */
+static float *run_dx(slm_device *device, const slm_weight *w, const float *dy, size_t m)
+{
+    const size_t n = slm_weight_rows(w), k = slm_weight_columns(w);
+    const slm_kernels *table = slm_device_table(device);
+    slm_mem wide = test_mem(device, dy, m * n * sizeof *dy);
+    slm_linear_grad layer = {.dy = test_mem(device, NULL, m * n * sizeof *dy), .w = w, .n = n};
+    slm_mem dx = test_mem(device, NULL, m * k * sizeof *dy);
+    table->convert(device, layer.dy, slm_weight_dtype(w), wide, 1.0f, m * n);
+    table->linear_dx(device, dx, &layer, 1, m, false);
+    table->sync(device);
+    slm_device_free(device, wide);
+    slm_device_free(device, layer.dy);
+    return test_take(device, dx, m * k * sizeof *dy);
+}
+
 static float *embed_all(slm_device *device, const slm_weight *w)
 {
     const size_t n = slm_weight_rows(w), k = slm_weight_columns(w);
@@ -106,6 +122,9 @@ static void compare(slm_device *device, const slm_tensor *tensor, slm_dtype as)
                              (double)a[i], (double)b[i]);
             free(a), free(b);
         }
+        float *a = run_dx(device, kept, before, m), *b = run_dx(device, wide, before, m);
+        assert_same_bits(a, b, m * k);
+        free(a), free(b);
     }
     float *a = embed_all(device, kept), *b = embed_all(device, wide);
     assert_same_bits(a, b, n * k);

@@ -8,20 +8,7 @@
 
 #include <string.h>
 
-/* What differs between the paths. */
-typedef struct path {
-    const slm_kernels *table;
-    const slm_cpu__rows *rows;
-    slm_cpu__gemm_fn *gemm_f32, *gemm_bf16;
-    bool bf16_inputs;   /* gemm_bf16 takes x in bf16 as it is */
-    bool attention_amx; /* where its shape is one for the matrix unit */
-    slm_cpu__quant_fn *quant;
-    size_t panels; /* of a quantised weight that are widened before they are multiplied */
-    struct {
-        slm_cpu__few_fn *fn;
-        size_t rows;     /* at most */
-    } few_f32, few_bf16; /* widen and multiply at once */
-} path;
+typedef slm_cpu__path path;
 
 static const path paths[] = {
     {&slm_kernel__amx,
@@ -66,7 +53,7 @@ static const path paths[] = {
      {slm_cpu__gemv_avx2, 1}},
 };
 
-static const path *path_of(const slm_device *device)
+const slm_cpu__path *slm_cpu__path_of(const slm_device *device)
 {
     size_t i = 0;
     while (paths[i].table != device->table)
@@ -213,6 +200,7 @@ static void layer_blocks(const linear_job *job, const slm_linear *layer, size_t 
                                 .n = w->n,
                                 .k = w->k,
                                 .block_bytes = w->block_bytes,
+                                .stride = w->k,
                                 .add = job->add,
                                 .next = after};
     if (quantised)
@@ -244,7 +232,7 @@ static void linear_range(void *context, size_t begin, size_t end, int thread)
 static void cpu_linear(slm_device *device, const slm_linear *layers, size_t count, slm_mem x,
                        size_t m, bool add, const slm_linear *next, size_t next_count)
 {
-    const path *p = path_of(device);
+    const path *p = slm_cpu__path_of(device);
     const size_t k = layers[0].w->k;
     const bool wide = layers[0].w->dtype == SLM_BF16 && !p->bf16_inputs;
     const size_t wide_bytes = wide ? slm_kernel__round_up(m * k * sizeof(float), 64) : 0;
@@ -297,7 +285,7 @@ static void rms_norm_range(void *context, size_t begin, size_t end, int thread)
 static void cpu_rms_norm(slm_device *device, slm_mem y, slm_dtype act, slm_mem x, slm_mem weight,
                          size_t m, size_t d, float eps)
 {
-    rows_job job = {.path = path_of(device),
+    rows_job job = {.path = slm_cpu__path_of(device),
                     .y = y.at,
                     .act = act,
                     .x = f32_at(x),
@@ -318,8 +306,11 @@ static void swiglu_range(void *context, size_t begin, size_t end, int thread)
 static void cpu_swiglu(slm_device *device, slm_mem y, slm_dtype act, slm_mem gate, slm_mem up,
                        size_t items)
 {
-    rows_job job = {
-        .path = path_of(device), .y = y.at, .act = act, .x = f32_at(gate), .other = f32_at(up)};
+    rows_job job = {.path = slm_cpu__path_of(device),
+                    .y = y.at,
+                    .act = act,
+                    .x = f32_at(gate),
+                    .other = f32_at(up)};
     slm_kernel__run(device, items, 64, items * 2, swiglu_range, &job);
 }
 
@@ -335,7 +326,7 @@ static void cpu_convert(slm_device *device, slm_mem y, slm_dtype act, slm_mem x,
                         size_t items)
 {
     rows_job job = {
-        .path = path_of(device), .y = y.at, .act = act, .x = f32_at(x), .number = scale};
+        .path = slm_cpu__path_of(device), .y = y.at, .act = act, .x = f32_at(x), .number = scale};
     slm_kernel__run(device, items, 64, items / 4, convert_range, &job);
 }
 
@@ -411,7 +402,7 @@ static void cpu_rope(slm_device *device, slm_mem x, const int32_t *positions,
                      bool interleaved, int direction)
 {
     if (m == 0) return;
-    rows_job job = {.path = path_of(device),
+    rows_job job = {.path = slm_cpu__path_of(device),
                     .in_place = f32_at(x),
                     .d = head_dim,
                     .heads = heads,
@@ -544,7 +535,7 @@ static void cpu_attention(slm_device *device, slm_mem y, slm_dtype act, slm_mem 
                           const slm_kv_shape *shape, int layer, size_t heads, float scale,
                           const slm_kv_span *spans, size_t span_count)
 {
-    const path *p = path_of(device);
+    const path *p = slm_cpu__path_of(device);
     const size_t rows = count_rows(spans, span_count), kv_heads = (size_t)shape->kv_heads;
     const size_t per_query = slm_kernel__kv_width(shape) + 2;
     const bool amx = p->attention_amx && slm_cpu__attention_amx_can(shape);
@@ -593,7 +584,7 @@ static void layer_norm_range(void *context, size_t begin, size_t end, int thread
 static void cpu_layer_norm(slm_device *device, slm_mem y, slm_mem x, slm_mem more, slm_mem weight,
                            slm_mem bias, size_t m, size_t d, float eps)
 {
-    encoder_job job = {.path = path_of(device),
+    encoder_job job = {.path = slm_cpu__path_of(device),
                        .y = f32_at(y),
                        .x = f32_at(x),
                        .more = more.at == NULL ? NULL : f32_at(more),
@@ -613,7 +604,7 @@ static void gelu_range(void *context, size_t begin, size_t end, int thread)
 
 static void cpu_gelu(slm_device *device, slm_mem y, slm_mem x, size_t items)
 {
-    encoder_job job = {.path = path_of(device), .y = f32_at(y), .x = f32_at(x)};
+    encoder_job job = {.path = slm_cpu__path_of(device), .y = f32_at(y), .x = f32_at(x)};
     slm_kernel__run(device, items, 64, items * 2, gelu_range, &job);
 }
 
@@ -627,8 +618,10 @@ static void split_range(void *context, size_t begin, size_t end, int thread)
 
 static void cpu_split(slm_device *device, slm_mem y, slm_mem x, size_t m, size_t d)
 {
-    encoder_job job = {
-        .path = path_of(device), .parts = (uint16_t *)(void *)y.at, .x = f32_at(x), .d = d};
+    encoder_job job = {.path = slm_cpu__path_of(device),
+                       .parts = (uint16_t *)(void *)y.at,
+                       .x = f32_at(x),
+                       .d = d};
     slm_kernel__run(device, m, 1, m * d / 4, split_range, &job);
 }
 
@@ -644,7 +637,7 @@ static void cpu_attention_whole(slm_device *device, slm_mem y, slm_mem q, slm_me
                                 float scale)
 {
     encoder_job job = {
-        .path = path_of(device),
+        .path = slm_cpu__path_of(device),
         .whole = {f32_at(y), f32_at(q), f32_at(k), f32_at(v), lens, count, heads, head_dim, scale}};
     size_t longest = 0, work = 0;
     for (size_t s = 0; s < count; s++) {
@@ -678,7 +671,7 @@ static void cpu_mean_pool(slm_device *device, slm_mem y, slm_mem x, const int32_
                           size_t count, size_t d)
 {
     encoder_job job = {
-        .path = path_of(device), .y = f32_at(y), .x = f32_at(x), .d = d, .lens = lens};
+        .path = slm_cpu__path_of(device), .y = f32_at(y), .x = f32_at(x), .d = d, .lens = lens};
     size_t rows = 0;
     for (size_t s = 0; s < count; s++)
         rows += (size_t)lens[s];
@@ -690,28 +683,35 @@ static void cpu_mean_pool(slm_device *device, slm_mem y, slm_mem x, const int32_
 static void cpu_log_prob(slm_device *device, slm_mem logits, size_t m, size_t vocab,
                          float temperature, const int32_t *ids, float *out)
 {
-    slm_kernel__log_prob(device, &path_of(device)->rows->logits, f32_at(logits), m, vocab,
+    slm_kernel__log_prob(device, &slm_cpu__path_of(device)->rows->logits, f32_at(logits), m, vocab,
                          temperature, ids, out);
 }
 
 static void cpu_sample(slm_device *device, slm_mem logits, size_t vocab, slm_sample_row *rows,
                        size_t m)
 {
-    slm_kernel__sample(device, &path_of(device)->rows->logits, f32_at(logits), vocab, rows, m);
+    slm_kernel__sample(device, &slm_cpu__path_of(device)->rows->logits, f32_at(logits), vocab, rows,
+                       m);
 }
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
-#define FORWARD_ENTRIES                                                                            \
+#define ENTRIES                                                                                    \
     .embed = cpu_embed, .linear = cpu_linear, .rms_norm = cpu_rms_norm, .rope = cpu_rope,          \
     .kv_write = cpu_kv_write, .attention = cpu_attention, .swiglu = cpu_swiglu,                    \
     .layer_norm = cpu_layer_norm, .gelu = cpu_gelu, .split = cpu_split,                            \
     .attention_whole = cpu_attention_whole, .mean_pool = cpu_mean_pool,                            \
     .gather = slm_kernel__gather, .log_prob = cpu_log_prob, .sample = cpu_sample,                  \
     .copy_page = slm_kernel__copy_page, .zero = slm_kernel__zero, .convert = cpu_convert,          \
-    .sync = slm_kernel__sync
+    .sync = slm_kernel__sync, .linear_dx = slm_cpu__linear_dx, .linear_dw = slm_cpu__linear_dw,    \
+    .embed_backward = slm_kernel__embed_backward, .rms_norm_backward = slm_cpu__rms_norm_backward, \
+    .attention_backward = slm_cpu__attention_backward,                                             \
+    .swiglu_backward = slm_cpu__swiglu_backward, .dropout = slm_kernel__dropout,                   \
+    .head_loss = slm_cpu__head_loss, .adamw = slm_cpu__adamw,                                      \
+    .weight_write = slm_kernel__weight_write, .sum_squares = slm_kernel__sum_squares,              \
+    .add_scaled = slm_cpu__add_scaled, .all_reduce = slm_kernel__all_reduce
 
-const slm_kernels slm_kernel__avx2 = {.name = "avx2", FORWARD_ENTRIES};
-const slm_kernels slm_kernel__avx512 = {.name = "avx512", FORWARD_ENTRIES};
-const slm_kernels slm_kernel__avx512bf16 = {.name = "avx512bf16", FORWARD_ENTRIES};
-const slm_kernels slm_kernel__amx = {.name = "amx", FORWARD_ENTRIES};
+const slm_kernels slm_kernel__avx2 = {.name = "avx2", ENTRIES};
+const slm_kernels slm_kernel__avx512 = {.name = "avx512", ENTRIES};
+const slm_kernels slm_kernel__avx512bf16 = {.name = "avx512bf16", ENTRIES};
+const slm_kernels slm_kernel__amx = {.name = "amx", ENTRIES};

@@ -17,6 +17,7 @@ typedef struct slm_cpu__gemm {
     bool cached;
     const float *bias; /* or NULL */
     size_t m, n, k, block_bytes;
+    size_t stride; /* of x: numbers from row to row, k or more */
     bool add;
     const char *next; /* read after the last block: to be fetched ahead of time; or NULL */
 } slm_cpu__gemm;
@@ -42,6 +43,17 @@ typedef void slm_cpu__quant_fn(const slm_kernel__quant *quant, const char *panel
 slm_cpu__quant_fn slm_cpu__quant_avx2;   /* plain lanes to f32 (rounded, if computed as bf16) */
 slm_cpu__quant_fn slm_cpu__quant_avx512; /* the same */
 slm_cpu__quant_fn slm_cpu__quant_pairs;  /* lanes in pairs to bf16 */
+
+/* Transpositions (pairs_avx512.c): 16 outputs by up to 16 columns of a packed block of bf16 weights, to
+ * [8 pairs of outputs][16 columns][2]. */
+void slm_cpu__pairs_turn(const char *block, size_t columns, char *out);
+/* Up to 16 columns of rows of bf16, to [pairs of rows][16 columns][2]. */
+void slm_cpu__pairs_panel(const uint16_t *from, size_t stride, size_t rows, size_t columns,
+                          char *out);
+/* The same columns to rows: out[column][row], zeros up to a multiple of 32 rows; out and its stride are
+ * aligned to 64 bytes. */
+void slm_cpu__pairs_columns(const uint16_t *from, size_t stride, size_t rows, size_t columns,
+                            uint16_t *out, size_t out_stride);
 
 /* A weight that is kept quantised, for the multiplications that widen it as they go. */
 typedef struct slm_cpu__quantised {
@@ -88,6 +100,26 @@ typedef struct slm_cpu__whole {
     float scale;
 } slm_cpu__whole;
 
+/* Attention's gradient. A unit is a kv head of a span. */
+typedef struct slm_cpu__attention_gradient {
+    float *dq, *dk, *dv;
+    const float *dy, *q;
+    const char *y, *cache;
+    slm_dtype act;
+    const slm_kv_shape *shape;
+    int layer;
+    size_t heads;
+    float scale;
+} slm_cpu__attention_gradient;
+/* dq, dk and dv of the span's own rows are set; below: those of the keys before it, [position][2][
+ * head_dim], or NULL. */
+typedef void slm_cpu__attention_backward_fn(const slm_cpu__attention_gradient *job,
+                                            const slm_kv_span *span, size_t kv_head, float *below,
+                                            float *scratch);
+slm_cpu__attention_backward_fn slm_cpu__attention_backward_amx;
+/* Floats of scratch for so many keys; shapes are those of slm_cpu__attention_amx_can. */
+size_t slm_cpu__attention_backward_amx_scratch(size_t keys, size_t width);
+
 /* Operations on rows; see kernel.h for what each does. */
 typedef struct slm_cpu__rows {
     void (*rms_norm)(char *y, slm_dtype act, const float *x, const float *weight, size_t m,
@@ -98,6 +130,20 @@ typedef struct slm_cpu__rows {
     void (*swiglu)(char *y, slm_dtype act, const float *gate, const float *up, size_t items);
     void (*convert)(char *y, slm_dtype act, const float *x, float scale, size_t items);
     void (*widen)(float *y, const uint16_t *x, size_t items);
+    /* gradient.h */
+    void (*rms_norm_backward)(float *dx, const float *dy, const float *x, const float *weight,
+                              size_t m, size_t d, float eps, bool add);
+    void (*inverse_rms)(float *inverse, const float *x, size_t m, size_t d, float eps);
+    void (*norm_weight_backward)(float *dweight, const float *dy, const float *x,
+                                 const float *inverse, size_t m, size_t d, size_t begin,
+                                 size_t end);
+    void (*swiglu_backward)(char *dgate, char *dup, slm_dtype act, const float *dy,
+                            const float *gate, const float *up, size_t items);
+    void (*adamw)(const slm_adamw *job, float first_rest, float second_rest, size_t begin,
+                  size_t end);
+    void (*add_scaled)(float *y, const float *x, float scale, size_t items);
+    slm_cpu__attention_backward_fn *attention_backward; /* attention_backward.h */
+    size_t (*attention_backward_scratch)(size_t keys, size_t width);
     /* scratch: group * (width + 2) floats. */
     slm_cpu__attention_fn *attention;
     void (*layer_norm)(float *y, const float *x, const float *more, const float *weight,
@@ -112,5 +158,43 @@ typedef struct slm_cpu__rows {
 } slm_cpu__rows;
 extern const slm_cpu__rows slm_cpu__rows_avx2;
 extern const slm_cpu__rows slm_cpu__rows_avx512;
+
+/* What differs between the paths. */
+typedef struct slm_cpu__path {
+    const slm_kernels *table;
+    const slm_cpu__rows *rows;
+    slm_cpu__gemm_fn *gemm_f32, *gemm_bf16;
+    bool bf16_inputs;   /* gemm_bf16 takes x in bf16 as it is */
+    bool attention_amx; /* where its shape is one for the matrix unit */
+    slm_cpu__quant_fn *quant;
+    size_t panels; /* of a quantised weight that are widened before they are multiplied */
+    struct {
+        slm_cpu__few_fn *fn;
+        size_t rows;     /* at most */
+    } few_f32, few_bf16; /* widen and multiply at once */
+} slm_cpu__path;
+const slm_cpu__path *slm_cpu__path_of(const slm_device *device);
+
+/* train.c: see kernel.h. */
+void slm_cpu__rms_norm_backward(slm_device *device, slm_mem dx, slm_mem dweight, slm_mem dy,
+                                slm_mem x, slm_mem weight, size_t m, size_t d, float eps, bool add);
+void slm_cpu__swiglu_backward(slm_device *device, slm_mem dgate, slm_mem dup, slm_dtype act,
+                              slm_mem dy, slm_mem gate, slm_mem up, size_t items);
+void slm_cpu__head_loss(slm_device *device, const slm_head_loss *loss);
+void slm_cpu__adamw(slm_device *device, const slm_adamw *job);
+void slm_cpu__add_scaled(slm_device *device, slm_mem y, slm_mem x, float scale, size_t items);
+
+/* attention_backward.c: see kernel.h. */
+void slm_cpu__attention_backward(slm_device *device, slm_mem dq, slm_mem dk, slm_mem dv, slm_mem dy,
+                                 slm_mem y, slm_dtype act, slm_mem q, slm_mem cache,
+                                 const slm_kv_shape *shape, int layer, size_t heads, float scale,
+                                 const slm_kv_span *spans, const int32_t *prefix_rows,
+                                 size_t span_count);
+
+/* backward.c: see kernel.h. */
+void slm_cpu__linear_dx(slm_device *device, slm_mem dx, const slm_linear_grad *layers, size_t count,
+                        size_t m, bool add);
+void slm_cpu__linear_dw(slm_device *device, const slm_linear_grad *layers, size_t count, slm_mem x,
+                        slm_dtype act, size_t m, size_t k);
 
 #endif

@@ -32,7 +32,7 @@ static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size
     const size_t k = job->k, whole = k / TILE_K * TILE_K;
     const char *w = whole < k ? slm_cpu__block(job, block) : NULL;
     for (size_t r = 0; r < rows; r++) {
-        const uint16_t *x = (const uint16_t *)job->x + (row + r) * k;
+        const uint16_t *x = (const uint16_t *)job->x + (row + r) * job->stride;
         __m512 sum = _mm512_loadu_ps(sums + r * LANES);
         for (size_t p = whole; p < k; p += 2) {
             uint16_t pair[2] = {x[p], p + 1 < k ? x[p + 1] : 0};
@@ -75,7 +75,7 @@ INLINE const char *upcoming(const bool ahead, const slm_cpu__gemm *job, size_t b
 INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, size_t first,
                       size_t second, size_t block, size_t end)
 {
-    const size_t k = job->k, stride = k * sizeof(uint16_t);
+    const size_t k = job->k, stride = job->stride * sizeof(uint16_t);
     const char *x = (const char *)job->x + row * stride, *x2 = x + first * stride;
     const char *w = slm_cpu__block(job, block);
     const char *w2 = block + 1 < end ? w + job->block_bytes : w;
@@ -110,7 +110,7 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
 INLINE void one_tile(const bool ahead, const slm_cpu__gemm *job, size_t row, size_t rows,
                      size_t block, size_t end, size_t last)
 {
-    const size_t k = job->k, stride = k * sizeof(uint16_t), step = job->block_bytes;
+    const size_t k = job->k, stride = job->stride * sizeof(uint16_t), step = job->block_bytes;
     const char *x = (const char *)job->x + row * stride, *w = slm_cpu__block(job, block);
     const char *w1 = block + 1 < end ? w + step : w, *w2 = block + 2 < end ? w + 2 * step : w;
     const char *w3 = block + 3 < end ? w + 3 * step : w;
@@ -201,7 +201,7 @@ static void widen_some(const slm_cpu__quantised *w, size_t block, size_t end, si
 static void few_rows(const slm_cpu__gemm *job, const slm_cpu__quantised *w, size_t first,
                      size_t second, size_t block, size_t end)
 {
-    const size_t stride = job->k * sizeof(uint16_t), groups = job->k / TILE_K;
+    const size_t stride = job->stride * sizeof(uint16_t), groups = job->k / TILE_K;
     const size_t step = AHEAD * TILE_BYTES;
     const char *x = (const char *)job->x, *x2 = x + first * stride;
     char buffer[2][4 * AHEAD * TILE_BYTES] __attribute__((aligned(64)));

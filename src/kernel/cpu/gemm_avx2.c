@@ -10,7 +10,7 @@
 enum { ROWS = 6, FEW = 3, VECTORS = 4 };
 
 /* One step of k: the weights at w (`half`: 0 f32, 1 the even of bf16 pairs, 2 the odd). */
-INLINE void step_of_k(const int rows, const int vectors, const int half, const float *x, size_t k,
+INLINE void step_of_k(const int rows, const int vectors, const int half, const float *x, size_t row,
                       const char *w, size_t stride, __m256 *sum)
 {
     __m256 weight[VECTORS];
@@ -26,7 +26,7 @@ INLINE void step_of_k(const int rows, const int vectors, const int half, const f
     }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
-        const __m256 value = _mm256_broadcast_ss(x + (size_t)r * k);
+        const __m256 value = _mm256_broadcast_ss(x + (size_t)r * row);
 #pragma GCC unroll 4
         for (int c = 0; c < vectors; c++)
             sum[r * vectors + c] = _mm256_fmadd_ps(value, weight[c], sum[r * vectors + c]);
@@ -37,7 +37,7 @@ INLINE void tile(const bool wide, const int rows, const int vectors, const slm_c
                  size_t row, size_t block)
 {
     const size_t k = job->k, stride = job->block_bytes;
-    const float *x = (const float *)job->x + row * k;
+    const float *x = (const float *)job->x + row * job->stride;
     const char *w = slm_cpu__block(job, block);
     const size_t ahead = job->cached ? 0 : (size_t)(vectors / 2) * stride;
     __m256 sum[12];
@@ -48,8 +48,8 @@ INLINE void tile(const bool wide, const int rows, const int vectors, const slm_c
 #pragma GCC unroll 2
         for (int b = 0; b < vectors / 2; b++)
             _mm_prefetch(w + (size_t)b * stride + ahead, _MM_HINT_T1);
-        step_of_k(rows, vectors, wide ? 0 : 1, x + p, k, w, stride, sum);
-        if (!wide && p + 1 < k) step_of_k(rows, vectors, 2, x + p + 1, k, w, stride, sum);
+        step_of_k(rows, vectors, wide ? 0 : 1, x + p, job->stride, w, stride, sum);
+        if (!wide && p + 1 < k) step_of_k(rows, vectors, 2, x + p + 1, job->stride, w, stride, sum);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {

@@ -10,7 +10,7 @@
 enum { ROWS = 8, BLOCKS = 3, LANES = SLM_KERNEL_BLOCK };
 
 /* One step of k: the weights at w (`half`: 0 f32, 1 the even of bf16 pairs, 2 the odd). */
-INLINE void step_of_k(const int rows, const int blocks, const int half, const float *x, size_t k,
+INLINE void step_of_k(const int rows, const int blocks, const int half, const float *x, size_t row,
                       const char *w, size_t stride, __m512 *sum)
 {
     __m512 weight[BLOCKS];
@@ -25,7 +25,7 @@ INLINE void step_of_k(const int rows, const int blocks, const int half, const fl
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
-        const __m512 value = _mm512_set1_ps(x[(size_t)r * k]);
+        const __m512 value = _mm512_set1_ps(x[(size_t)r * row]);
 #pragma GCC unroll 3
         for (int c = 0; c < blocks; c++)
             sum[r * blocks + c] = _mm512_fmadd_ps(value, weight[c], sum[r * blocks + c]);
@@ -36,7 +36,7 @@ INLINE void tile(const bool wide, const int rows, const int blocks, const slm_cp
                  size_t row, size_t block)
 {
     const size_t k = job->k, stride = job->block_bytes;
-    const float *x = (const float *)job->x + row * k;
+    const float *x = (const float *)job->x + row * job->stride;
     const char *w = slm_cpu__block(job, block);
     const size_t ahead = job->cached ? 0 : (size_t)blocks * stride;
     __m512 sum[ROWS * BLOCKS];
@@ -47,8 +47,8 @@ INLINE void tile(const bool wide, const int rows, const int blocks, const slm_cp
 #pragma GCC unroll 3
         for (int c = 0; c < blocks; c++)
             _mm_prefetch(w + (size_t)c * stride + ahead, _MM_HINT_T1);
-        step_of_k(rows, blocks, wide ? 0 : 1, x + p, k, w, stride, sum);
-        if (!wide && p + 1 < k) step_of_k(rows, blocks, 2, x + p + 1, k, w, stride, sum);
+        step_of_k(rows, blocks, wide ? 0 : 1, x + p, job->stride, w, stride, sum);
+        if (!wide && p + 1 < k) step_of_k(rows, blocks, 2, x + p + 1, job->stride, w, stride, sum);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {

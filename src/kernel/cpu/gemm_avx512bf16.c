@@ -27,7 +27,7 @@ INLINE void tile(const int rows, const int blocks, const slm_cpu__gemm *job, siz
                  size_t block)
 {
     const size_t k = job->k, step = job->block_bytes;
-    const uint16_t *x = (const uint16_t *)job->x + row * k;
+    const uint16_t *x = (const uint16_t *)job->x + row * job->stride;
     const char *w = slm_cpu__block(job, block);
     const size_t ahead = job->cached ? 0 : (size_t)blocks * step;
     __m512 sum[ROWS * BLOCKS];
@@ -44,7 +44,7 @@ INLINE void tile(const int rows, const int blocks, const slm_cpu__gemm *job, siz
             _mm_prefetch(w + (size_t)c * step + ahead, _MM_HINT_T1);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            const __m512bh pair = pair_at(x + (size_t)r * k + p);
+            const __m512bh pair = pair_at(x + (size_t)r * job->stride + p);
 #pragma GCC unroll 3
             for (int c = 0; c < blocks; c++)
                 sum[r * blocks + c] = _mm512_dpbf16_ps(sum[r * blocks + c], weight[c], pair);
@@ -53,7 +53,7 @@ INLINE void tile(const int rows, const int blocks, const slm_cpu__gemm *job, siz
     if (k % 2 != 0) {
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            const __m512bh pair = (__m512bh)_mm512_set1_epi32(x[(size_t)r * k + k - 1]);
+            const __m512bh pair = (__m512bh)_mm512_set1_epi32(x[(size_t)r * job->stride + k - 1]);
 #pragma GCC unroll 3
             for (int c = 0; c < blocks; c++)
                 sum[r * blocks + c] = _mm512_dpbf16_ps(

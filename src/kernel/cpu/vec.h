@@ -62,6 +62,10 @@ INLINE vec v_div(vec a, vec b)
 {
     return _mm512_div_ps(a, b);
 }
+INLINE vec v_sqrt(vec a)
+{
+    return _mm512_sqrt_ps(a);
+}
 /* a * b + c, rounded once. */
 INLINE vec v_fma(vec a, vec b, vec c)
 {
@@ -209,6 +213,10 @@ INLINE vec v_mul(vec a, vec b)
 INLINE vec v_div(vec a, vec b)
 {
     return _mm256_div_ps(a, b);
+}
+INLINE vec v_sqrt(vec a)
+{
+    return _mm256_sqrt_ps(a);
 }
 INLINE vec v_fma(vec a, vec b, vec c)
 {

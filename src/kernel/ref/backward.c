@@ -300,14 +300,6 @@ void ref__attention_backward(slm_device *device, slm_mem dq, slm_mem dk, slm_mem
 
 /* ---- optimiser ----------------------------------------------------------------------------- */
 
-void ref__weight_write(slm_device *device, slm_weight *w, slm_mem master)
-{
-    (void)device;
-    SLM_ASSERT(w->quant.super == 0);
-    for (size_t i = 0; i < w->n * w->k; i++)
-        ref__put(w->data, w->dtype, i, ref__f32(master)[i]);
-}
-
 void ref__adamw(slm_device *device, const slm_adamw *job)
 {
     const double beta1 = (double)job->beta1, beta2 = (double)job->beta2;
@@ -323,7 +315,7 @@ void ref__adamw(slm_device *device, const slm_adamw *job)
         ref__f32(job->second)[i] = (float)second;
         ref__f32(job->master)[i] = (float)(x - (double)job->rate * (step + (double)job->decay * x));
     }
-    if (job->w != NULL) ref__weight_write(device, job->w, job->master);
+    if (job->w != NULL) slm_kernel__weight_write(device, job->w, job->master);
 }
 
 void ref__add_scaled(slm_device *device, slm_mem y, slm_mem x, float scale, size_t items)

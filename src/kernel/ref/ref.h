@@ -45,7 +45,6 @@ void ref__attention_backward(slm_device *device, slm_mem dq, slm_mem dk, slm_mem
 void ref__swiglu_backward(slm_device *device, slm_mem dgate, slm_mem dup, slm_dtype act, slm_mem dy,
                           slm_mem gate, slm_mem up, size_t items);
 void ref__adamw(slm_device *device, const slm_adamw *job);
-void ref__weight_write(slm_device *device, slm_weight *w, slm_mem master);
 void ref__add_scaled(slm_device *device, slm_mem y, slm_mem x, float scale, size_t items);
 
 /* encoder.c: entries of the table. */
