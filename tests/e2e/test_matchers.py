@@ -69,7 +69,7 @@ def judging(suite):
     done = run('eval', f'recorded:{model}', '--cases', cases, '--db', db, '--judge',
                f'rule+recorded:{encoder}', '--json')
     suite.check('with an encoder it is another judge', done.returncode == 0, done.stderr)
-    suite.contains('and reports name it', done.stdout, 'rule+tiny')
+    suite.contains('and reports name it', done.stdout, 'rule+two.jsonl')
 
 
 def labels(suite):
