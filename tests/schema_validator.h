@@ -121,10 +121,10 @@ static inline bool validator__bounds(const json_t *schema, const char *least, co
            !(high && (double)count > json_number_value(high));
 }
 
-static inline bool schema_holds(const json_t *root, const json_t *schema, const json_t *value)
+static inline bool validator__keywords(const json_t *root, const json_t *schema,
+                                       const json_t *value)
 {
     const json_t *word;
-    if (json_is_boolean(schema)) return json_is_true(schema);
     if ((word = json_object_get(schema, "$ref"))) {
         const json_t *target = validator__pointer(root, json_string_value(word) + 1);
         if (!target || !schema_holds(root, target, value)) return false;
@@ -154,6 +154,24 @@ static inline bool schema_holds(const json_t *root, const json_t *schema, const 
     for (size_t i = 0; word && i < json_array_size(value); i++)
         if (!schema_holds(root, word, json_array_get(value, i))) return false;
     return true;
+}
+
+/* A schema may lead back to itself without a step into the value; that adds nothing. */
+static inline bool schema_holds(const json_t *root, const json_t *schema, const json_t *value)
+{
+    typedef struct question {
+        const struct question *below;
+        const json_t *schema, *value;
+    } question;
+    static const question *asked;
+    if (json_is_boolean(schema)) return json_is_true(schema);
+    for (const question *q = asked; q; q = q->below)
+        if (q->schema == schema && q->value == value) return false;
+    const question now = {asked, schema, value};
+    asked = &now;
+    bool holds = validator__keywords(root, schema, value);
+    asked = now.below;
+    return holds;
 }
 
 #endif

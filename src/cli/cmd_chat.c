@@ -15,10 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/buffer.h"
+#include "base/json.h"
 
 typedef struct chat_options {
     cli_shared shared;
-    const char *prompt, *system_text;
+    const char *prompt, *system_text, *json_schema;
 } chat_options;
 
 /* The conversation so far; texts are owned. */
@@ -56,8 +57,8 @@ static void print_piece(void *context, uint32_t index, const char *text, size_t 
 
 /* Ask for one reply and wait for it; SIGINT cancels it. */
 static slm_status ask(slm_chat *chat, const conversation *talk, const slm_chat_sampling *sampling,
-                      uint32_t rollout, bool stream, bool trace, slm_chat_reply **out,
-                      slm_error *err)
+                      const char *json_schema, uint32_t rollout, bool stream, bool trace,
+                      slm_chat_reply **out, slm_error *err)
 {
     slm_chat_request request = {
         .messages = talk->messages,
@@ -65,6 +66,7 @@ static slm_status ask(slm_chat *chat, const conversation *talk, const slm_chat_s
         .n = 1,
         .first_rollout = rollout,
         .sampling = *sampling,
+        .json_schema = json_schema,
         .want_trace = trace,
         .on_text = stream ? print_piece : NULL,
     };
@@ -151,12 +153,12 @@ static slm_status announce(cli_app *app, const chat_options *options, const char
 
 static slm_status answer_once(cli_app *app, slm_chat *chat, conversation *talk, const char *prompt,
                               const chat_options *options, const slm_chat_sampling *sampling,
-                              slm_error *err)
+                              const char *json_schema, slm_error *err)
 {
     add_message(talk, "user", prompt);
     bool json = options->shared.json;
     slm_chat_reply *reply;
-    SLM_TRY(ask(chat, talk, sampling, 0, !json, json, &reply, err));
+    SLM_TRY(ask(chat, talk, sampling, json_schema, 0, !json, json, &reply, err));
     if (json) {
         print_reply_json(chat, reply);
     } else {
@@ -182,7 +184,7 @@ static slm_status take_turn(cli_app *app, slm_chat *chat, conversation *talk,
     slm_error error;
     add_message(talk, "user", text);
     cli_interrupted = false;
-    slm_status status = ask(chat, talk, sampling, turn, true, false, &reply, &error);
+    slm_status status = ask(chat, talk, sampling, NULL, turn, true, false, &reply, &error);
     if (forgive &&
         (status == SLM_ERR_INVALID || status == SLM_ERR_LIMIT || status == SLM_ERR_NOT_FOUND)) {
         slm_log_print(&app->log, SLM_LOG_ERROR, "%s", error.message);
@@ -254,6 +256,22 @@ static slm_status converse(cli_app *app, slm_chat *chat, conversation *talk,
     return status;
 }
 
+/* NULL without one. Remote models get it as it is, so that it is JSON is checked here. */
+static slm_status read_schema(cli_app *app, const chat_options *options, const char **out,
+                              slm_error *err)
+{
+    const char *path = options->json_schema;
+    json_t *schema = NULL;
+    if (path == NULL) return SLM_OK;
+    slm_buffer argument = {0};
+    slm_buffer_printf(&argument, "@%s", path);
+    slm_status status = cli__text_or_file(app, slm_buffer_text(&argument), out, err);
+    if (status == SLM_OK) status = slm_json_parse(*out, strlen(*out), path, 1, &schema, err);
+    json_decref(schema);
+    slm_buffer_free(&argument);
+    return status;
+}
+
 static int run_chat(void *context, const void *options_in, const slm_option_list *arguments)
 {
     cli_app *app = context;
@@ -261,14 +279,19 @@ static int run_chat(void *context, const void *options_in, const slm_option_list
     slm_chat_sampling sampling = cli__sampling(&options->shared);
     slm_chat *chat = NULL;
     conversation talk = {0};
-    const char *system_text, *prompt = NULL;
+    const char *system_text, *prompt = NULL, *json_schema = NULL;
     slm_error error;
     slm_status status;
     if (options->shared.json && options->prompt == NULL) {
         status = slm_error_set(&error, SLM_ERR_INVALID, "--json needs one prompt: -p TEXT");
         goto out;
     }
+    if (options->json_schema != NULL && options->prompt == NULL) {
+        status = slm_error_set(&error, SLM_ERR_INVALID, "--json-schema needs one prompt: -p TEXT");
+        goto out;
+    }
     SLM_TRY_OUT(slm_chat_sampling_check(&sampling, &error));
+    SLM_TRY_OUT(read_schema(app, options, &json_schema, &error));
     SLM_TRY_OUT(cli__text_or_file(app, options->system_text, &system_text, &error));
     SLM_TRY_OUT(cli__remote_start(app, &options->shared, arguments->items, 1, &error));
     SLM_TRY_OUT(announce(app, options, arguments->items[0], system_text, &prompt, &error));
@@ -279,7 +302,7 @@ static int run_chat(void *context, const void *options_in, const slm_option_list
     if (system_text[0] != '\0') add_message(&talk, "system", system_text);
     if (options->prompt != NULL) {
         cli__catch_interrupts(true);
-        status = answer_once(app, chat, &talk, prompt, options, &sampling, &error);
+        status = answer_once(app, chat, &talk, prompt, options, &sampling, json_schema, &error);
     } else {
         status = converse(app, chat, &talk, &sampling, &error);
     }
@@ -305,6 +328,11 @@ static const slm_option chat_table[] = {
      .value_name = "TEXT|@FILE",
      .default_text = cli_default_system_text,
      .help = "the system text; \"\" sends none"},
+    {.name = "json-schema",
+     .type = SLM_OPTION_FILE,
+     .offset = offsetof(chat_options, json_schema),
+     .value_name = "FILE",
+     .help = "hold the answer of -p to this JSON Schema; see docs/json-schema.md"},
     {.name = NULL},
 };
 
@@ -323,6 +351,8 @@ const slm_command cli_command_chat = {
     .example = "# talk\nslm chat model.gguf\n"
                "# one answer, the likeliest, with its token ids and log-probabilities\n"
                "slm chat model.gguf -p 'My knee hurts.' --temperature 0 --json\n"
+               "# a value of a JSON Schema and nothing else\n"
+               "slm chat model.gguf -p 'Is a fever of 40 high?' --json-schema verdict.json\n"
                "# a model behind an API, and a server of your own\n"
                "slm chat openai:gpt-4.1 -p 'My knee hurts.'\n"
                "slm chat openai:llama@http://127.0.0.1:8080/v1",

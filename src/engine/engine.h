@@ -59,7 +59,7 @@ typedef struct slm_generate {
     size_t stop_count;
     /* NULL, or the text of a JSON Schema that the reply is a value of (copied): stop tokens only
      * where the value is whole, and nothing else where nothing can follow. A reply that max_tokens
-     * cuts off is cut off. docs/local-models.md says which keywords there are. */
+     * cuts off is cut off. docs/json-schema.md says which keywords there are. */
     const char *json_schema;
     /* Called with each piece of new text that can no longer be cut by a stop string (may be NULL;
      * len 0 is never sent). Valid UTF-8, whole characters. */

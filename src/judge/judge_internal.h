@@ -12,6 +12,8 @@
 extern const char judge__own_template[];
 /* What every reply has to be, as a JSON schema. */
 extern const char judge__schema[];
+/* The same with a longest explanation, for chats that can hold a reply to one. */
+extern const char judge__schema_bounded[];
 /* Both placeholders stand in it. `name` is shown. */
 slm_status judge__template_check(const char *text, const char *name, slm_error *err);
 /* "role: content" of every turn and of the answer, blank lines between. */

@@ -171,7 +171,9 @@ static slm_status submit_call(model_judge *j, call *c, slm_error *why)
                                 .first_rollout = (uint32_t)c->attempts,
                                 .case_id = c->question,
                                 .sampling = j->sampling,
-                                .json_schema = j->no_schema ? NULL : judge__schema};
+                                .json_schema = j->no_schema             ? NULL
+                                               : j->chat->holds_lengths ? judge__schema_bounded
+                                                                        : judge__schema};
     if (j->system_text != NULL)
         messages[request.message_count++] = (slm_chat_message){"system", j->system_text};
     messages[request.message_count++] = (slm_chat_message){"user", c->prompt};
@@ -468,6 +470,8 @@ static void describe(model_judge *j, const char *template_name)
     slm_sha256_update_part(hash, template_hex);
     slm_sha256_update_part(hash, j->system_text);
     slm_sha256_update_part(hash, sampling);
+    /* What a schema does to the replies of an API is part of that API. */
+    if (j->chat->holds_lengths) slm_sha256_update_part(hash, judge__schema_bounded);
     slm_sha256_finish(hash, hex);
     j->judge.identity = copy_text(hex);
     j->judge.name = copy_text(j->chat->name);

@@ -52,10 +52,13 @@ const char judge__own_template[] =
     "name what in the reply decides it, then the verdict, true or false:\n"
     "{\"explanation\": \"...\", \"criteria_met\": ...}";
 
-const char judge__schema[] =
-    "{\"type\":\"object\",\"properties\":{\"explanation\":{\"type\":\"string\"},"
-    "\"criteria_met\":{\"type\":\"boolean\"}},\"required\":[\"explanation\",\"criteria_met\"],"
-    "\"additionalProperties\":false}";
+#define SCHEMA_AROUND(explanation)                                                                 \
+    "{\"type\":\"object\",\"properties\":{\"explanation\":" explanation                            \
+    ",\"criteria_met\":{\"type\":\"boolean\"}},\"required\":[\"explanation\",\"criteria_met\"],"   \
+    "\"additionalProperties\":false}"
+const char judge__schema[] = SCHEMA_AROUND("{\"type\":\"string\"}");
+/* A small model that repeats itself would else never come to its verdict. */
+const char judge__schema_bounded[] = SCHEMA_AROUND("{\"type\":\"string\",\"maxLength\":800}");
 
 slm_status judge__template_check(const char *text, const char *name, slm_error *err)
 {

@@ -410,6 +410,7 @@ static slm_status open_engine(local_chat *c, const slm_open_options *o, slm_erro
     const slm_engine_options engine = engine_options(o);
     SLM_TRY(slm_engine_new(c->model, c->tokenizer, &engine, &c->engine, err));
     c->base.width = 2 * engine.batch; /* the next prompts are ready when slots fall free */
+    c->base.holds_lengths = true;
     return SLM_OK;
 }
 

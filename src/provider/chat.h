@@ -100,10 +100,11 @@ typedef struct slm_chat_class {
 /* What every implementation's struct begins with. */
 struct slm_chat {
     const slm_chat_class *class;
-    char *name;     /* shown in reports; owned by the implementation */
-    char *identity; /* hash of everything that decides the replies: model and adapter content,
+    char *name;         /* shown in reports; owned by the implementation */
+    char *identity;     /* hash of everything that decides the replies: model and adapter content,
                               template, kernel path, dtype; or the remote model's name and host */
-    int32_t width;  /* how many replies in flight make sense */
+    int32_t width;      /* how many replies in flight make sense */
+    bool holds_lengths; /* a schema's minLength and maxLength are held too; many APIs refuse them */
     /* Kept by slm_chat_submit and slm_chat_poll; implementations read them and do not write them.
      * Zero-initialised structs are right. */
     uint64_t next_ticket;

@@ -264,6 +264,7 @@ slm_status slm_chat_record_open(slm_chat *inner, const char *path, slm_chat **ou
     r->chat.name = copy_text(inner->name);
     r->chat.identity = copy_text(inner->identity);
     r->chat.width = inner->width;
+    r->chat.holds_lengths = inner->holds_lengths;
     r->inner = inner;
     r->path = copy_text(path);
     r->fd = fd;

@@ -121,6 +121,37 @@ def chat_once(suite, model):
                 '32')
 
 
+def json_schema(suite, model):
+    schema = suite.write('schema.json', json.dumps({
+        'type': 'object', 'additionalProperties': False,
+        'properties': {'reason': {'type': 'string', 'maxLength': 8},
+                       'tags': {'type': 'array', 'items': {'enum': ['a', 'b']}, 'maxItems': 2},
+                       'met': {'type': 'boolean'}},
+        'required': ['reason', 'tags', 'met']}))
+    base = ['chat', model, '-p', 'the mother', '--json', '--json-schema']
+    for seed in '12':
+        reply = json.loads(suite.succeeds('chat --json-schema', *base, schema, '--seed', seed,
+                                          '--temperature', '1.5', '--max-tokens', '300'))
+        value = json.loads(reply['text'])
+        suite.equal('it ends with the value', reply['finish'], 'stop')
+        suite.equal('the keys, in order', list(value), ['reason', 'tags', 'met'])
+        suite.check('and what they hold', len(value['reason']) <= 8 and len(value['tags']) <= 2 and
+                    set(value['tags']) <= {'a', 'b'} and isinstance(value['met'], bool), value)
+    cut = json.loads(run(*base, schema, '--max-tokens', '5').stdout)
+    suite.equal('too few tokens: cut off', (cut['finish'], cut['text'][:1]), ('length', '{'))
+    for name, text, status, words in (
+            ('unsupported', '{"properties": {"a": {"pattern": "x"}}}', 1,
+             ['#/properties/a', "'pattern' is not supported"]),
+            ('impossible', '{"required": ["a"], "properties": {"a": false}}', 2, ['no value']),
+            ('broken', '{"type": ', 1, ['broken.json:1'])):
+        path = suite.write(name + '.json', text)
+        suite.fails('a schema that is ' + name, status, words, *base, path)
+    suite.fails('a schema that is not there', 1, ['no.json'], *base, 'no.json')
+    suite.fails('a schema for a conversation', 2, ['-p TEXT'], 'chat', model, '--json-schema', schema)
+    suite.fails('a schema and thinking', 1, ['--thinking off'], *base, schema, '--template', 'qwen3',
+                '--thinking', 'on')
+
+
 def conversation(suite, model):
     arguments = ['chat', model, '--temperature', '0', '--max-tokens', '8']
     one = run(*arguments, stdin='the mother\n')
@@ -220,6 +251,7 @@ def main():
         info(suite, model, facts)
         tokenize(suite, model)
         chat_once(suite, model)
+        json_schema(suite, model)
         conversation(suite, model)
         interrupt(suite)
         bad_files(suite, model, facts)

@@ -21,7 +21,7 @@ typedef struct fake_ask {
     uint32_t rollout;
     int64_t seed;
     double temperature;
-    bool has_schema, cancelled;
+    bool has_schema, is_bounded, cancelled;
 } fake_ask;
 
 typedef struct fake_chat fake_chat;
@@ -54,14 +54,15 @@ static inline slm_status fake_submit(slm_chat *chat, const slm_chat_request *req
         return slm_error_set(err, SLM_ERR_INVALID, "the prompt is longer than the context");
     assert_true(f->count < FAKE_ROOM);
     fake_ask *ask = &f->asks[f->count];
-    *ask = (fake_ask){.ticket = ticket,
-                      .prompt = strdup(last->content),
-                      .system =
-                          request->message_count > 1 ? strdup(request->messages[0].content) : NULL,
-                      .rollout = request->first_rollout,
-                      .seed = request->sampling.seed,
-                      .temperature = request->sampling.temperature,
-                      .has_schema = request->json_schema != NULL};
+    *ask = (fake_ask){
+        .ticket = ticket,
+        .prompt = strdup(last->content),
+        .system = request->message_count > 1 ? strdup(request->messages[0].content) : NULL,
+        .rollout = request->first_rollout,
+        .seed = request->sampling.seed,
+        .temperature = request->sampling.temperature,
+        .has_schema = request->json_schema != NULL,
+        .is_bounded = request->json_schema && strstr(request->json_schema, "maxLength")};
     f->waiting[f->waiting_count++] = f->count++;
     if (f->waiting_count > f->most_waiting) f->most_waiting = f->waiting_count;
     return SLM_OK;

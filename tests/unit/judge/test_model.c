@@ -213,6 +213,28 @@ static void without_schemas_it_asks_without(void **state)
     slm_judge_free(judge);
 }
 
+/* And is another judge for it. */
+static void a_bound_goes_only_to_chats_that_hold_one(void **state)
+{
+    (void)state;
+    char *identity[2];
+    for (int holds = 0; holds < 2; holds++) {
+        fake_chat *chat = fake_chat_new(says_yes);
+        chat->chat.holds_lengths = holds;
+        slm_judge *judge = judge_of(chat);
+        slm_case c = small_case();
+        slm_grading *grading = grade(judge, &c, "x");
+        assert_true(chat->asks[0].has_schema);
+        assert_int_equal(chat->asks[0].is_bounded, holds);
+        identity[holds] = strdup(judge->identity);
+        slm_grading_free(grading);
+        slm_judge_free(judge);
+    }
+    assert_string_not_equal(identity[0], identity[1]);
+    free(identity[0]);
+    free(identity[1]);
+}
+
 /* ---- what becomes of nonsense ---- */
 
 static void nonsense_is_never_a_verdict(void **state)
@@ -444,6 +466,7 @@ int main(void)
         cmocka_unit_test(the_identity_is_of_what_decides_the_verdicts),
         cmocka_unit_test(the_width_is_kept_in_flight),
         cmocka_unit_test(without_schemas_it_asks_without),
+        cmocka_unit_test(a_bound_goes_only_to_chats_that_hold_one),
         cmocka_unit_test(nonsense_is_never_a_verdict),
         cmocka_unit_test(it_is_asked_again),
         cmocka_unit_test(a_failed_call_is_unscored_at_once),
