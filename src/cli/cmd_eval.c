@@ -161,7 +161,11 @@ static slm_status print_results(cli_app *app, const eval_options *options, slm_s
     slm_arena arena = {0};
     slm_results results = {0};
     slm_status status = slm_results_load(store, &arena, &results, err);
+    slm_report_agreement *agreements = NULL;
+    size_t agreement_count = 0;
     if (status == SLM_OK) status = slm_results_count_questions(store, &results, err);
+    if (status == SLM_OK)
+        status = slm_report_agreements(store, &arena, &agreements, &agreement_count, err);
     if (status == SLM_OK) {
         slm_report_options report = slm_report_options_default();
         slm_target *targets = slm_arena_array(&app->arena, options->targets.count, sizeof *targets);
@@ -170,6 +174,8 @@ static slm_status print_results(cli_app *app, const eval_options *options, slm_s
             slm_target_parse(options->targets.items[t], &app->arena, &targets[t], NULL);
         report.targets = targets;
         report.target_count = options->targets.count;
+        report.agreements = agreements;
+        report.agreement_count = agreement_count;
         report.colour = app->colour;
         report.columns = app->columns;
         report.version = SLM_VERSION;
