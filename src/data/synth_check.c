@@ -212,7 +212,19 @@ static void check_says(looking *l)
                            c->key_points[i].text);
 }
 
-/* What would harm must not stand in the reply, word for word. */
+/* Does a sentence of the text begin with these words? "Do not run" does not say "Run". */
+static bool begins_a_sentence(const char *text, const char *words)
+{
+    for (const char *at = text; (at = strstr(at, words)) != NULL; at++) {
+        const char *before = at;
+        while (before > text && before[-1] == ' ')
+            before--;
+        if (before == text || strchr(".!?:;\n", before[-1]) != NULL) return true;
+    }
+    return false;
+}
+
+/* What would harm must not be a sentence of the reply, word for word. */
 static void check_never(looking *l)
 {
     slm_buffer reply = {0}, text = {0};
@@ -224,7 +236,7 @@ static void check_never(looking *l)
             len--;
         slm_buffer_truncate(&text, 0);
         slm_utf8_append_casefold(&text, never, len);
-        if (len > 0 && strstr(slm_buffer_text(&reply), slm_buffer_text(&text)) != NULL)
+        if (len > 0 && begins_a_sentence(slm_buffer_text(&reply), slm_buffer_text(&text)))
             synth__problem(l->problems, "reply: says what never lists: \"%s\"", never);
     }
     slm_buffer_free(&reply);

@@ -382,6 +382,11 @@ static void replies_are_held_to_the_scenario(void **state)
     json_decref(brought);
     refuse(with_reply("Meanwhile", "Ibuprofen is HARMLESS for everybody. Meanwhile"), &s,
            "says what never lists");
+    json_t *denied =
+        with_reply("Meanwhile", "It is wrong that ibuprofen is harmless for everybody. "
+                                "Meanwhile");
+    accept_draft(denied, &s);
+    json_decref(denied);
     synth__scenario long_one = s;
     long_one.form = "long";
     refuse(good_draft(), &long_one, "needs 90 or more");
