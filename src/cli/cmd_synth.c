@@ -17,7 +17,7 @@ typedef struct synth_options {
     cli_shared shared;
     const char *model, *plan, *output, *rejects, *db, *set, *source, *licence;
     int64_t limit;
-    bool give_up, show_plan;
+    bool give_up, show_plan, schema;
 } synth_options;
 
 typedef struct synthesis {
@@ -52,6 +52,7 @@ static slm_status open_synth(synthesis *s, const char *inventory, slm_error *err
     synth.source = o->source;
     synth.licence = o->licence;
     synth.give_up = o->give_up;
+    synth.no_schema = !o->schema;
     synth.log = &s->app->log;
     synth.stop = &cli_interrupted;
     SLM_TRY(slm_synth_plan_load(o->plan, &s->plan, err));
@@ -177,6 +178,10 @@ static slm_status synth_all(synthesis *s, const slm_option_list *arguments, slm_
         return slm_error_set(err, SLM_ERR_INVALID,
                              "name the inventory, a --model and the file to write: slm synth "
                              "inventory.jsonl --model MODEL -o cases.jsonl");
+    if (strcmp(o->output, "-") == 0)
+        return slm_error_set(
+            err, SLM_ERR_INVALID,
+            "-o - cannot be gone on with after a run that ended early; name a file");
     SLM_TRY(open_synth(s, arguments->items[0], err));
     SLM_TRY(cli__remote_start(s->app, &o->shared, &o->model, 1, err));
     SLM_TRY(announce(s, err));
@@ -274,6 +279,12 @@ static const slm_option synth_table[] = {
      .value_name = "TEXT",
      .default_text = "not stated",
      .help = "the licence that the cases name"},
+    {.name = "schema",
+     .type = SLM_OPTION_FLAG,
+     .offset = SYNTH(schema),
+     .default_text = "true",
+     .help = "hold the model to the shape of a case by a JSON schema; --no-schema for a host that "
+             "refuses one"},
     {.name = "give-up",
      .type = SLM_OPTION_FLAG,
      .offset = SYNTH(give_up),

@@ -410,7 +410,7 @@ static void name_request(const slm_synth *synth, unit *u, const question *q)
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, synth__method);
     slm_sha256_update_part(hash, sampling);
-    slm_sha256_update_part(hash, q->schema);
+    slm_sha256_update_part(hash, synth->options.no_schema ? NULL : q->schema);
     slm_sha256_update_part(hash, u->scenario.id);
     slm_sha256_update_part(hash, u->attempts == 0 ? "first" : "repair");
     for (size_t i = 0; i < q->message_count; i++) {
@@ -681,6 +681,7 @@ slm_status slm_synth_run(slm_synth *synth, slm_chat *chat, slm_store *store, slm
     slm_synth_summary *summary = &synth->summary;
     synth->chat = chat;
     synth->store = store;
+    synth->no_schema = synth->options.no_schema;
     slm_buffer name = {0};
     slm_utf8_append_valid(&name, chat->name, strlen(chat->name));
     synth->model = slm_arena_strdup(&synth->arena, slm_buffer_text(&name));

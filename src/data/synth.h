@@ -32,6 +32,7 @@ typedef struct slm_synth_options {
     size_t limit;                 /* the first n questions; 0: all */
     const char *set;              /* in the cases: tag set:NAME */
     const char *source, *licence; /* in the cases */
+    bool no_schema;               /* ask without a JSON schema, for hosts that refuse one */
     bool give_up;                 /* set aside too what got no reply at all */
     slm_log *log;                 /* NULL: none */
     const volatile bool *stop;    /* NULL: never */

@@ -10,7 +10,6 @@ import random
 import re
 import signal
 import sqlite3
-import subprocess
 import time
 
 import remote_server
@@ -197,15 +196,18 @@ def killed(suite, server, questions, whole):
     command = synth(suite, server, questions, 'killed.jsonl', '--concurrency', '8', '--quiet')
     db = suite.path('killed.jsonl.db')
     kept, asked_again, kills, before = set(), [], 0, 0
-    for _ in range(200):
+    for _ in range(11):
         server.forget()
         process = start(*command)
-        try:
-            process.communicate(timeout=lot.uniform(0.12, 0.32) if kills < 10 else 120)
-        except subprocess.TimeoutExpired:
+        if kills < 10:  # after some calls, so that it is killed wherever it may be
+            wanted, deadline = lot.randint(1, 18), time.time() + 60
+            while (len(server.seen) < wanted and process.poll() is None
+                   and time.time() < deadline):
+                time.sleep(0.002)
+            time.sleep(lot.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
-            process.communicate()
             kills += 1
+        process.communicate(timeout=120)
         time.sleep(0.1)  # replies that were on their way
         asked_again += [r for r in server.seen if text_of(r, one_in_ten) in kept]
         kept = set(replies(db))
@@ -313,6 +315,19 @@ def recorded(suite, questions):
                 ['there is no JSON object with a case in the answer'])
 
 
+def schemas(suite, server, questions):
+    """The shape goes along as a schema that strict modes take; unless it shall not."""
+    server.plan = lambda request: remote_server.answer(request, 'No.')
+    for name, more in (('with', []), ('without', ['--no-schema'])):
+        server.forget()
+        suite.succeeds(f'{name} a schema', *synth(suite, server, questions, f'{name}.jsonl',
+                                                  '--limit', '2', *more))
+        formats = [r.json.get('response_format') for r in server.seen]
+        suite.check('it goes along as it should', len(formats) == 4 and all(
+            f is None if more else f['type'] == 'json_schema' and f['json_schema']['strict']
+            for f in formats), formats)
+
+
 def plans(suite, server, questions):
     shown = suite.succeeds('the default plan is shown', 'synth', '--show-plan')
     with open(os.path.join(ROOT, 'recipes', 'synth-plan.yaml'), encoding='utf-8') as stream:
@@ -351,6 +366,7 @@ vary:
                     *synth(suite, server, questions, 'x.jsonl', '--plan', bent))
     bad = suite.write('bad.jsonl', '{"question": "a"}\n{"question": ""}\n')
     suite.fails('an empty question', 1, ['bad.jsonl:2'], *synth(suite, server, bad, 'x.jsonl'))
+    suite.fails('standard output', 2, ['-o -'], 'synth', questions, '--model', 'recorded:x', '-o', '-')
     suite.fails('nothing named', 2, ['--model'], 'synth')
 
 
@@ -364,6 +380,7 @@ def main():
         money(suite, server, questions)
         failures(suite, server, questions)
         recorded(suite, questions)
+        schemas(suite, server, questions)
         plans(suite, server, questions)
         server.close()
     suite.finish()
