@@ -95,7 +95,9 @@ void report__grid_html(FILE *out, const report__grid *grid)
     report__escape_line(out, grid->corner, 40);
     fputs("</td>", out);
     for (size_t c = 0; c < grid->columns; c++) {
-        fputs("<th scope=\"col\">", out);
+        const char *class = grid->count ? grid->rows[0].cells[c].class : NULL;
+        bool is_words = class && strcmp(class, "words") == 0;
+        fputs(is_words ? "<th scope=\"col\" class=\"words\">" : "<th scope=\"col\">", out);
         if (grid->series) report__svg_key(out, grid->series[c]);
         fputs("<bdi>", out);
         report__escape_line(out, grid->heads[c], 40);

@@ -400,8 +400,9 @@ static void put_chips(FILE *out, const slm_case *c)
     put_chip(out, "", c->specialty, false);
     put_chip(out, "", c->register_name, false);
     put_chip(out, "language ", c->language, false);
-    for (size_t t = 0; t < c->tag_count && t < 12; t++)
-        put_chip(out, "", c->tags[t], false);
+    for (size_t t = 0; t < c->tag_count && t < 40; t++) {
+        if (strncmp(c->tags[t], "theme:", 6) == 0) put_chip(out, "", c->tags[t], false);
+    }
     if (c->family && strcmp(c->family, c->id) != 0) put_chip(out, "family ", c->family, false);
     fputs("</ul>\n", out);
 }
