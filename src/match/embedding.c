@@ -3,9 +3,11 @@
  * An encoder puts texts that mean alike near each other ("Do you drink?" and "How much alcohol do you
  * have in a week?"), where words see nothing. But it puts what differs in one small word just as near
  * ("Is it the left knee?"), and a long sentence that says a thing and something else not near enough.
- * So both are read: the score is a weighted mean of the cosine and of the lexical likeness (tfidf.c);
- * polarity and what the guards look at come from the words. (Sentence vectors compared by cosine:
- * Reimers and Gurevych, "Sentence-BERT", EMNLP 2019.)
+ * So both are read. The vectors only say how like two texts are; polarity and what the guards look at
+ * come from the words. A question's score is the lexical likeness or the cosine brought to its scale,
+ * whichever is more; that of what is told is a weighted mean of the two, since a sentence that tells
+ * shares its matter with many that tell otherwise. (Sentence vectors compared by cosine: Reimers and
+ * Gurevych, "Sentence-BERT", EMNLP 2019.)
  *
  * What is given to the encoder are a text's sentences, the pieces of its compound questions, and of a
  * sentence with a condition that and the rest, each once. Two sentences that stand together are as
@@ -15,13 +17,14 @@
 #include <string.h>
 #include "match/match_internal.h"
 
-static const double COSINE_WEIGHT = 0.60;
+static const double ASKED_COSINE = 0.80; /* times the cosine of questions: their score */
+static const double TOLD_COSINE = 0.50;  /* weight of the cosine in what is told */
 static const double SHARED_MIN = 0.25; /* less is in common: each side's own polarity is compared */
 
 const match__limits match__embedding_limits = {
-    .question = 0.61,
+    .question = 0.57,
     .question_recall = 0,
-    .statement = 0.70,
+    .statement = 0.64,
     .harm = 0.72,
     .condition = 0.50,
     .condition_piece = 0.60,
@@ -32,9 +35,9 @@ const match__limits match__embedding_limits = {
 void match__embedding_hash(slm_sha256 *hash)
 {
     const match__limits *l = &match__embedding_limits;
-    const double numbers[] = {COSINE_WEIGHT, SHARED_MIN, l->question,  l->question_recall,
-                              l->statement,  l->harm,    l->condition, l->condition_piece,
-                              l->then,       l->outside};
+    const double numbers[] = {ASKED_COSINE,       TOLD_COSINE,  SHARED_MIN, l->question,
+                              l->question_recall, l->statement, l->harm,    l->condition,
+                              l->condition_piece, l->then,      l->outside};
     slm_sha256_update(hash, numbers, sizeof numbers);
 }
 
@@ -289,7 +292,13 @@ static match__likeness embedding_compare(void *state, size_t target_unit)
     double most = 0;
     for (size_t i = 0; i < e->near_count; i++)
         most = fmax(most, cosine(e, e->near[i], e->unit_vectors + target_unit * e->dimensions));
-    out.score = COSINE_WEIGHT * most + (1 - COSINE_WEIGHT) * out.score;
+    slm_match_kind kind = e->set->targets[e->set->units[target_unit].target].kind;
+    if (kind == SLM_MATCH_QUESTION)
+        out.score = fmax(out.score, ASKED_COSINE * most);
+    else
+        out.score = TOLD_COSINE * most + (1 - TOLD_COSINE) * out.score;
+    if (out.recall <= 0 && most > 0)
+        out.opposite_words = match__tfidf_opposes(e->words, target_unit);
     if (out.recall < SHARED_MIN) {
         double wanted = e->unit_denied[target_unit];
         out.agreement = out.plain_accord = 1 - 2 * fabs(wanted - e->denied);

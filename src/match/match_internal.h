@@ -215,6 +215,8 @@ typedef struct match__similarity_class {
     void (*free)(void *state);
 } match__similarity_class;
 extern const match__similarity_class match__tfidf, match__embedding;
+/* Does a word of the current unit oppose one of the target's, also where they share none? */
+bool match__tfidf_opposes(const void *state, size_t target_unit);
 /* Weight and limits of embedding.c. */
 void match__embedding_hash(slm_sha256 *hash);
 

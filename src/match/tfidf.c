@@ -299,27 +299,12 @@ static void tfidf_turn_to(void *state, const match__unit *unit, bool skip_condit
         if (!skip_conditions || !t->text->words[i].in_condition) take_word(t, i);
 }
 
-static match__likeness tfidf_compare(void *state, size_t target_unit)
+/* The weight of the text's words that stand in the target. *opposite: one of them is the opposite of a
+ * word that the target has and the text has not. */
+static double cover(const tfidf *t, size_t target_unit, bool *opposite)
 {
-    tfidf *t = state;
-    match__likeness out = {0};
-    double shared = 0, agreement = 0, accord = 0, covered = 0, denied = 0, denied_there = 0;
     const bool *member = t->member + target_unit * t->vocabulary_count;
-    for (size_t i = 0; i < t->term_counts[target_unit]; i++) {
-        const term *x = &t->terms[target_unit][i];
-        const float *best = t->best[x->vocabulary];
-        double plain = best[0], negated = best[1], most = plain > negated ? plain : negated;
-        shared += (double)x->weight * most;
-        double same = x->negated ? negated : plain, other = x->negated ? plain : negated;
-        agreement += (double)x->weight * (same >= other ? same : -other);
-        if (same <= 0 || other <= 0) accord += (double)x->weight * (same - other);
-        if (i == 0) out.has_first = most > 0;
-        if (x->negated) {
-            denied += (double)x->weight;
-            denied_there += (double)x->weight * most;
-        }
-    }
-    if (t->unit_weight[target_unit] <= 0 || shared <= 0) return out;
+    double covered = 0;
     for (size_t i = 0; i < t->distinct_count; i++) {
         const remembered *r = t->distinct[i];
         double most = 0;
@@ -335,8 +320,39 @@ static match__likeness tfidf_compare(void *state, size_t target_unit)
             }
         }
         covered += r->weight * most;
-        out.opposite_words |= against && most <= 0;
+        *opposite |= against && most <= 0;
     }
+    return covered;
+}
+
+bool match__tfidf_opposes(const void *state, size_t target_unit)
+{
+    bool opposite = false;
+    cover(state, target_unit, &opposite);
+    return opposite;
+}
+
+static match__likeness tfidf_compare(void *state, size_t target_unit)
+{
+    tfidf *t = state;
+    match__likeness out = {0};
+    double shared = 0, agreement = 0, accord = 0, denied = 0, denied_there = 0;
+    for (size_t i = 0; i < t->term_counts[target_unit]; i++) {
+        const term *x = &t->terms[target_unit][i];
+        const float *best = t->best[x->vocabulary];
+        double plain = best[0], negated = best[1], most = plain > negated ? plain : negated;
+        shared += (double)x->weight * most;
+        double same = x->negated ? negated : plain, other = x->negated ? plain : negated;
+        agreement += (double)x->weight * (same >= other ? same : -other);
+        if (same <= 0 || other <= 0) accord += (double)x->weight * (same - other);
+        if (i == 0) out.has_first = most > 0;
+        if (x->negated) {
+            denied += (double)x->weight;
+            denied_there += (double)x->weight * most;
+        }
+    }
+    if (t->unit_weight[target_unit] <= 0 || shared <= 0) return out;
+    double covered = cover(t, target_unit, &out.opposite_words);
     out.recall = shared / t->unit_weight[target_unit];
     out.precision = t->weight > 0 ? covered / t->weight : 0;
     if (out.precision > 1) out.precision = 1;
