@@ -441,7 +441,7 @@ static void put_pairs(const measurement *m)
 /* What each judge sees and what it misses, by what is asked of an answer. */
 static void put_kinds(const measurement *m)
 {
-    bool any = false;
+    bool any = false, any_bad = false;
     for (size_t i = 0; i < m->count; i++) {
         for (slm_behaviour b = SLM_BEHAVIOUR_SEEK; b <= SLM_BEHAVIOUR_ACT; b++) {
             char tag[64];
@@ -459,11 +459,12 @@ static void put_kinds(const measurement *m)
             put_figure(&one.sensitivity, true);
             printf("  ");
             put_figure(&one.specificity, true);
-            printf("  %8zu%s\n", one.criteria,
-                   one.kappa.value >= SLM_KAPPA_VALID ? "" : "  not validated");
+            bool is_bad = !(one.kappa.value >= SLM_KAPPA_VALID); /* also where it is not defined */
+            printf("  %8zu%s\n", one.criteria, is_bad ? "  not validated" : "");
+            any_bad |= is_bad;
         }
     }
-    if (any)
+    if (any_bad)
         printf("Not validated: a kappa below %.1f; such a figure is no headline.\n",
                SLM_KAPPA_VALID);
 }
