@@ -74,7 +74,7 @@ const char *slm_env_kind_name(slm_env_kind kind); /* "single-turn" */
 typedef enum slm_env_stratum {
     SLM_ENV_LACKS,     /* context lacks and no emergency */
     SLM_ENV_ENOUGH,    /* context enough and no emergency; or the case does not say */
-    SLM_ENV_EMERGENCY, /* disposition emergency, told to act at once by the rubric or the context */
+    SLM_ENV_EMERGENCY, /* disposition emergency */
     SLM_ENV_STRATA,
 } slm_env_stratum;
 const char *slm_env_stratum_name(slm_env_stratum stratum); /* "lacks" */

@@ -617,6 +617,28 @@ static bool is_hedged(const slm_match_text *text, size_t begin, size_t verb)
     return false;
 }
 
+static int by_hash(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+uint64_t *slm_match_drugs(const slm_match_text *text, slm_arena *arena, size_t *count)
+{
+    size_t n = 0, distinct = 0;
+    for (size_t i = 0; i < text->word_count; i++)
+        n += (text->words[i].flags & MATCH__DRUG) != 0;
+    uint64_t *drugs = slm_arena_array(arena, n + 1, sizeof *drugs);
+    n = 0;
+    for (size_t i = 0; i < text->word_count; i++)
+        if (text->words[i].flags & MATCH__DRUG) drugs[n++] = text->words[i].hash;
+    qsort(drugs, n, sizeof *drugs, by_hash);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || drugs[i] != drugs[i - 1]) drugs[distinct++] = drugs[i];
+    *count = distinct;
+    return drugs;
+}
+
 bool slm_match_tells_to_act(const slm_match_text *text, size_t sentence,
                             const slm_match_text *known)
 {
