@@ -22,6 +22,7 @@ const slm_command *const cli_commands[] = {
     &cli_command_data_check,
     &cli_command_data_split,
     &cli_command_synth,
+    &cli_command_train,
     &cli_command_eval,
     &cli_command_eval_import,
     &cli_command_eval_export,

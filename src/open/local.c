@@ -428,6 +428,7 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
     model.keep_quantised = slm_open_memory_of(file, &config, 0, c->device, o).keeps;
     SLM_TRY(slm_model_load(c->device, file, &model, &c->model, err));
     if (adapter) SLM_TRY(slm_model_load_adapter(c->model, adapter, err));
+    if (!adapter && o->lora) SLM_TRY(slm_model_new_adapter(c->model, o->lora, o->lora_seed, err));
     size_t rows = (size_t)slm_model_get_config(c->model)->vocabulary;
     if (slm_tokenizer_size(c->tokenizer) > rows)
         return slm_error_set(err, SLM_ERR_FORMAT,
@@ -500,4 +501,9 @@ slm_model *slm_open_model(slm_chat *chat)
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat)
 {
     return chat->class == &local_class ? ((const local_chat *)chat)->tokenizer : NULL;
+}
+
+const slm_template *slm_open_chat_template(const slm_chat *chat)
+{
+    return chat->class == &local_class ? ((const local_chat *)chat)->tmpl : NULL;
 }

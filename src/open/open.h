@@ -31,8 +31,10 @@ typedef struct slm_open_options {
     uint64_t cache_bytes;  /* 0: default */
     bool no_prefix_sharing;
     const slm_remote_settings
-        *remote;        /* must outlive the handles; NULL: remote models are refused */
-    const char *record; /* --record: append what is asked and answered; NULL: no */
+        *remote;                  /* must outlive the handles; NULL: remote models are refused */
+    const char *record;           /* --record: append what is asked and answered; NULL: no */
+    const slm_lora_options *lora; /* a new adapter for a local model that brings none; NULL: no */
+    uint64_t lora_seed;
 } slm_open_options;
 
 /* MODEL: a .gguf file or a Hugging Face folder (safetensors, config.json, tokenizer.json), with +DIR
@@ -84,7 +86,9 @@ bool slm_open_is_encoder(const char *path);
 /* The encoder and the device behind a local embed; NULL if it is not local. */
 const slm_encoder *slm_open_encoder(const slm_embed *embed);
 const slm_device *slm_open_encoder_device(const slm_embed *embed);
+/* What a local chat renders with; NULL if it is not local. */
 const slm_tokenizer *slm_open_chat_tokenizer(const slm_chat *chat);
+const slm_template *slm_open_chat_template(const slm_chat *chat);
 
 /* ---- slm pull: a SOURCE becomes a file or folder that slm_open_chat takes ---------------------- */
 

@@ -1,0 +1,380 @@
+/* recipe.c: a recipe's keys in one table each, read from YAML and from --set.
+ *
+ * A recipe has keys of its own (model, output ...) and sections (lora, sft ...); a section that stands
+ * in the file, even empty, is a stage that runs. Every value is held to its row's type and bounds,
+ * and an unknown key is an error that names the nearest. */
+#include <math.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/yaml.h"
+#include "train_internal.h"
+
+/* clang-format off */
+#define FIELD(type, member) .offset = offsetof(type, member)
+
+static const slm_option run_table[] = {
+    {.name = "model", .type = SLM_OPTION_STRING, FIELD(slm_recipe_run, model), .value_name = "MODEL",
+     .help = "the base: a .gguf file or a Hugging Face folder; with +DIR to go on with an adapter"},
+    {.name = "output", .type = SLM_OPTION_FILE, FIELD(slm_recipe_run, output), .value_name = "DIR",
+     .help = "folder for everything that is made"},
+    {.name = "seed", .type = SLM_OPTION_INT, FIELD(slm_recipe_run, seed), .min = 0, .max = 1e15,
+     .value_name = "N", .default_text = "0", .help = "of the adapter's start, the order of data, and rollouts"},
+    {.name = "train", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_run, train),
+     .choices = "adapter|all", .value_name = "WHAT", .default_text = "adapter",
+     .help = "a LoRA adapter beside the base, or all weights of its layers"},
+    {.name = "template", .type = SLM_OPTION_STRING, FIELD(slm_recipe_run, template),
+     .value_name = "NAME", .help = "chat template instead of the model's own"},
+    {.name = "system", .type = SLM_OPTION_STRING, FIELD(slm_recipe_run, system), .value_name = "TEXT",
+     .default_text = "You are a helpful assistant.",
+     .help = "system text before every conversation without one; \"\" for none"},
+    {.name = "time-budget-minutes", .type = SLM_OPTION_NUMBER,
+     FIELD(slm_recipe_run, time_budget_minutes), .min = 0, .max = 1e6, .value_name = "N",
+     .default_text = "0", .help = "stop a stage, saved, when it has taken so long; 0: no limit"},
+    {.name = NULL},
+};
+
+static const slm_option lora_table[] = {
+    {.name = "rank", .type = SLM_OPTION_INT, FIELD(slm_recipe_lora, rank), .min = 1, .max = 4096,
+     .value_name = "N", .default_text = "16", .help = "of A and B"},
+    {.name = "alpha", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_lora, alpha), .min = 1e-6,
+     .max = 1e6, .value_name = "X", .default_text = "32", .help = "B A x is scaled by alpha / rank"},
+    {.name = "dropout", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_lora, dropout), .min = 0,
+     .max = 0.95, .value_name = "P", .default_text = "0",
+     .help = "of what feeds A, in sft alone; grpo trains what was sampled"},
+    {.name = "rank-stabilised", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_lora, rank_stabilised),
+     .help = "scale by alpha / sqrt(rank)"},
+    {.name = "matrices", .type = SLM_OPTION_STRING, FIELD(slm_recipe_lora, matrices),
+     .value_name = "LIST", .default_text = "q,k,v,o,gate,up,down",
+     .help = "those with an adapter beside them, separated by commas"},
+    {.name = NULL},
+};
+
+#define OPTIMISER(where, rate_text, schedule_text)                                                  \
+    {.name = "rate", .type = SLM_OPTION_NUMBER, FIELD(where, optimiser.rate), .min = 0, .max = 1,   \
+     .value_name = "X", .default_text = rate_text, .help = "the highest learning rate"},           \
+    {.name = "schedule", .type = SLM_OPTION_CHOICE, FIELD(where, optimiser.schedule),               \
+     .choices = "constant|linear|cosine", .value_name = "NAME", .default_text = schedule_text,     \
+     .help = "how the rate falls after its warm-up"},                                              \
+    {.name = "warmup", .type = SLM_OPTION_NUMBER, FIELD(where, optimiser.warmup), .min = 0,         \
+     .max = 1, .value_name = "SHARE", .default_text = "0.05",                                      \
+     .help = "share of the steps in which the rate rises from 0"},                                 \
+    {.name = "beta1", .type = SLM_OPTION_NUMBER, FIELD(where, optimiser.beta1), .min = 0,           \
+     .max = 0.999999, .value_name = "X", .default_text = "0.9", .help = "AdamW: of the mean"},     \
+    {.name = "beta2", .type = SLM_OPTION_NUMBER, FIELD(where, optimiser.beta2), .min = 0,           \
+     .max = 0.999999, .value_name = "X", .default_text = "0.999", .help = "AdamW: of the square"}, \
+    {.name = "eps", .type = SLM_OPTION_NUMBER, FIELD(where, optimiser.eps), .min = 1e-15, .max = 1, \
+     .value_name = "X", .default_text = "1e-8", .help = "AdamW: below the fraction"},              \
+    {.name = "decay", .type = SLM_OPTION_NUMBER, FIELD(where, optimiser.decay), .min = 0, .max = 1, \
+     .value_name = "X", .default_text = "0", .help = "AdamW: weight decay, of matrices alone"},    \
+    {.name = "clip", .type = SLM_OPTION_NUMBER, FIELD(where, optimiser.clip), .min = 0, .max = 1e6, \
+     .value_name = "X", .default_text = "1", .help = "largest norm of the gradient; 0: no limit"}
+
+static const slm_option sft_table[] = {
+    {.name = "data", .type = SLM_OPTION_FILES, FIELD(slm_recipe_sft, data), .value_name = "FILE",
+     .help = "examples: cases with a reply, or JSON Lines of {\"messages\": [...]}"},
+    {.name = "dev", .type = SLM_OPTION_FILES, FIELD(slm_recipe_sft, dev), .value_name = "FILE",
+     .help = "development examples, by whose loss the best checkpoint is chosen"},
+    {.name = "replay", .type = SLM_OPTION_FILES, FIELD(slm_recipe_sft, replay), .value_name = "FILE",
+     .help = "general conversations, which the base answers itself and is to keep to"},
+    {.name = "replay-share", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_sft, replay_share),
+     .min = 0, .max = 0.9, .value_name = "SHARE", .default_text = "0.15",
+     .help = "share of all examples that are replayed, where replay names some"},
+    {.name = "epochs", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_sft, epochs), .min = 0.001,
+     .max = 1000, .value_name = "X", .default_text = "2", .help = "passes over the examples"},
+    {.name = "batch", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, batch), .min = 1, .max = 65536,
+     .value_name = "N", .default_text = "16", .help = "examples in a step"},
+    {.name = "max-tokens", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, max_tokens), .min = 8,
+     .max = 131072, .value_name = "N", .default_text = "1024",
+     .help = "longest example; longer ones are left out and counted"},
+    {.name = "rows", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, rows), .min = 8, .max = 131072,
+     .value_name = "N", .default_text = "1024", .help = "tokens computed at once, packed"},
+    {.name = "checkpointing", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_sft, checkpointing),
+     .help = "keep each layer's input alone and compute it again: less memory, a third slower"},
+    {.name = "thinking", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_sft, thinking),
+     .choices = "on|off", .value_name = "ON", .default_text = "off",
+     .help = "off: an empty thought is prompt; on: examples bring theirs"},
+    {.name = "save-steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, save_steps), .min = 1,
+     .max = 1e9, .value_name = "N", .default_text = "20", .help = "a checkpoint each N steps"},
+    {.name = "dev-steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, dev_steps), .min = 1,
+     .max = 1e9, .value_name = "N", .default_text = "20",
+     .help = "development loss each N steps, and at both ends"},
+    OPTIMISER(slm_recipe_sft, "2e-4", "cosine"),
+    {.name = NULL},
+};
+/* clang-format on */
+
+/* A section, and where its values go. */
+typedef struct section {
+    slm_command keys;
+    size_t offset;     /* in slm_recipe */
+    size_t has_offset; /* of "it stands in the file"; 0: always there */
+    const char *about;
+} section;
+
+static const section sections[] = {
+    {{.name = "", .tables = {run_table}, .options_bytes = sizeof(slm_recipe_run)},
+     offsetof(slm_recipe, run),
+     0,
+     "The run as a whole; these keys stand at the top level."},
+    {{.name = "lora", .tables = {lora_table}, .options_bytes = sizeof(slm_recipe_lora)},
+     offsetof(slm_recipe, lora),
+     0,
+     "The adapter, where `train` is `adapter` and the model brings none."},
+    {{.name = "sft", .tables = {sft_table}, .options_bytes = sizeof(slm_recipe_sft)},
+     offsetof(slm_recipe, sft),
+     offsetof(slm_recipe, has_sft),
+     "Learning from examples."},
+};
+enum { SECTIONS = sizeof sections / sizeof *sections };
+
+static void *values_of(slm_recipe *recipe, const section *s)
+{
+    return (char *)recipe + s->offset;
+}
+
+static const section *find_section(const char *name)
+{
+    for (size_t i = 0; i < SECTIONS; i++)
+        if (strcmp(sections[i].keys.name, name) == 0) return &sections[i];
+    return NULL;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+/* A scalar as the text that the table's rows are read from. */
+static slm_status scalar_text(const json_t *value, const slm_json_place *place, slm_buffer *out,
+                              slm_error *err)
+{
+    slm_buffer_truncate(out, 0);
+    if (json_is_string(value))
+        slm_buffer_append(out, json_string_value(value), json_string_length(value));
+    else if (json_is_boolean(value))
+        slm_buffer_append_text(out, json_is_true(value) ? "true" : "false");
+    else if (json_is_integer(value))
+        slm_buffer_printf(out, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        slm_json_append_number(out, json_real_value(value));
+    else
+        return slm_json_error(place, err, "wants a value, or a list of values");
+    return SLM_OK;
+}
+
+static slm_status set_key(slm_recipe *recipe, const section *s, const slm_json_place *parent,
+                          const char *key, const json_t *value, slm_error *err)
+{
+    const slm_json_place place = {.parent = parent, .key = key};
+    const size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    slm_status status = SLM_OK;
+    slm_buffer text = {0}, where = {0};
+    slm_json_place_text(parent, &where);
+    for (size_t i = 0; i < count && status == SLM_OK; i++) {
+        const json_t *one = json_is_array(value) ? json_array_get(value, i) : value;
+        status = scalar_text(one, &place, &text, err);
+        if (status == SLM_OK)
+            status = slm_options_set(&s->keys, key, slm_buffer_text(&text), slm_buffer_text(&where),
+                                     values_of(recipe, s), &recipe->arena, err);
+    }
+    slm_buffer_free(&text);
+    slm_buffer_free(&where);
+    return status;
+}
+
+static slm_status read_section(slm_recipe *recipe, const section *s, const slm_yaml *yaml,
+                               const json_t *object, slm_error *err)
+{
+    const char *key;
+    json_t *value;
+    if (s->has_offset) *(bool *)((char *)recipe + s->has_offset) = true;
+    if (json_is_null(object)) return SLM_OK;
+    const slm_json_place place = slm_yaml_place(yaml, object);
+    if (!json_is_object(object))
+        return slm_json_error(&place, err, "%s must hold keys and their values", s->keys.name);
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        const section *inner = s->keys.name[0] == '\0' ? find_section(key) : NULL;
+        slm_json_place at = slm_yaml_place(yaml, value);
+        if (at.line == 0) at = place;
+        if (inner)
+            SLM_TRY(read_section(recipe, inner, yaml, value, err));
+        else
+            SLM_TRY(set_key(recipe, s, &at, key, value, err));
+    }
+    return SLM_OK;
+}
+
+/* "sft.rate=1e-4", "model=x.gguf". A list begins anew with its first --set. */
+static slm_status read_set(slm_recipe *recipe, const char *set, slm_error *err)
+{
+    char name[64];
+    const char *equals = strchr(set, '='), *dot = strchr(set, '.');
+    if (!equals)
+        return slm_error_set(err, SLM_ERR_INVALID, "--set %s: write it as section.key=value", set);
+    if (dot && dot > equals) dot = NULL;
+    const size_t len = dot ? (size_t)(dot - set) : 0;
+    const char *key = dot ? dot + 1 : set;
+    snprintf(name, sizeof name, "%.*s", (int)len, set);
+    const section *s = find_section(name);
+    if (!s)
+        return slm_error_set(err, SLM_ERR_INVALID, "--set %s: there is no section %s", set, name);
+    if (s->has_offset) *(bool *)((char *)recipe + s->has_offset) = true;
+    snprintf(name, sizeof name, "%.*s", (int)(equals - key), key);
+    return slm_options_set(&s->keys, name, equals + 1, "--set", values_of(recipe, s),
+                           &recipe->arena, err);
+}
+
+/* ---- checking ------------------------------------------------------------------------------ */
+
+static slm_status check(const slm_recipe *r, slm_error *err)
+{
+    slm_lora_options lora;
+    if (!r->run.model)
+        return slm_error_set(err, SLM_ERR_INVALID, "%s: which model? Set the key model", r->path);
+    if (!r->run.output)
+        return slm_error_set(err, SLM_ERR_INVALID, "%s: where to? Set the key output", r->path);
+    if (!r->has_sft)
+        return slm_error_set(err, SLM_ERR_INVALID, "%s: no stage; a recipe has a section sft",
+                             r->path);
+    if (r->has_sft && r->sft.data.count == 0)
+        return slm_error_set(err, SLM_ERR_INVALID, "%s: sft: which examples? Set the key data",
+                             r->path);
+    if (r->sft.rows < r->sft.max_tokens)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: sft.rows is %lld, less than max_tokens (%lld): the longest "
+                             "example must fit",
+                             r->path, (long long)r->sft.rows, (long long)r->sft.max_tokens);
+    return slm_recipe_lora_options(r, &lora, err);
+}
+
+/* Everything that decides what is computed, in the tables' order. */
+static void hash_settings(slm_recipe *r)
+{
+    slm_sha256 *hash = slm_sha256_new();
+    for (size_t i = 0; i < SECTIONS; i++)
+        for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++) {
+            const char *at = (const char *)values_of(r, &sections[i]) + row->offset;
+            slm_buffer text = {0};
+            slm_buffer_printf(&text, "%s.%s=", sections[i].keys.name, row->name);
+            switch (row->type) {
+            case SLM_OPTION_FLAG:
+                slm_buffer_append_text(&text, *(const bool *)at ? "true" : "false");
+                break;
+            case SLM_OPTION_INT:
+                slm_buffer_printf(&text, "%lld", (long long)*(const int64_t *)at);
+                break;
+            case SLM_OPTION_NUMBER:
+                slm_json_append_number(&text, *(const double *)at);
+                break;
+            default: /* files and folders count by what is in them, not by where they are */
+                if (row->type == SLM_OPTION_CHOICE || strcmp(row->name, "matrices") == 0 ||
+                    strcmp(row->name, "system") == 0)
+                    slm_buffer_append_text(&text, *(const char *const *)at);
+                break;
+            }
+            if (strcmp(row->name, "time-budget-minutes") != 0)
+                slm_sha256_update_part(hash, slm_buffer_text(&text));
+            slm_buffer_free(&text);
+        }
+    slm_sha256_finish(hash, r->sha256);
+}
+
+slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set_count,
+                           slm_recipe *out, slm_error *err)
+{
+    slm_status status = SLM_OK;
+    slm_yaml *yaml = NULL;
+    *out = (slm_recipe){0};
+    out->path = slm_arena_strdup(&out->arena, path);
+    for (size_t i = 0; i < SECTIONS; i++)
+        slm_options_defaults(&sections[i].keys, values_of(out, &sections[i]), &out->arena);
+    SLM_TRY_OUT(slm_yaml_load(path, &yaml, err));
+    SLM_TRY_OUT(read_section(out, &sections[0], yaml, slm_yaml_root(yaml), err));
+    for (size_t i = 0; i < set_count; i++)
+        SLM_TRY_OUT(read_set(out, sets[i], err));
+    SLM_TRY_OUT(check(out, err));
+    hash_settings(out);
+out:
+    slm_yaml_free(yaml);
+    if (status != SLM_OK) slm_recipe_free(out);
+    return status;
+}
+
+void slm_recipe_free(slm_recipe *recipe)
+{
+    slm_arena_free(&recipe->arena);
+    *recipe = (slm_recipe){0};
+}
+
+slm_status slm_recipe_lora_options(const slm_recipe *r, slm_lora_options *out, slm_error *err)
+{
+    static const char *const names[] = {"q", "k", "v", "o", "gate", "up", "down"};
+    *out = (slm_lora_options){.rank = (int)r->lora.rank,
+                              .alpha = r->lora.alpha,
+                              .rank_stabilised = r->lora.rank_stabilised};
+    for (const char *at = r->lora.matrices; *at;) {
+        const size_t len = strcspn(at, ", ");
+        bool known = len == 0;
+        for (unsigned i = 0; i < 7; i++)
+            if (len == strlen(names[i]) && strncmp(at, names[i], len) == 0) {
+                out->matrices |= 1u << i;
+                known = true;
+            }
+        if (!known)
+            return slm_error_set(err, SLM_ERR_INVALID,
+                                 "%s: lora.matrices: '%.*s' is none of q, k, v, o, gate, up, down",
+                                 r->path, (int)len, at);
+        at += len;
+        at += strspn(at, ", ");
+    }
+    return SLM_OK;
+}
+
+/* ---- the reference ------------------------------------------------------------------------- */
+
+static void print_bounds(const slm_option *row, FILE *out)
+{
+    if (row->choices) fprintf(out, "%s", row->choices);
+    if (row->min != 0 || row->max != 0) fprintf(out, "%g to %g", row->min, row->max);
+    if (row->type == SLM_OPTION_FLAG) fprintf(out, "true, false");
+    if (row->type == SLM_OPTION_FILES) fprintf(out, "a file, or a list of files");
+}
+
+static void print_row(const slm_option *row, bool markdown, FILE *out)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s", row->name);
+    for (char *c = name; *c; c++)
+        if (*c == '-') *c = '_';
+    const char *standard = row->default_text              ? row->default_text
+                           : row->type == SLM_OPTION_FLAG ? "false"
+                                                          : "";
+    if (!markdown) {
+        fprintf(out, "  %-20s %s%s%s%s\n", name, row->help, *standard ? " (default " : "", standard,
+                *standard ? ")" : "");
+        return;
+    }
+    fprintf(out, "| `%s` | ", name);
+    for (const char *c = standard; *c; c++)
+        fputs(*c == '|' ? "\\|" : (char[]){*c, '\0'}, out);
+    fprintf(out, " | ");
+    if (row->choices) {
+        for (const char *c = row->choices; *c; c++)
+            fputs(*c == '|' ? " or " : (char[]){*c, '\0'}, out);
+    } else {
+        print_bounds(row, out);
+    }
+    fprintf(out, " | %s |\n", row->help);
+}
+
+void slm_recipe_print_keys(bool markdown, FILE *out)
+{
+    for (size_t i = 0; i < SECTIONS; i++) {
+        const char *name = sections[i].keys.name[0] ? sections[i].keys.name : "the recipe";
+        fprintf(out, markdown ? "%s## %s\n\n%s\n\n" : "%s%s: %s\n", i > 0 ? "\n" : "", name,
+                sections[i].about);
+        if (markdown) fprintf(out, "| key | default | bounds | meaning |\n|---|---|---|---|\n");
+        for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++)
+            print_row(row, markdown, out);
+    }
+}

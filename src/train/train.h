@@ -1,0 +1,114 @@
+/* train.h: from a recipe to a better model: learning from examples (sft), then from practice (grpo).
+ *
+ * A recipe is YAML; its keys stand in one table (recipe.c), from which they are read, checked and
+ * explained. A stage writes its folder below the recipe's `output`:
+ *
+ *     sft/last, sft/best    checkpoints: an adapter in PEFT's layout (or all weights), the optimiser,
+ *                           the place in the data; `best` by the development cases
+ *     sft/metrics.jsonl     a line for each step, with measured times apart
+ *     sft/events.out.tfevents.slm
+ *                           the same for TensorBoard
+ *
+ * Killed anywhere, a stage goes on from `last`, and ends with the weights and metrics of the run that
+ * was not. That holds within one kernel path, which the checkpoint names. */
+#ifndef SLM_TRAIN_H
+#define SLM_TRAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "model/model.h"
+#include "provider/chat.h"
+
+/* ---- the recipe ---------------------------------------------------------------------------- */
+
+typedef struct slm_recipe_run {
+    const char *model;  /* MODEL: a file or folder, with +DIR for an adapter to go on with */
+    const char *output; /* folder of everything that is made */
+    int64_t seed;
+    const char *train;          /* "adapter" or "all" */
+    const char *template;       /* NULL: the model's own */
+    const char *system;         /* before every conversation without one; "": none */
+    double time_budget_minutes; /* of each stage; 0: none */
+} slm_recipe_run;
+
+typedef struct slm_recipe_lora {
+    int64_t rank;
+    double alpha, dropout;
+    bool rank_stabilised;
+    const char *matrices; /* "q,k,v,o,gate,up,down" */
+} slm_recipe_lora;
+
+/* How weights are changed. */
+typedef struct slm_recipe_optimiser {
+    double rate;          /* the highest */
+    const char *schedule; /* "constant", "linear" or "cosine", down to 0 */
+    double warmup;        /* share of the steps in which the rate rises */
+    double beta1, beta2, eps, decay;
+    double clip; /* of the gradient's norm; 0: none */
+} slm_recipe_optimiser;
+
+typedef struct slm_recipe_sft {
+    slm_option_list data, dev; /* cases with a reply, or JSON Lines of {"messages": [...]} */
+    slm_option_list replay;    /* general conversations, answered by the base itself */
+    double replay_share;       /* of all examples */
+    double epochs;
+    int64_t batch;        /* examples in a step */
+    int64_t max_tokens;   /* of an example; longer ones are left out, and counted */
+    int64_t rows;         /* tokens computed at once */
+    bool checkpointing;   /* keep less, compute more */
+    const char *thinking; /* "on" or "off" */
+    int64_t save_steps, dev_steps;
+    slm_recipe_optimiser optimiser;
+} slm_recipe_sft;
+
+typedef struct slm_recipe slm_recipe;
+struct slm_recipe {
+    slm_arena arena;
+    const char *path;
+    char sha256[65]; /* of the settings, not of their spelling */
+    slm_recipe_run run;
+    slm_recipe_lora lora;
+    slm_recipe_sft sft;
+    bool has_sft;
+};
+
+/* Errors name file, line and key. sets: "section.key=value" each, as --set gives them; they go before
+ * the file. */
+slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set_count,
+                           slm_recipe *out, slm_error *err);
+void slm_recipe_free(slm_recipe *recipe);
+/* The adapter that the recipe asks for. */
+slm_status slm_recipe_lora_options(const slm_recipe *recipe, slm_lora_options *out, slm_error *err);
+/* Every key with its default, bounds and meaning: text, or Markdown for docs. */
+void slm_recipe_print_keys(bool markdown, FILE *out);
+
+/* ---- stages -------------------------------------------------------------------------------- */
+
+/* What a stage works with. The chat is a local model (open.h) that was opened for it: with an adapter,
+ * or without one where all weights are trained. */
+typedef struct slm_train {
+    const slm_recipe *recipe;
+    slm_chat *chat;
+    slm_log *log;
+    const volatile bool
+        *stop; /* set by a signal handler: save, then SLM_ERR_CANCELLED; may be NULL */
+} slm_train;
+
+typedef struct slm_train_result {
+    char folder[4096]; /* the best checkpoint */
+    int64_t steps, best_step;
+    double dev_loss, first_dev_loss; /* a token's, in nats; NaN without development data */
+    bool out_of_time;                /* the budget ended before the steps did */
+} slm_train_result;
+
+/* Learn the examples' replies: loss is the mean negative log-probability of the assistant's tokens.
+ * Leaves the best weights in the model. A stage that was finished before is not run again. */
+slm_status slm_train_sft(const slm_train *train, slm_train_result *result, slm_error *err);
+
+#endif
