@@ -116,7 +116,9 @@ static slm_status write_report(cli_app *app, slm_store *store, const slm_results
     cli_output out;
     slm_status status;
     SLM_TRY(cli__output_open(options->output, &out, err));
-    if (options->csv != NULL) {
+    if (options->csv != NULL && strcmp(options->csv, "cost") == 0) {
+        SLM_TRY_OUT(slm_costs_csv(report->costs, out.stream, err));
+    } else if (options->csv != NULL) {
         SLM_TRY_OUT(slm_report_csv(results, options->csv, out.stream, err));
     } else if (options->shared.json) {
         slm_report_json(results, report, out.stream);
@@ -168,6 +170,11 @@ static int run_report(void *context, const void *options_in, const slm_option_li
         status = slm_error_set(&error, SLM_ERR_INVALID, "--csv and --json: take one of them");
         goto out;
     }
+    if (options->csv != NULL && strcmp(options->csv, "cost") == 0 && options->prices == NULL) {
+        status =
+            slm_error_set(&error, SLM_ERR_INVALID, "--csv cost: by what prices? Say --prices FILE");
+        goto out;
+    }
     SLM_TRY_OUT(slm_store_open(options->db, true, &store, &error));
     SLM_TRY_OUT(slm_results_load(store, &arena, &whole, &error));
     if (options->csv == NULL) SLM_TRY_OUT(slm_results_count_questions(store, &whole, &error));
@@ -205,7 +212,7 @@ static const slm_option report_table[] = {
     {.name = "csv",
      .type = SLM_OPTION_CHOICE,
      .offset = offsetof(report_options, csv),
-     .choices = "worst-at-k|scores|measures|tags|comparisons",
+     .choices = "worst-at-k|scores|measures|tags|comparisons|cost",
      .value_name = "WHAT",
      .help = "this table as CSV"},
     {.name = "tag",

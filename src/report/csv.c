@@ -217,3 +217,46 @@ slm_status slm_report_csv(const slm_results *results, const char *what, FILE *ou
     }
     return SLM_OK;
 }
+
+slm_status slm_costs_csv(const slm_costs *costs, FILE *out, slm_error *err)
+{
+    fputs("model,run,usd_a_month,requests,prompt_tokens,cached_tokens,reply_tokens,price,"
+          "input,output,discount,machine,usd_an_hour,tokens_per_second,machines\n",
+          out);
+    for (size_t i = 0; i < costs->count; i++) {
+        const slm_arm_cost *arm = &costs->arms[i];
+        const slm_price *price = arm->price;
+        const slm_machine_price *machine = price ? NULL : arm->machine;
+        const double shared[] = {arm->usd, costs->options.requests, arm->prompt, arm->cached,
+                                 arm->reply};
+        put_text(out, arm->name);
+        fputc(',', out);
+        put_text(out, arm->run);
+        for (size_t n = 0; n < sizeof shared / sizeof *shared; n++) {
+            fputc(',', out);
+            put_number(out, shared[n]);
+        }
+        fputc(',', out);
+        put_text(out, price ? price->model : NULL);
+        const double hosted[] = {price ? price->input : NAN, price ? price->output : NAN,
+                                 price ? arm->discount : NAN};
+        for (size_t n = 0; n < sizeof hosted / sizeof *hosted; n++) {
+            fputc(',', out);
+            put_number(out, hosted[n]);
+        }
+        fputc(',', out);
+        put_text(out, machine ? machine->machine : NULL);
+        const double rented[] = {machine ? machine->per_hour : NAN,
+                                 machine ? arm->tokens_per_second : NAN,
+                                 machine ? arm->machines : NAN};
+        for (size_t n = 0; n < sizeof rented / sizeof *rented; n++) {
+            fputc(',', out);
+            put_number(out, rented[n]);
+        }
+        fputc('\n', out);
+    }
+    if (fflush(out) != 0 || ferror(out))
+        return slm_error_set(err, SLM_ERR_IO, "writing the table: %s; is the disk full?",
+                             strerror(errno));
+    return SLM_OK;
+}

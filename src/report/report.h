@@ -134,5 +134,7 @@ slm_status slm_costs_load(slm_store *store, const slm_prices *prices,
 /* A table, and below it every assumption. */
 void slm_costs_print(const slm_costs *costs, FILE *out);
 void slm_costs_json(const slm_costs *costs, FILE *out);
+/* CSV as slm_report_csv writes it: a row for each arm with a cost; what was not paid is empty. */
+slm_status slm_costs_csv(const slm_costs *costs, FILE *out, slm_error *err);
 
 #endif

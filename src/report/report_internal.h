@@ -162,8 +162,6 @@ void report__json_regressions(slm_buffer *out, const report__group *group,
 
 /* ---- how far the judge can be trusted (validity.c) ------------------------------------------ */
 
-/* Agreement below this marks a judge, or a kind of criterion, as not validated. */
-#define REPORT_KAPPA 0.6
 /* One line of a judge's agreement with labels: all criteria (kind NULL), or those of a behaviour. */
 typedef struct report__agreement {
     const char *labels, *kind;

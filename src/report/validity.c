@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/json.h"
+#include "judge/judge.h"
 #include "report/report_internal.h"
 
 typedef struct gathering {
@@ -74,7 +75,7 @@ static report__agreement read_one(const json_t *json, const char *labels, const 
         .sensitivity = figure_of(json_object_get(json, "sensitivity")),
         .specificity = figure_of(json_object_get(json, "specificity")),
     };
-    a.is_validated = a.kappa >= REPORT_KAPPA; /* false for NaN */
+    a.is_validated = a.kappa >= SLM_KAPPA_VALID; /* false for NaN */
     return a;
 }
 
@@ -131,11 +132,11 @@ const char *report__validity(const report__group *group, const report__agreement
         return slm_arena_printf(arena,
                                 "Agreement was measured; Cohen’s kappa is at least %.1f "
                                 "throughout.",
-                                REPORT_KAPPA);
+                                SLM_KAPPA_VALID);
     return slm_arena_printf(arena,
                             "Agreement was measured; where Cohen’s kappa is below %.1f (%zu of %zu "
                             "lines) the verdicts are not validated.",
-                            REPORT_KAPPA, bad, count);
+                            SLM_KAPPA_VALID, bad, count);
 }
 
 void report__print_validity(FILE *out, const report__group *group,

@@ -198,6 +198,9 @@ def everything(suite, db, cases):
     widths = {len(re.findall(r'(?<!\\)\|', line)) for line in tables.splitlines()
               if line.startswith('| base ') and 'Deutsch' not in line}
     suite.check('rows keep their columns', widths and min(widths) > 2, widths)
+    rows = list(csv.DictReader(io.StringIO(suite.succeeds('as CSV', 'report', *sources, '--csv', 'cost'))))
+    suite.equal('cost as CSV', [(each['model'], float(each['usd_a_month']), each['machine']) for each in rows],
+                [('base', 4250.0, '')])
     plain = suite.succeeds('as text', 'report', *sources)
     suite.contains('the same in the tables', plain, 'By context', 'Fell most below base', 'The judge against labels')
     suite.check('no control characters', not re.search(r'[\x00-\x09\x0b-\x1f\u202e]', plain))
@@ -208,6 +211,7 @@ def mistakes(suite, db):
                 '--base', 'nobody')
     suite.fails('a proof that is none', 1, ['is not a proof', 'slm data check'], 'report', '--db', db, '--proof',
                 suite.write('no.json', '{"a": 1}'))
+    suite.fails('cost without prices', 2, ['--prices FILE'], 'report', '--db', db, '--csv', 'cost')
     suite.fails('prices that are none', 1, ['no.yaml'], 'report', '--db', db, '--prices',
                 suite.write('no.yaml', 'models: 3\n'))
 
