@@ -3,6 +3,7 @@
 #include "helpers.h"
 
 #include <math.h>
+#include <pthread.h>
 #include "fake_embed.h"
 #include "match/match_internal.h"
 
@@ -238,6 +239,40 @@ static void a_text_twice_in_a_batch_is_asked_for_once(void **state)
     match__vectors_free(v);
 }
 
+typedef struct worker {
+    const slm_matcher *m;
+    double score;
+} worker;
+
+static void *match_often(void *context)
+{
+    worker *w = context;
+    for (int i = 0; i < 200; i++) {
+        char text[64];
+        slm_match_hit hit;
+        snprintf(text, sizeof text, "Has she passed %c%cflatus?", 'a' + i % 13, i % 2 ? ' ' : 'b');
+        if (slm_match_pair(w->m, SLM_MATCH_QUESTION, "Is she passing wind?", text, &hit, NULL) ==
+            SLM_OK)
+            w->score += hit.score;
+    }
+    return NULL;
+}
+
+static void threads_share_a_matcher(void **state)
+{
+    (void)state;
+    worker workers[3] = {{with, 0}, {with, 0}, {with, 0}};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, match_often, &workers[i]), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    match_often(&workers[2]);
+    assert_true(workers[2].score > 0);
+    assert_memory_equal(&workers[0].score, &workers[2].score, sizeof(double));
+    assert_memory_equal(&workers[1].score, &workers[2].score, sizeof(double));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failing_encoder_is_no_verdict, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_encoder_is_part_of_the_identity, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_is_bounded_and_right, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(threads_share_a_matcher, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_text_twice_in_a_batch_is_asked_for_once, set_up,
                                         tear_down),
     };
