@@ -14,30 +14,14 @@
 #include <unistd.h>
 
 const slm_command *const cli_commands[] = {
-    &cli_command_pull,
-    &cli_command_info,
-    &cli_command_tokenize,
-    &cli_command_chat,
-    &cli_command_data_import,
-    &cli_command_data_check,
-    &cli_command_data_split,
-    &cli_command_synth,
-    &cli_command_train,
-    &cli_command_eval,
-    &cli_command_eval_import,
-    &cli_command_eval_export,
-    &cli_command_judge,
-    &cli_command_judge_export,
-    &cli_command_judge_import,
-    &cli_command_judge_pairs,
-    &cli_command_report,
-    &cli_command_cost,
-    &cli_command_bench,
-    &cli_command_help,
-    &cli_command_version,
-    &cli_command_man,
-    &cli_command_completion,
-    NULL,
+    &cli_command_pull,        &cli_command_info,         &cli_command_tokenize,
+    &cli_command_chat,        &cli_command_data_import,  &cli_command_data_check,
+    &cli_command_data_split,  &cli_command_synth,        &cli_command_train,
+    &cli_command_eval,        &cli_command_eval_import,  &cli_command_eval_export,
+    &cli_command_judge,       &cli_command_judge_export, &cli_command_judge_import,
+    &cli_command_judge_pairs, &cli_command_report,       &cli_command_cost,
+    &cli_command_bench,       &cli_command_help,         &cli_command_version,
+    &cli_command_man,         &cli_command_completion,   NULL,
 };
 
 /* True if the command's name is words[0..*used) joined by spaces. */
