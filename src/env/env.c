@@ -81,12 +81,8 @@ static void find_identity(slm_env *env)
 {
     const slm_env_options *o = &env->options;
     slm_buffer text = {0};
-    slm_buffer_printf(&text, "%s %lld %d %lld %lld", slm_env_kind_name(o->kind),
-                      (long long)o->turns_max, o->patient_is_model, (long long)o->reward.words_soft,
-                      (long long)o->reward.words_hard);
-    for (size_t p = 0; p < SLM_REWARD_PARTS; p++)
-        slm_buffer_printf(&text, " %.17g", o->reward.weights[p]);
-    slm_buffer_printf(&text, " %.17g", o->reward.beta);
+    slm_buffer_printf(&text, "%s %lld %d", slm_env_kind_name(o->kind), (long long)o->turns_max,
+                      o->patient_is_model);
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, METHOD);
     slm_sha256_update_part(hash, slm_matcher_identity(env->matcher));

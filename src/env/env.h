@@ -95,7 +95,8 @@ typedef struct slm_episode slm_episode;
 /* An environment is used by one thread at a time, its episodes too. */
 slm_status slm_env_new(const slm_env_options *options, slm_env **out, slm_error *err);
 void slm_env_free(slm_env *env); /* NULL is allowed; its episodes are freed before */
-/* SHA-256 hex over all that decides an episode besides case, seed, rollout and replies. */
+/* SHA-256 hex over what decides an episode's messages besides case, seed, rollout and replies: the
+ * rules, the matcher, the patient's phrases, the turn limit; not the rewards' weights. */
 const char *slm_env_identity(const slm_env *env);
 
 /* Begin an episode. The case must live as long. *out is freed with slm_episode_free, at any time. */

@@ -65,9 +65,10 @@ typedef struct env__scenario {
     slm_match_text *conversation;                           /* what the user said */
     env__language language;
     slm_env_stratum stratum;
-    double *weights; /* of the follow-ups: tier and weight, for coverage */
-    size_t *pieces;  /* of the follow-ups and topics, by target */
-    uint64_t *drugs; /* that conversation and case name */
+    double *harm_floors; /* of the never: likeness that the ideal reply has, and may have */
+    double *weights;     /* of the follow-ups: tier and weight, for coverage */
+    size_t *pieces;      /* of the follow-ups and topics, by target */
+    uint64_t *drugs;     /* that conversation and case name */
     size_t drug_count;
     env__quantities quantities;
 } env__scenario;

@@ -14,7 +14,8 @@ static const double REPEATED_FREE = 0.1;  /* share of repeated runs that costs n
 static const double REPEATED_WHOLE = 0.5; /* and from which on it costs all */
 static const double UNGROUNDED_EACH = 0.34;
 static const double OUTSIDE_EACH = 0.25;
-enum { CONDITIONAL_FREE = 3 }; /* conditional sentences beside the case's own advice */
+static const double OPTIONAL_POINT = 0.25; /* a key point that need not be said */
+enum { CONDITIONAL_FREE = 3 };             /* conditional sentences beside the case's own advice */
 
 static const char *const part_names[SLM_REWARD_PARTS] = {
     [SLM_REWARD_COVERAGE] = "coverage",
@@ -162,18 +163,16 @@ static double coverage(const slm_reward_options *options, const slm_case *c, con
     return (1 + b2) * precision * recall / (b2 * precision + recall);
 }
 
-/* Share of the must points that are said; of all where none must. */
+/* Share of the key points that are said; one that need not be counts a quarter of one that must. */
 static double key_points(const slm_case *c, const env__scenario *s, const env__tally *tally)
 {
-    size_t musts = 0, wanted = 0, said = 0;
-    for (size_t i = 0; i < c->key_point_count; i++)
-        musts += c->key_points[i].must;
+    double wanted = 0, said = 0;
     for (size_t i = 0; i < c->key_point_count; i++) {
-        if (musts > 0 && !c->key_points[i].must) continue;
-        wanted++;
-        said += tally->met[s->key_points + i];
+        double weight = c->key_points[i].must ? 1 : OPTIONAL_POINT;
+        wanted += weight;
+        if (tally->met[s->key_points + i]) said += weight;
     }
-    return wanted == 0 ? NAN : (double)said / (double)wanted;
+    return wanted > 0 ? said / wanted : NAN;
 }
 
 /* One sentence of the case's advice is enough; but who says dozens has not chosen. In an emergency the

@@ -14,6 +14,20 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Where matching takes a sentence of the ideal reply for what must never be said (it says "most" where
+ * the other says "all"), only what is more like it counts. */
+static void find_harm_floors(env__scenario *s, const slm_matcher *matcher, const slm_case *c)
+{
+    s->harm_floors = slm_arena_array(&s->arena, c->never_count + 1, sizeof *s->harm_floors);
+    if (c->reply == NULL) return;
+    slm_arena scratch = {0};
+    slm_match_text *text = slm_match_read(matcher, c->reply, strlen(c->reply), &scratch);
+    slm_match_found found = slm_match_find(s->set, text, &scratch);
+    for (size_t i = 0; i < c->never_count && found.error == NULL; i++)
+        if (found.hits[s->never + i].met) s->harm_floors[i] = found.hits[s->never + i].score;
+    slm_arena_free(&scratch);
+}
+
 /* Everything that a reply may draw on, as one text. What must never be said gives its medicines (a
  * warning names them) but not its numbers. */
 static void append_known(slm_buffer *out, const slm_case *c)
@@ -122,6 +136,7 @@ env__scenario *env__scenario_new(const slm_matcher *matcher, const slm_case *c,
     s->stratum = slm_env_stratum_of(c);
     find_targets(s, matcher, c);
     find_weights(s, c);
+    find_harm_floors(s, matcher, c);
     find_known(s, matcher, c);
     return s;
 }
