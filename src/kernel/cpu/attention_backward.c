@@ -87,9 +87,10 @@ void slm_cpu__attention_backward(slm_device *device, slm_mem dq, slm_mem dk, slm
     const slm_cpu__path *p = slm_cpu__path_of(device);
     const size_t kv_heads = (size_t)shape->kv_heads, width = slm_kernel__kv_width(shape);
     const size_t threads = (size_t)device->thread_count;
+    const bool amx = p->attention_amx && slm_cpu__attention_amx_can(shape);
     backward_job job = {.gradient = {f32_at(dq), f32_at(dk), f32_at(dv), f32_at(dy), f32_at(q),
                                      y.at, cache.at, act, shape, layer, heads, scale},
-                        .fn = p->rows->attention_backward,
+                        .fn = amx ? slm_cpu__attention_backward_amx : p->rows->attention_backward,
                         .spans = spans,
                         .prefix_rows = prefix_rows,
                         .span_count = span_count,
@@ -103,9 +104,10 @@ void slm_cpu__attention_backward(slm_device *device, slm_mem dq, slm_mem dk, slm
     }
     if (job.work == 0) return;
     below = slm_kernel__round_up(below, 16);
-    job.scratch_items = slm_kernel__round_up(
-
-        p->rows->attention_backward_scratch(keys, width), 16);
+    job.scratch_items =
+        slm_kernel__round_up(amx ? slm_cpu__attention_backward_amx_scratch(keys, width)
+                                 : p->rows->attention_backward_scratch(keys, width),
+                             16);
     job.below = (float *)(void *)slm_kernel__scratch(device, (below + threads * job.scratch_items) *
                                                                  sizeof(float));
     job.scratch = job.below + below;

@@ -5,6 +5,7 @@
  * of k) to pairs of outputs by k; of rows of activations to pairs of rows by columns, the layout of
  * weights; and of rows to columns, the layout of inputs. Numbers are moved, never changed. */
 #include "kernel/cpu/cpu.h"
+#include "kernel/cpu/turn512.h"
 
 #include <immintrin.h>
 
@@ -63,35 +64,6 @@ void slm_cpu__pairs_panel(const uint16_t *from, size_t stride, size_t rows, size
         _mm512_store_si512(out, pair_of_rows(from, stride, i, rows, mask));
 }
 
-/* A 16 x 16 transposition of 32-bit numbers in four rounds, each of which exchanges one bit of the
- * row's number with one of the column's. */
-static void turn_words(__m512i r[LANES])
-{
-    __m512i t[LANES];
-    for (int i = 0; i < LANES; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < LANES; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
-}
-
 void slm_cpu__pairs_columns(const uint16_t *from, size_t stride, size_t rows, size_t columns,
                             uint16_t *out, size_t out_stride)
 {
@@ -100,7 +72,7 @@ void slm_cpu__pairs_columns(const uint16_t *from, size_t stride, size_t rows, si
         __m512i r[LANES];
         for (size_t i = 0; i < LANES; i++)
             r[i] = pair_of_rows(from, stride, first + 2 * i, rows, mask);
-        turn_words(r);
+        slm_cpu__turn_words(r);
         for (size_t c = 0; c < columns; c++)
             _mm512_store_si512(out + c * out_stride + first, r[c]);
     }
