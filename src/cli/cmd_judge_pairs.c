@@ -100,19 +100,17 @@ static slm_pairs_tally tally_of(const pairs_measurement *m, const told *row, siz
     return slm_pairs_count(&m->pairs, row->hits, &filter);
 }
 
-static bool is_wrong(const pairs_measurement *m, const told *row, size_t pair)
+static bool is_chosen(const pairs_measurement *m, size_t pair)
 {
     const slm_pair *p = &m->pairs.items[pair];
-    if ((m->half == SLM_PAIRS_FIT && !p->in_fit) || (m->half == SLM_PAIRS_HELD && !p->in_held))
-        return false;
-    return row->hits[pair].met != p->same;
+    return m->half == SLM_PAIRS_ALL || (m->half == SLM_PAIRS_FIT ? p->in_fit : p->in_held);
 }
 
 /* ---- printing ------------------------------------------------------------------------------ */
 
 static json_t *row_json(const pairs_measurement *m, const told *row)
 {
-    json_t *by_kind = json_object(), *by_note = json_object(), *wrong = json_array();
+    json_t *by_kind = json_object(), *by_note = json_object(), *told_of = json_array();
     enum { ALL = 2 };
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         slm_pairs_tally tally = tally_of(m, row, k, NULL);
@@ -123,12 +121,15 @@ static json_t *row_json(const pairs_measurement *m, const told *row)
         json_object_set_new(by_note, m->notes[n], tally_json(&tally));
     }
     for (size_t i = 0; i < m->pairs.count; i++)
-        if (is_wrong(m, row, i))
-            json_array_append_new(wrong, json_pack("{s:s, s:f, s:s}", "id", m->pairs.items[i].id,
-                                                   "score", row->hits[i].score, "guard",
-                                                   slm_match_guard_name(row->hits[i].guard)));
+        if (is_chosen(m, i))
+            json_array_append_new(told_of,
+                                  json_pack("{s:s, s:b, s:b, s:f, s:s}", "id", m->pairs.items[i].id,
+                                            "same", row->hits[i].met, "right",
+                                            row->hits[i].met == m->pairs.items[i].same, "score",
+                                            row->hits[i].score, "guard",
+                                            slm_match_guard_name(row->hits[i].guard)));
     return json_pack("{s:s, s:s, s:o, s:o, s:o}", "judge", row->judge, "matcher_hash", row->hash,
-                     "kinds", by_kind, "notes", by_note, "wrong", wrong);
+                     "kinds", by_kind, "notes", by_note, "told", told_of);
 }
 
 static void print_json(const pairs_measurement *m)
@@ -161,8 +162,8 @@ static void put_row(const char *name, const slm_pairs_tally *tally)
 static void print_wrong(const pairs_measurement *m, const told *row)
 {
     for (size_t i = 0; i < m->pairs.count; i++) {
-        if (!is_wrong(m, row, i)) continue;
         const slm_pair *p = &m->pairs.items[i];
+        if (!is_chosen(m, i) || row->hits[i].met == p->same) continue;
         const slm_match_hit *hit = &row->hits[i];
         printf("  %s (%s) %s, score %.2f%s%s\n    %s\n    %s\n", p->id, p->note,
                p->same ? "missed" : "taken for the same", hit->score,
