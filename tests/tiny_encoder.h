@@ -1,10 +1,15 @@
 /* tiny_encoder.h: a small BERT encoder with random weights and a WordPiece vocabulary, as a folder
- * of Hugging Face's layout in /tmp. Include cmocka's headers before it. */
+ * of Hugging Face's layout in /tmp. */
 #ifndef SLM_TESTS_TINY_ENCODER_H
 #define SLM_TESTS_TINY_ENCODER_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cmocka.h>
 #include "base/file.h"
 #include "base/random.h"
 #include "safetensors_writer.h"
