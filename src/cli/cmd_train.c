@@ -27,6 +27,10 @@ static void print_result(const char *stage, const slm_train_result *r, bool json
         slm_json_append_number(&text, r->first_dev_loss);
         slm_buffer_append_text(&text, ",\"dev_loss\":");
         slm_json_append_number(&text, r->dev_loss);
+        slm_buffer_append_text(&text, ",\"first_dev_reward\":");
+        slm_json_append_number(&text, r->first_dev_reward);
+        slm_buffer_append_text(&text, ",\"dev_reward\":");
+        slm_json_append_number(&text, r->dev_reward);
         slm_buffer_printf(&text, ",\"out_of_time\":%s}\n", r->out_of_time ? "true" : "false");
         fwrite(text.data, 1, text.len, stdout);
         slm_buffer_free(&text);
@@ -35,6 +39,8 @@ static void print_result(const char *stage, const slm_train_result *r, bool json
                (long long)r->steps);
         if (!isnan(r->dev_loss))
             printf("; development loss %.4f, before %.4f", r->dev_loss, r->first_dev_loss);
+        if (!isnan(r->dev_reward))
+            printf("; development reward %.4f, before %.4f", r->dev_reward, r->first_dev_reward);
         printf("\n");
     }
     fflush(stdout);
@@ -66,6 +72,10 @@ static slm_status run_stages(cli_app *app, const train_options *options, slm_rec
     if (status == SLM_OK && recipe->has_sft) {
         status = slm_train_sft(&train, &result, err);
         if (status == SLM_OK) print_result("sft", &result, options->shared.json);
+    }
+    if (status == SLM_OK && recipe->has_grpo) {
+        status = slm_train_grpo(&train, &result, err);
+        if (status == SLM_OK) print_result("grpo", &result, options->shared.json);
     }
     slm_chat_free(chat);
     return status;

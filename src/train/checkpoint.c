@@ -98,21 +98,32 @@ static slm_status write_adapter_config(const char *folder, const slm_train *trai
     return status;
 }
 
+static void put_number(json_t *root, const char *key, double value)
+{
+    json_object_set_new(root, key, isfinite(value) ? json_real(value) : json_null());
+}
+
 static slm_status write_state(const char *folder, const train__state *s, slm_error *err)
 {
     slm_buffer path = {0}, text = {0};
-    slm_buffer_printf(&text, "{\"step\":%lld,\"steps\":%lld,\"best_step\":%lld,\"best_loss\":",
-                      (long long)s->step, (long long)s->steps, (long long)s->best_step);
-    slm_json_append_number(&text, s->best_loss);
-    slm_buffer_append_text(&text, ",\"first_loss\":");
-    slm_json_append_number(&text, s->first_loss);
-    slm_buffer_append_text(&text, ",\"best_score\":");
-    slm_json_append_number(&text, s->best_score);
-    slm_buffer_printf(&text,
-                      ",\"metrics_bytes\":%llu,\"events_bytes\":%llu,\"finished\":%s,"
-                      "\"recipe\":\"%s\",\"data\":\"%s\",\"kernels\":\"%s\",\"world\":1}\n",
-                      (unsigned long long)s->metrics_bytes, (unsigned long long)s->events_bytes,
-                      s->finished ? "true" : "false", s->recipe, s->data, s->kernels);
+    json_t *past = json_array();
+    json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:s, s:i}", "step",
+                             (json_int_t)s->step, "steps", (json_int_t)s->steps, "best_step",
+                             (json_int_t)s->best_step, "metrics_bytes", (json_int_t)s->log.lines,
+                             "events_bytes", (json_int_t)s->log.events, "samples_bytes",
+                             (json_int_t)s->log.samples, "finished", s->finished, "recipe",
+                             s->recipe, "data", s->data, "kernels", s->kernels, "world", 1);
+    put_number(root, "best_loss", s->best_loss);
+    put_number(root, "first_loss", s->first_loss);
+    put_number(root, "best_score", s->best_score);
+    put_number(root, "first_score", s->first_score);
+    put_number(root, "first_entropy", s->first_entropy);
+    for (size_t i = 0; i < s->past_count; i++)
+        json_array_append_new(past, json_real(s->past[i]));
+    json_object_set_new(root, "past", past);
+    slm_json_append_canonical(&text, root);
+    slm_buffer_append_char(&text, '\n');
+    json_decref(root);
     slm_file_join(&path, folder, "state.json");
     slm_status status = slm_file_write(slm_buffer_text(&path), text.data, text.len, err);
     slm_buffer_free(&path);
@@ -166,29 +177,53 @@ static slm_status read_text(const json_t *root, const char *key, const slm_json_
     return SLM_OK;
 }
 
+static slm_status read_past(const json_t *root, const slm_json_place *place, train__state *out,
+                            slm_error *err)
+{
+    json_t *list = NULL;
+    SLM_TRY(slm_json_array_optional(root, "past", place, &list, err));
+    if (!out->past) return SLM_OK;
+    if (json_array_size(list) != out->past_count)
+        return slm_json_error(place, err, "tells of %zu cases, the recipe has %zu",
+                              json_array_size(list), out->past_count);
+    for (size_t i = 0; i < out->past_count; i++)
+        out->past[i] = json_number_value(json_array_get(list, i));
+    return SLM_OK;
+}
+
 static slm_status read_state(const json_t *root, const char *path, train__state *out,
                              slm_error *err)
 {
     const slm_json_place place = {.name = path};
-    int64_t metrics = 0, events = 0;
-    *out = (train__state){.best_loss = NAN, .first_loss = NAN, .best_score = NAN};
+    int64_t metrics = 0, events = 0, samples = 0;
+    double *const past = out->past;
+    const size_t past_count = out->past_count;
+    *out = (train__state){.best_loss = NAN,
+                          .first_loss = NAN,
+                          .best_score = NAN,
+                          .first_score = NAN,
+                          .first_entropy = NAN,
+                          .past = past,
+                          .past_count = past_count};
     SLM_TRY(slm_json_integer(root, "step", &place, &out->step, err));
     SLM_TRY(slm_json_integer(root, "steps", &place, &out->steps, err));
     SLM_TRY(slm_json_integer(root, "best_step", &place, &out->best_step, err));
     SLM_TRY(slm_json_number_optional(root, "best_loss", &place, &out->best_loss, err));
     SLM_TRY(slm_json_number_optional(root, "first_loss", &place, &out->first_loss, err));
     SLM_TRY(slm_json_number_optional(root, "best_score", &place, &out->best_score, err));
+    SLM_TRY(slm_json_number_optional(root, "first_score", &place, &out->first_score, err));
+    SLM_TRY(slm_json_number_optional(root, "first_entropy", &place, &out->first_entropy, err));
+    SLM_TRY(slm_json_integer(root, "samples_bytes", &place, &samples, err));
     SLM_TRY(slm_json_integer(root, "metrics_bytes", &place, &metrics, err));
     SLM_TRY(slm_json_integer(root, "events_bytes", &place, &events, err));
     SLM_TRY(slm_json_bool_optional(root, "finished", &place, &out->finished, err));
     SLM_TRY(read_text(root, "recipe", &place, out->recipe, sizeof out->recipe, err));
     SLM_TRY(read_text(root, "data", &place, out->data, sizeof out->data, err));
     SLM_TRY(read_text(root, "kernels", &place, out->kernels, sizeof out->kernels, err));
-    if (out->step < 0 || out->step > out->steps || metrics < 0 || events < 0)
+    if (out->step < 0 || out->step > out->steps || metrics < 0 || events < 0 || samples < 0)
         return slm_json_error(&place, err, "holds impossible counts; the file is damaged");
-    out->metrics_bytes = (uint64_t)metrics;
-    out->events_bytes = (uint64_t)events;
-    return SLM_OK;
+    out->log = (train__sizes){(uint64_t)metrics, (uint64_t)events, (uint64_t)samples};
+    return read_past(root, &place, out, err);
 }
 
 slm_status train__checkpoint_state(const char *folder, const char *name, bool *found,
@@ -208,6 +243,23 @@ out:
     slm_buffer_free(&path);
     slm_buffer_free(&file);
     return status;
+}
+
+slm_status train__state_check(const char *folder, const train__state *last, const train__state *now,
+                              slm_error *err)
+{
+    if (strcmp(last->recipe, now->recipe) != 0 || strcmp(last->data, now->data) != 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s/last was made with other settings or other data; choose another "
+                             "output, or remove that folder to begin anew",
+                             folder);
+    if (strcmp(last->kernels, now->kernels) != 0)
+        return slm_error_set(
+            err, SLM_ERR_INVALID,
+            "%s/last was computed with --kernels %s, this would be %s; the results "
+            "would differ: name it, or begin anew elsewhere",
+            folder, last->kernels, now->kernels);
+    return SLM_OK;
 }
 
 slm_status train__checkpoint_load(const char *folder, const char *name, const slm_train *train,

@@ -1,6 +1,6 @@
-/* metrics.c: the log of a stage: metrics.jsonl, and the same numbers for TensorBoard.
+/* metrics.c: the log of a stage: metrics.jsonl, the same numbers for TensorBoard, and samples to read.
  *
- * Both files only grow. A checkpoint knows how long they were; a run that goes on from it cuts them
+ * The files only grow. A checkpoint knows how long they were; a run that goes on from it cuts them
  * back to that, so that every step stands there once. Measured times stand apart, in "time": the rest
  * of a line is what it would be in a run that was never broken off. */
 #include <errno.h>
@@ -14,8 +14,9 @@
 #include "base/json.h"
 #include "train_internal.h"
 
-enum { LINES, EVENTS, FILES };
-static const char *const names[FILES] = {"metrics.jsonl", "events.out.tfevents.slm"};
+enum { LINES, EVENTS, SAMPLES, FILES };
+static const char *const names[FILES] = {"metrics.jsonl", "events.out.tfevents.slm",
+                                         "samples.jsonl"};
 
 struct train__metrics {
     char *paths[FILES];
@@ -46,15 +47,15 @@ static slm_status append(train__metrics *m, int which, const void *bytes, size_t
     return SLM_OK;
 }
 
-slm_status train__metrics_open(const char *folder, uint64_t lines_bytes, uint64_t events_bytes,
-                               train__metrics **out, slm_error *err)
+slm_status train__metrics_open(const char *folder, const train__sizes *sizes, train__metrics **out,
+                               slm_error *err)
 {
-    const uint64_t bytes[FILES] = {lines_bytes, events_bytes};
+    const uint64_t bytes[FILES] = {sizes->lines, sizes->events, sizes->samples};
     slm_status status = SLM_OK;
     slm_buffer path = {0}, first = {0};
     train__metrics *m = calloc(1, sizeof *m);
     if (!m) slm_out_of_memory(sizeof *m);
-    m->files[LINES] = m->files[EVENTS] = -1;
+    m->files[LINES] = m->files[EVENTS] = m->files[SAMPLES] = -1;
     for (int i = 0; i < FILES; i++) {
         slm_file_join(&path, folder, names[i]);
         m->paths[i] = strdup(slm_buffer_text(&path));
@@ -65,7 +66,7 @@ slm_status train__metrics_open(const char *folder, uint64_t lines_bytes, uint64_
             goto out;
         }
     }
-    if (events_bytes == 0) {
+    if (sizes->events == 0) {
         train__event_begin(&first, now_s());
         SLM_TRY_OUT(append(m, EVENTS, first.data, first.len, err));
     }
@@ -111,15 +112,20 @@ slm_status train__metrics_put(train__metrics *m, int64_t step, json_t *values, j
     return status;
 }
 
-slm_status train__metrics_sync(train__metrics *m, uint64_t *lines_bytes, uint64_t *events_bytes,
-                               slm_error *err)
+slm_status train__metrics_put_samples(train__metrics *m, const char *lines, size_t len,
+                                      slm_error *err)
 {
-    uint64_t *const sizes[FILES] = {lines_bytes, events_bytes};
+    return append(m, SAMPLES, lines, len, err);
+}
+
+slm_status train__metrics_sync(train__metrics *m, train__sizes *sizes, slm_error *err)
+{
+    uint64_t *const each[FILES] = {&sizes->lines, &sizes->events, &sizes->samples};
     for (int i = 0; i < FILES; i++) {
         const off_t end = lseek(m->files[i], 0, SEEK_END);
         if (end < 0 || fsync(m->files[i]) != 0)
             return slm_error_set(err, SLM_ERR_IO, "%s: %s", m->paths[i], strerror(errno));
-        *sizes[i] = (uint64_t)end;
+        *each[i] = (uint64_t)end;
     }
     return SLM_OK;
 }

@@ -103,6 +103,89 @@ static const slm_option sft_table[] = {
     OPTIMISER(slm_recipe_sft, "2e-4", "cosine"),
     {.name = NULL},
 };
+
+static const slm_option grpo_table[] = {
+    {.name = "data", .type = SLM_OPTION_FILES, FIELD(slm_recipe_grpo, data), .value_name = "FILE",
+     .help = "cases to practise on"},
+    {.name = "dev", .type = SLM_OPTION_FILES, FIELD(slm_recipe_grpo, dev), .value_name = "FILE",
+     .help = "development cases: is there something to learn from, and which checkpoint is best"},
+    {.name = "env", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_grpo, env),
+     .choices = "single-turn|multi-turn", .value_name = "NAME", .default_text = "single-turn",
+     .help = "one reply, or a talk with a patient who tells what is asked"},
+    {.name = "turns", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, turns), .min = 1, .max = 32,
+     .value_name = "N", .default_text = "4", .help = "multi-turn: replies of an episode at most"},
+    {.name = "steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, steps), .min = 1, .max = 1e9,
+     .value_name = "N", .default_text = "100", .help = "batches of rollouts"},
+    {.name = "prompts", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, prompts), .min = 1,
+     .max = 4096, .value_name = "N", .default_text = "8", .help = "cases of a step"},
+    {.name = "rollouts", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, rollouts), .min = 2,
+     .max = 1024, .value_name = "N", .default_text = "8", .help = "of each case"},
+    {.name = "train-per-group", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, train_per_group),
+     .min = 0, .max = 1024, .value_name = "N", .default_text = "0",
+     .help = "learn from the best and the worst N of a group, advantages from all; 0: from all"},
+    {.name = "lacks", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, lacks), .min = 0, .max = 1,
+     .value_name = "SHARE", .default_text = "0.5", .help = "of a step's cases: those that lack context"},
+    {.name = "enough", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, enough), .min = 0,
+     .max = 1, .value_name = "SHARE", .default_text = "0.35", .help = "those with enough"},
+    {.name = "emergency", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, emergency), .min = 0,
+     .max = 1, .value_name = "SHARE", .default_text = "0.15", .help = "emergencies"},
+    {.name = "temperature", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, temperature),
+     .min = 0.05, .max = 5, .value_name = "X", .default_text = "1", .help = "of rollouts"},
+    {.name = "top-p", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, top_p), .min = 0, .max = 1,
+     .value_name = "X", .default_text = "1",
+     .help = "1: what is cut off could not be learnt from (so for the five below)"},
+    {.name = "top-k", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, top_k), .min = 0, .max = 1e6,
+     .value_name = "N", .default_text = "0", .help = "0"},
+    {.name = "min-p", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, min_p), .min = 0, .max = 1,
+     .value_name = "X", .default_text = "0", .help = "0"},
+    {.name = "repetition-penalty", .type = SLM_OPTION_NUMBER,
+     FIELD(slm_recipe_grpo, repetition_penalty), .min = 0, .max = 10, .value_name = "X",
+     .default_text = "1", .help = "1"},
+    {.name = "presence-penalty", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, presence_penalty),
+     .min = -10, .max = 10, .value_name = "X", .default_text = "0", .help = "0"},
+    {.name = "frequency-penalty", .type = SLM_OPTION_NUMBER,
+     FIELD(slm_recipe_grpo, frequency_penalty), .min = -10, .max = 10, .value_name = "X",
+     .default_text = "0", .help = "0"},
+    {.name = "max-tokens", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, max_tokens), .min = 1,
+     .max = 131072, .value_name = "N", .default_text = "256", .help = "of a reply"},
+    {.name = "loss", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_grpo, loss),
+     .choices = "grpo|dr_grpo|dapo|gspo", .value_name = "NAME", .default_text = "dr_grpo",
+     .help = "how tokens and rollouts are averaged, and what is clipped"},
+    {.name = "advantage", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_grpo, advantage),
+     .choices = "leave-one-out|mean|mean-std", .value_name = "NAME",
+     .default_text = "leave-one-out", .help = "a rollout's reward against those of its group"},
+    {.name = "clip-low", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, clip_low), .min = 0,
+     .max = 1, .value_name = "X", .default_text = "0.2", .help = "how far a probability may fall"},
+    {.name = "clip-high", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, clip_high), .min = 0,
+     .max = 10, .value_name = "X", .default_text = "0.28", .help = "and rise, with one batch"},
+    {.name = "kl", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_grpo, kl),
+     .choices = "start|base|none", .value_name = "NAME", .default_text = "start",
+     .help = "what the policy is held near: itself as the stage began, the base, nothing"},
+    {.name = "kl-weight", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, kl_weight), .min = 0,
+     .max = 100, .value_name = "X", .default_text = "0.02", .help = "how strongly"},
+    {.name = "updates", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, updates), .min = 1,
+     .max = 100, .value_name = "N", .default_text = "1", .help = "of the weights with one batch"},
+    {.name = "mask-cut-off", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_grpo, mask_cut_off),
+     .help = "learn nothing from replies that max_tokens cut off"},
+    {.name = "min-spread", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, min_spread), .min = 0,
+     .max = 1, .value_name = "SHARE", .default_text = "0.2",
+     .help = "do not begin unless so many development groups of each stratum have spread"},
+    {.name = "check-cases", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, check_cases), .min = 1,
+     .max = 1e6, .value_name = "N", .default_text = "10",
+     .help = "development cases of each stratum that this is asked of"},
+    {.name = "rows", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, rows), .min = 8, .max = 131072,
+     .value_name = "N", .default_text = "2048", .help = "tokens computed at once, a group's prompt once"},
+    {.name = "checkpointing", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_grpo, checkpointing),
+     .help = "keep each layer's input alone and compute it again"},
+    {.name = "save-steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, save_steps), .min = 1,
+     .max = 1e9, .value_name = "N", .default_text = "5", .help = "a checkpoint each N steps"},
+    {.name = "dev-steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, dev_steps), .min = 1,
+     .max = 1e9, .value_name = "N", .default_text = "20", .help = "development reward each N steps"},
+    {.name = "dev-rollouts", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, dev_rollouts), .min = 1,
+     .max = 1024, .value_name = "N", .default_text = "2", .help = "of each development case then"},
+    OPTIMISER(slm_recipe_grpo, "2e-5", "constant"),
+    {.name = NULL},
+};
 /* clang-format on */
 
 /* A section, and where its values go. */
@@ -126,6 +209,16 @@ static const section sections[] = {
      offsetof(slm_recipe, sft),
      offsetof(slm_recipe, has_sft),
      "Learning from examples."},
+    {{.name = "grpo", .tables = {grpo_table}, .options_bytes = sizeof(slm_recipe_grpo)},
+     offsetof(slm_recipe, grpo),
+     offsetof(slm_recipe, has_grpo),
+     "Practice in an environment."},
+    {{.name = "reward",
+      .tables = {slm_reward_option_table},
+      .options_bytes = sizeof(slm_reward_options)},
+     offsetof(slm_recipe, reward),
+     0,
+     "What practice is rewarded for: weights of the parts (docs/rewards.md)."},
 };
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
@@ -226,6 +319,46 @@ static slm_status read_set(slm_recipe *recipe, const char *set, slm_error *err)
 
 /* ---- checking ------------------------------------------------------------------------------ */
 
+/* A log-probability is that of the whole distribution at the temperature (ARCHITECTURE.md, 2c): what
+ * truncation, penalties or dropout would make of it is not what was sampled. */
+static slm_status check_grpo(const slm_recipe *r, slm_error *err)
+{
+    const slm_recipe_grpo *o = &r->grpo;
+    const struct {
+        bool wrong;
+        const char *key, *want;
+    } sampling[] = {{o->top_p < 1, "top_p", "1"},
+                    {o->top_k != 0, "top_k", "0"},
+                    {o->min_p != 0, "min_p", "0"},
+                    {o->repetition_penalty != 1, "repetition_penalty", "1"},
+                    {o->presence_penalty != 0, "presence_penalty", "0"},
+                    {o->frequency_penalty != 0, "frequency_penalty", "0"}};
+    for (size_t i = 0; i < sizeof sampling / sizeof *sampling; i++)
+        if (sampling[i].wrong)
+            return slm_error_set(err, SLM_ERR_INVALID,
+                                 "%s: grpo.%s must be %s: rollouts drawn from a changed "
+                                 "distribution are not what the gradient is of",
+                                 r->path, sampling[i].key, sampling[i].want);
+    if (r->lora.dropout > 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: lora.dropout must be 0 with grpo: the model that is trained must "
+                             "be the one that was sampled",
+                             r->path);
+    if (o->data.count == 0 || o->dev.count == 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: grpo: which cases? Set the keys data and "
+                             "dev",
+                             r->path);
+    if (o->lacks + o->enough + o->emergency <= 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: grpo: lacks, enough and emergency are all 0", r->path);
+    if (o->train_per_group > o->rollouts)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: grpo.train_per_group is %lld of %lld rollouts", r->path,
+                             (long long)o->train_per_group, (long long)o->rollouts);
+    return slm_reward_options_check(&r->reward, err);
+}
+
 static slm_status check(const slm_recipe *r, slm_error *err)
 {
     slm_lora_options lora;
@@ -233,9 +366,9 @@ static slm_status check(const slm_recipe *r, slm_error *err)
         return slm_error_set(err, SLM_ERR_INVALID, "%s: which model? Set the key model", r->path);
     if (!r->run.output)
         return slm_error_set(err, SLM_ERR_INVALID, "%s: where to? Set the key output", r->path);
-    if (!r->has_sft)
-        return slm_error_set(err, SLM_ERR_INVALID, "%s: no stage; a recipe has a section sft",
-                             r->path);
+    if (!r->has_sft && !r->has_grpo)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: no stage; a recipe has a section sft, grpo, or both", r->path);
     if (r->has_sft && r->sft.data.count == 0)
         return slm_error_set(err, SLM_ERR_INVALID, "%s: sft: which examples? Set the key data",
                              r->path);
@@ -244,6 +377,7 @@ static slm_status check(const slm_recipe *r, slm_error *err)
                              "%s: sft.rows is %lld, less than max_tokens (%lld): the longest "
                              "example must fit",
                              r->path, (long long)r->sft.rows, (long long)r->sft.max_tokens);
+    if (r->has_grpo) SLM_TRY(check_grpo(r, err));
     return slm_recipe_lora_options(r, &lora, err);
 }
 

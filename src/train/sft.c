@@ -88,28 +88,21 @@ static slm_status begin(sft *s)
     const slm_recipe *recipe = s->train->recipe;
     const double examples = s->settings->epochs * (double)s->data.count;
     const char *kernels = slm_device_kernels(slm_open_device(s->train->chat));
-    train__state last;
+    train__state last = {0};
     bool found = false;
     s->state = (train__state){.steps = (int64_t)ceil(examples / (double)s->settings->batch - 1e-9),
                               .best_loss = NAN,
                               .first_loss = NAN,
-                              .best_score = NAN};
+                              .best_score = NAN,
+                              .first_score = NAN,
+                              .first_entropy = NAN};
     memcpy(s->state.recipe, recipe->sha256, sizeof recipe->sha256);
     memcpy(s->state.data, s->data.sha256, sizeof s->data.sha256);
     snprintf(s->state.kernels, sizeof s->state.kernels, "%s", kernels);
     SLM_TRY(make_training(s));
     SLM_TRY(train__checkpoint_state(s->folder, "last", &found, &last, s->err));
     if (found) {
-        if (strcmp(last.recipe, s->state.recipe) != 0 || strcmp(last.data, s->state.data) != 0)
-            return slm_error_set(s->err, SLM_ERR_INVALID,
-                                 "%s/last was made with other settings or other data; choose "
-                                 "another output, or remove that folder to begin anew",
-                                 s->folder);
-        if (strcmp(last.kernels, kernels) != 0)
-            return slm_error_set(s->err, SLM_ERR_INVALID,
-                                 "%s/last was computed with --kernels %s, this would be %s; the "
-                                 "results would differ: name it, or begin anew elsewhere",
-                                 s->folder, last.kernels, kernels);
+        SLM_TRY(train__state_check(s->folder, &last, &s->state, s->err));
         s->state = last;
         SLM_TRY(
             train__checkpoint_load(s->folder, "last", s->train, s->training, s->optimiser, s->err));
@@ -117,8 +110,7 @@ static slm_status begin(sft *s)
             slm_log_print(s->train->log, SLM_LOG_INFO, "sft goes on from step %lld of %lld",
                           (long long)s->state.step, (long long)s->state.steps);
     }
-    return train__metrics_open(s->folder, s->state.metrics_bytes, s->state.events_bytes,
-                               &s->metrics, s->err);
+    return train__metrics_open(s->folder, &s->state.log, &s->metrics, s->err);
 }
 
 /* ---- steps --------------------------------------------------------------------------------- */
@@ -169,8 +161,7 @@ static double dev_loss(sft *s)
 
 static slm_status save(sft *s, const char *name, bool with_optimiser)
 {
-    SLM_TRY(
-        train__metrics_sync(s->metrics, &s->state.metrics_bytes, &s->state.events_bytes, s->err));
+    SLM_TRY(train__metrics_sync(s->metrics, &s->state.log, s->err));
     return train__checkpoint_save(s->folder, name, s->train, s->training,
                                   with_optimiser ? s->optimiser : NULL, &s->state, s->err);
 }
@@ -278,7 +269,7 @@ static slm_status finish(sft *s, slm_train_result *result)
         }
     }
     bool found = false;
-    train__state best;
+    train__state best = {0};
     SLM_TRY(train__checkpoint_state(s->folder, "best", &found, &best, s->err));
     if (found)
         SLM_TRY(train__checkpoint_load(s->folder, "best", s->train, s->training, NULL, s->err));
@@ -307,7 +298,8 @@ slm_status slm_train_sft(const slm_train *train, slm_train_result *result, slm_e
 {
     slm_status status = SLM_OK;
     sft s = {.train = train, .settings = &train->recipe->sft, .err = err, .epoch = -1};
-    *result = (slm_train_result){.dev_loss = NAN, .first_dev_loss = NAN};
+    *result = (slm_train_result){
+        .dev_loss = NAN, .first_dev_loss = NAN, .dev_reward = NAN, .first_dev_reward = NAN};
     snprintf(s.folder, sizeof s.folder, "%.4000s/sft", train->recipe->run.output);
     SLM_TRY_OUT(slm_file_make_folders(s.folder, err));
     SLM_TRY_OUT(load_data(&s));

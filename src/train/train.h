@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "env/env.h"
 #include "model/model.h"
 #include "provider/chat.h"
 
@@ -67,6 +68,33 @@ typedef struct slm_recipe_sft {
     slm_recipe_optimiser optimiser;
 } slm_recipe_sft;
 
+typedef struct slm_recipe_grpo {
+    slm_option_list data, dev;        /* cases */
+    const char *env;                  /* "single-turn" or "multi-turn" */
+    int64_t turns;                    /* replies of an episode at most; multi-turn */
+    int64_t steps, prompts;           /* and the cases of a step */
+    int64_t rollouts;                 /* of a case: G */
+    int64_t train_per_group;          /* of them learnt from, the best and the worst; 0: all */
+    double lacks, enough, emergency;  /* shares of a step's cases */
+    double temperature, top_p, min_p; /* of rollouts; top_p, top_k, min_p only as "off" */
+    double repetition_penalty, presence_penalty, frequency_penalty;
+    int64_t top_k;
+    int64_t max_tokens;    /* of a reply */
+    const char *loss;      /* "grpo", "dr_grpo", "dapo" or "gspo" */
+    const char *advantage; /* "leave-one-out", "mean" or "mean-std" */
+    double clip_low, clip_high;
+    const char *kl; /* to the adapter as it was at the "start", the "base", or "none" */
+    double kl_weight;
+    int64_t updates;     /* of the weights with one batch of rollouts */
+    bool mask_cut_off;   /* learn nothing from replies that max_tokens cut off */
+    double min_spread;   /* share of development groups that must have spread, in every stratum */
+    int64_t check_cases; /* development cases of each stratum that are asked for that */
+    int64_t rows;        /* tokens computed at once */
+    bool checkpointing;
+    int64_t save_steps, dev_steps, dev_rollouts;
+    slm_recipe_optimiser optimiser;
+} slm_recipe_grpo;
+
 typedef struct slm_recipe slm_recipe;
 struct slm_recipe {
     slm_arena arena;
@@ -75,7 +103,9 @@ struct slm_recipe {
     slm_recipe_run run;
     slm_recipe_lora lora;
     slm_recipe_sft sft;
-    bool has_sft;
+    slm_recipe_grpo grpo;
+    slm_reward_options reward;
+    bool has_sft, has_grpo;
 };
 
 /* Errors name file, line and key. sets: "section.key=value" each, as --set gives them; they go before
@@ -103,12 +133,18 @@ typedef struct slm_train {
 typedef struct slm_train_result {
     char folder[4096]; /* the best checkpoint */
     int64_t steps, best_step;
-    double dev_loss, first_dev_loss; /* a token's, in nats; NaN without development data */
-    bool out_of_time;                /* the budget ended before the steps did */
+    double dev_loss, first_dev_loss;     /* sft: a token's, in nats; NaN without development data */
+    double dev_reward, first_dev_reward; /* grpo: an episode's mean */
+    bool out_of_time;                    /* the budget ended before the steps did */
 } slm_train_result;
 
 /* Learn the examples' replies: loss is the mean negative log-probability of the assistant's tokens.
  * Leaves the best weights in the model. A stage that was finished before is not run again. */
 slm_status slm_train_sft(const slm_train *train, slm_train_result *result, slm_error *err);
+/* Practise: groups of rollouts from the engine over the same weights, rewarded by the environment, and
+ * policy gradients with a group's own mean as the baseline (GRPO; Shao et al. 2024). Begins with the
+ * weights that are in the model. SLM_ERR_INVALID where development rollouts have too little spread to
+ * learn from: it says in which stratum. */
+slm_status slm_train_grpo(const slm_train *train, slm_train_result *result, slm_error *err);
 
 #endif

@@ -57,15 +57,21 @@ slm_status train__optimiser_load(train__optimiser *optimiser, const char *path, 
 /* ---- the log (metrics.c, events.c) --------------------------------------------------------- */
 
 typedef struct train__metrics train__metrics;
-/* metrics.jsonl and the event file of a folder, cut back to what a checkpoint knew. */
-slm_status train__metrics_open(const char *folder, uint64_t lines_bytes, uint64_t events_bytes,
-                               train__metrics **out, slm_error *err);
+/* How long the files are. */
+typedef struct train__sizes {
+    uint64_t lines, events, samples;
+} train__sizes;
+/* metrics.jsonl, the event file and samples.jsonl of a folder, cut back to what a checkpoint knew. */
+slm_status train__metrics_open(const char *folder, const train__sizes *sizes, train__metrics **out,
+                               slm_error *err);
 /* A line: step and values (numbers; steals the reference), and measured times apart. */
 slm_status train__metrics_put(train__metrics *metrics, int64_t step, json_t *values, json_t *times,
                               slm_error *err);
+/* Lines of samples.jsonl, which grows and is cut back like the others. */
+slm_status train__metrics_put_samples(train__metrics *metrics, const char *lines, size_t len,
+                                      slm_error *err);
 /* Synced; the sizes, for a checkpoint. */
-slm_status train__metrics_sync(train__metrics *metrics, uint64_t *lines_bytes,
-                               uint64_t *events_bytes, slm_error *err);
+slm_status train__metrics_sync(train__metrics *metrics, train__sizes *sizes, slm_error *err);
 void train__metrics_close(train__metrics *metrics);
 /* TensorBoard's records (events.c). */
 void train__event_begin(slm_buffer *out, double time_s);
@@ -78,9 +84,12 @@ void train__event_scalar(slm_buffer *out, double time_s, int64_t step, const cha
 typedef struct train__state {
     int64_t step, steps;
     int64_t best_step;
-    double best_loss, first_loss; /* by development data; NaN: none yet */
-    double best_score;
-    uint64_t metrics_bytes, events_bytes;
+    double best_loss, first_loss;   /* by development data; NaN: none yet */
+    double best_score, first_score; /* grpo: rewards of development episodes */
+    double first_entropy;           /* grpo: a token's at the first step */
+    double *past;                   /* grpo: of each case the reward it got lately; not owned */
+    size_t past_count;
+    train__sizes log;
     bool finished;
     char recipe[65], data[65], kernels[32];
 } train__state;
@@ -90,9 +99,12 @@ typedef struct train__state {
 slm_status train__checkpoint_save(const char *folder, const char *name, const slm_train *train,
                                   slm_training *training, train__optimiser *optimiser,
                                   const train__state *state, slm_error *err);
-/* The state of FOLDER/NAME; *found false if there is none. */
+/* The state of FOLDER/NAME; *found false if there is none. out->past: NULL, or room for past_count. */
 slm_status train__checkpoint_state(const char *folder, const char *name, bool *found,
                                    train__state *out, slm_error *err);
+/* Whether what was found can be gone on with: an error names what differs. */
+slm_status train__state_check(const char *folder, const train__state *last, const train__state *now,
+                              slm_error *err);
 /* Its weights, and the optimiser's unless NULL. */
 slm_status train__checkpoint_load(const char *folder, const char *name, const slm_train *train,
                                   slm_training *training, train__optimiser *optimiser,
@@ -110,5 +122,65 @@ train__loss train__pass(slm_training *training, const train__examples *examples,
                         const size_t *order, size_t count, size_t max_rows, float weight,
                         uint64_t seed, uint32_t first_step);
 enum { TRAIN_MOST_SEQUENCES = 64 }; /* computed at once */
+
+/* ---- practice (rollouts.c, objective.c) ---------------------------------------------------- */
+
+/* One reply of the policy: what it saw, sampled, and with which log-probabilities. */
+typedef struct train__turn {
+    slm_chat_trace *trace;
+    bool cut_off;
+} train__turn;
+
+typedef struct train__rollout {
+    slm_episode *episode;
+    train__turn *turns;
+    size_t turn_count, tokens; /* tokens: of all its replies */
+    bool cut_off;
+    slm_reward reward;
+    double advantage;
+    bool learnt; /* it is among those that the group is learnt from */
+} train__rollout;
+
+/* A case and its rollouts. Set c and count; train__roll makes the rest. */
+typedef struct train__group {
+    const slm_case *c;
+    size_t count;
+    slm_env_stratum stratum;
+    train__rollout *rollouts;
+    size_t answered; /* of the first turn */
+} train__group;
+
+typedef struct train__roll_options {
+    slm_chat_sampling sampling;
+    const char *system;        /* before conversations without one; NULL or "": none */
+    const volatile bool *stop; /* may be NULL */
+} train__roll_options;
+
+/* Play every group's episodes to their end. On an error nothing is left in flight; the groups are to
+ * be freed either way. */
+slm_status train__roll(slm_chat *chat, slm_env *env, const train__roll_options *options,
+                       train__group *groups, size_t count, slm_error *err);
+void train__group_free(train__group *group); /* what train__roll made */
+bool train__group_has_spread(const train__group *group);
+double train__group_mean(const train__group *group); /* of the rewards */
+
+/* What a batch is averaged over. */
+typedef struct train__share {
+    size_t rollouts, tokens;
+} train__share;
+
+typedef struct train__objective {
+    double loss;       /* the rollout's part of the whole */
+    double divergence; /* sum over tokens */
+    size_t clipped, tokens;
+} train__objective;
+
+/* kind: "leave-one-out", "mean" or "mean-std". */
+void train__advantages(const double *rewards, size_t count, const char *kind, double *out);
+/* A rollout's loss, and its derivative by each token's log-probability. `old`: when it was sampled;
+ * `reference` may be NULL. */
+train__objective train__coefficients(const slm_recipe_grpo *options, const train__share *share,
+                                     double advantage, const float *log_prob, const float *old,
+                                     const float *reference, size_t tokens, float *coefficient);
 
 #endif

@@ -1,0 +1,872 @@
+/* grpo.c: learning from practice.
+ *
+ * A step draws cases by stratum, lets the engine play a group of episodes of each over the very
+ * weights that are trained, rewards them, and follows the policy gradient with the group's own mean
+ * as the baseline (Shao et al. 2024). A group whose rewards are all alike teaches nothing; another
+ * case of its stratum is drawn in its place. Cases are drawn in proportion to what they failed to
+ * earn lately, so practice goes where it is needed.
+ *
+ * The prompt of a group is computed once, forward and backward, its replies behind it. At the first
+ * update the log-probabilities are those of the rollouts to the bit; the reference's come from the
+ * same weights with other numbers in the adapter for the time of a pass. What a step does depends on
+ * settings, data, step and the checkpoint before it alone. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/progress.h"
+#include "base/random.h"
+#include "open/open.h"
+#include "train_internal.h"
+
+/* A number for each stratum, and how many it is the mean of. */
+typedef struct tally {
+    double sum[SLM_ENV_STRATA];
+    size_t count[SLM_ENV_STRATA];
+} tally;
+
+typedef struct grpo {
+    const slm_train *train;
+    const slm_recipe_grpo *settings;
+    slm_error *err;
+    char folder[4096];
+    slm_cases data, dev;
+    slm_env *env;
+    slm_training *training;
+    train__optimiser *optimiser;
+    train__metrics *metrics;
+    train__state state;
+    slm_mem *start; /* of each parameter its value as the stage began; {NULL}s where not needed */
+    slm_parameter *parameters;
+    size_t parameter_count;
+    train__group *groups; /* [prompts] of the step */
+    size_t group_count;
+    double started_s;
+} grpo;
+
+/* ---- the reference ------------------------------------------------------------------------- */
+
+static slm_status remember_start(grpo *g)
+{
+    slm_device *device = slm_model_device(slm_open_model(g->train->chat));
+    const slm_kernels *kernels = slm_device_table(device);
+    g->start = calloc(g->parameter_count, sizeof *g->start);
+    if (!g->start) slm_out_of_memory(g->parameter_count * sizeof *g->start);
+    if (strcmp(g->settings->kl, "none") == 0 || g->settings->kl_weight == 0) return SLM_OK;
+    for (size_t i = 0; i < g->parameter_count; i++) {
+        const slm_parameter *p = &g->parameters[i];
+        const size_t items = p->rows * p->columns;
+        SLM_TRY(slm_device_alloc(device, items * sizeof(float), &g->start[i], g->err));
+        /* The base is the model with an adapter that does nothing. */
+        if (strcmp(g->settings->kl, "start") == 0)
+            kernels->convert(device, g->start[i], SLM_F32, p->value, 1.0f, items);
+    }
+    return SLM_OK;
+}
+
+/* The model as the reference is, or as it was. */
+static void set_reference(const grpo *g, bool on)
+{
+    slm_device *device = slm_model_device(slm_open_model(g->train->chat));
+    for (size_t i = 0; i < g->parameter_count; i++) {
+        const slm_parameter *p = &g->parameters[i];
+        SLM_ASSERT(p->weight);
+        slm_device_table(device)->weight_write(device, p->weight, on ? g->start[i] : p->value);
+    }
+}
+
+/* ---- drawing cases ------------------------------------------------------------------------- */
+
+/* How many of a step's cases each stratum gives: largest remainders; strata without cases give
+ * theirs to the others. */
+static void share_out(const grpo *g, size_t out[SLM_ENV_STRATA])
+{
+    const slm_recipe_grpo *o = g->settings;
+    double shares[SLM_ENV_STRATA] = {[SLM_ENV_LACKS] = o->lacks,
+                                     [SLM_ENV_ENOUGH] = o->enough,
+                                     [SLM_ENV_EMERGENCY] = o->emergency};
+    size_t have[SLM_ENV_STRATA] = {0}, given = 0;
+    double total = 0, rest[SLM_ENV_STRATA];
+    for (size_t i = 0; i < g->data.count; i++)
+        have[slm_env_stratum_of(&g->data.items[i])]++;
+    for (int s = 0; s < SLM_ENV_STRATA; s++)
+        total += have[s] > 0 ? shares[s] : 0;
+    for (int s = 0; s < SLM_ENV_STRATA; s++) {
+        const double exact = have[s] > 0 && total > 0 ? shares[s] / total * (double)o->prompts : 0;
+        out[s] = (size_t)exact;
+        rest[s] = have[s] > 0 ? exact - (double)out[s] : -1;
+        given += out[s];
+    }
+    for (; given < (size_t)o->prompts; given++) {
+        int most = 0;
+        for (int s = 1; s < SLM_ENV_STRATA; s++)
+            if (rest[s] > rest[most]) most = s;
+        out[most]++;
+        rest[most] -= 1;
+    }
+}
+
+/* A case of the stratum that is not among the groups yet, in proportion to what it failed to earn. */
+static const slm_case *draw(const grpo *g, slm_env_stratum stratum, slm_random *random)
+{
+    double total = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        double left = pass == 0 ? 0 : slm_random_uniform(random) * total;
+        const slm_case *last = NULL;
+        for (size_t i = 0; i < g->data.count; i++) {
+            const slm_case *c = &g->data.items[i];
+            bool taken = slm_env_stratum_of(c) != stratum;
+            for (size_t k = 0; k < g->group_count && !taken; k++)
+                taken = g->groups[k].c == c;
+            if (taken) continue;
+            const double weight = 0.1 + fmax(0.0, 1.0 - g->state.past[i]) / 2;
+            if (pass == 0) {
+                total += weight;
+                continue;
+            }
+            last = c;
+            left -= weight;
+            if (left < 0) return c;
+        }
+        if (pass == 1 && last) return last;
+        if (total == 0) return NULL;
+    }
+    return NULL;
+}
+
+/* ---- rollouts ------------------------------------------------------------------------------ */
+
+static train__roll_options roll_options(const grpo *g, int64_t step)
+{
+    const slm_recipe *recipe = g->train->recipe;
+    slm_chat_sampling sampling = slm_chat_sampling_default();
+    sampling.temperature = g->settings->temperature;
+    sampling.max_tokens = g->settings->max_tokens;
+    sampling.seed = recipe->run.seed * 1000003 + step;
+    return (train__roll_options){
+        .sampling = sampling, .system = recipe->run.system, .stop = g->train->stop};
+}
+
+/* Play the groups from `first` on. */
+static slm_status play(grpo *g, size_t first, int64_t step)
+{
+    const train__roll_options options = roll_options(g, step);
+    for (size_t i = first; i < g->group_count; i++)
+        g->groups[i].count = (size_t)g->settings->rollouts;
+    return train__roll(g->train->chat, g->env, &options, g->groups + first, g->group_count - first,
+                       g->err);
+}
+
+static void clear_groups(grpo *g)
+{
+    for (size_t i = 0; i < g->group_count; i++)
+        train__group_free(&g->groups[i]);
+    g->group_count = 0;
+}
+
+/* What each case earned lately: half of what it did before, half of what it did now. */
+static void note_rewards(grpo *g, size_t first)
+{
+    for (size_t i = first; i < g->group_count; i++) {
+        double *past = &g->state.past[g->groups[i].c - g->data.items];
+        *past = 0.5 * *past + 0.5 * train__group_mean(&g->groups[i]);
+    }
+}
+
+/* A step's groups: drawn by quota; flat ones are replaced once from their own stratum. */
+static slm_status practise(grpo *g, size_t *flat)
+{
+    const int64_t step = g->state.step + 1;
+    slm_random random =
+        slm_random_new((uint64_t)g->train->recipe->run.seed + 0x67727000u, (uint64_t)step);
+    size_t quota[SLM_ENV_STRATA];
+    clear_groups(g);
+    *flat = 0;
+    share_out(g, quota);
+    for (int s = 0; s < SLM_ENV_STRATA; s++)
+        for (size_t i = 0; i < quota[s]; i++) {
+            const slm_case *c = draw(g, (slm_env_stratum)s, &random);
+            if (c) g->groups[g->group_count++] = (train__group){.c = c};
+        }
+    SLM_TRY(play(g, 0, step));
+    note_rewards(g, 0);
+    const size_t first = g->group_count;
+    for (size_t i = 0; i < first; i++) {
+        if (train__group_has_spread(&g->groups[i])) continue;
+        ++*flat;
+        const slm_case *c = draw(g, g->groups[i].stratum, &random);
+        if (c) g->groups[g->group_count++] = (train__group){.c = c};
+    }
+    if (g->group_count == first) return SLM_OK;
+    SLM_TRY(play(g, first, step));
+    note_rewards(g, first);
+    for (size_t i = first; i < g->group_count; i++)
+        *flat += !train__group_has_spread(&g->groups[i]);
+    return SLM_OK;
+}
+
+/* ---- what is learnt from ------------------------------------------------------------------- */
+
+static int by_advantage(const void *a, const void *b)
+{
+    const train__rollout *const *x = a, *const *y = b;
+    if ((*x)->advantage != (*y)->advantage) return (*x)->advantage < (*y)->advantage ? -1 : 1;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Advantages from all of a group's rewards; of the rollouts the best and the worst are learnt. */
+static void choose(const grpo *g, train__group *group)
+{
+    const size_t n = group->count, most = (size_t)g->settings->train_per_group;
+    double *rewards = malloc(2 * n * sizeof *rewards);
+    train__rollout **order = malloc(n * sizeof(train__rollout *));
+    if (!rewards || !order) slm_out_of_memory(3 * n * sizeof *rewards);
+    for (size_t i = 0; i < n; i++)
+        rewards[i] = group->rollouts[i].reward.total;
+    train__advantages(rewards, n, g->settings->advantage, rewards + n);
+    const bool spread = train__group_has_spread(group);
+    for (size_t i = 0; i < n; i++) {
+        train__rollout *r = &group->rollouts[i];
+        r->advantage = rewards[n + i];
+        order[i] = r;
+    }
+    qsort(order, n, sizeof *order, by_advantage);
+    for (size_t i = 0; i < n; i++) {
+        const bool chosen = most == 0 || i < most / 2 || i >= n - (most + 1) / 2;
+        order[i]->learnt = spread && chosen && !(g->settings->mask_cut_off && order[i]->cut_off);
+    }
+    free(rewards);
+    free(order);
+}
+
+/* One turn of one rollout on its way through a batch. */
+typedef struct piece {
+    const train__rollout *rollout;
+    const slm_chat_trace *trace;
+    float *reference, *log_prob, *coefficient; /* [trace->reply_len] */
+} piece;
+
+typedef struct pieces {
+    piece *items;
+    size_t count;
+    size_t too_long; /* left out: they do not fit into the rows */
+    train__share share;
+    slm_arena arena;
+} pieces;
+
+static void collect(const grpo *g, pieces *out)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < g->group_count; i++)
+        for (size_t k = 0; k < g->groups[i].count; k++)
+            most += g->groups[i].rollouts[k].turn_count;
+    out->items = slm_arena_array(&out->arena, most + 1, sizeof *out->items);
+    for (size_t i = 0; i < g->group_count; i++)
+        for (size_t k = 0; k < g->groups[i].count; k++) {
+            const train__rollout *r = &g->groups[i].rollouts[k];
+            if (!r->learnt) continue;
+            out->share.rollouts++;
+            for (size_t t = 0; t < r->turn_count; t++) {
+                const slm_chat_trace *trace = r->turns[t].trace;
+                if (trace->reply_len == 0) continue;
+                if (trace->prompt_len + trace->reply_len - 1 > (size_t)g->settings->rows) {
+                    out->too_long++;
+                    continue;
+                }
+                float *numbers =
+                    slm_arena_array(&out->arena, 3 * trace->reply_len, sizeof *numbers);
+                out->items[out->count++] = (piece){r, trace, numbers, numbers + trace->reply_len,
+                                                   numbers + 2 * trace->reply_len};
+                out->share.tokens += trace->reply_len;
+            }
+        }
+}
+
+/* ---- batches ------------------------------------------------------------------------------- */
+
+typedef struct packed {
+    slm_train_sequence sequences[2 * TRAIN_MOST_SEQUENCES];
+    int32_t *ids, *want, *targets;
+    float *numbers; /* [rows]: coefficients in, log-probabilities out */
+    slm_train_batch batch;
+} packed;
+
+static bool same_prompt(const piece *a, const piece *b)
+{
+    return a->trace->prompt_len == b->trace->prompt_len &&
+           memcmp(a->trace->prompt_ids, b->trace->prompt_ids,
+                  a->trace->prompt_len * sizeof *a->trace->prompt_ids) == 0;
+}
+
+/* As many pieces as fit, each prompt once for those that follow it. Returns how many. */
+static size_t pack(const grpo *g, const piece *list, size_t count, packed *out)
+{
+    const size_t most = (size_t)g->settings->rows;
+    slm_train_batch *b = &out->batch;
+    size_t taken = 0;
+    int32_t prompt = -1; /* the sequence of the last prompt */
+    *b = (slm_train_batch){.ids = out->ids,
+                           .sequences = out->sequences,
+                           .want = out->want,
+                           .targets = out->targets,
+                           .temperature = (float)g->settings->temperature};
+    for (; taken < count && taken < TRAIN_MOST_SEQUENCES; taken++) {
+        const slm_chat_trace *t = list[taken].trace;
+        const bool shared = taken > 0 && same_prompt(&list[taken - 1], &list[taken]);
+        const size_t rows = (shared ? 0 : t->prompt_len) + t->reply_len - 1;
+        if (taken > 0 && (b->rows + rows > most || b->want_count + t->reply_len > most)) break;
+        if (!shared) {
+            memcpy(out->ids + b->rows, t->prompt_ids, t->prompt_len * sizeof *out->ids);
+            prompt = (int32_t)b->sequence_count;
+            out->sequences[b->sequence_count++] =
+                (slm_train_sequence){(int32_t)b->rows, (int32_t)t->prompt_len, -1};
+            b->rows += t->prompt_len;
+        }
+        const slm_train_sequence *before = &out->sequences[prompt];
+        out->want[b->want_count] = before->row + before->rows - 1;
+        out->targets[b->want_count++] = t->reply_ids[0];
+        if (t->reply_len == 1) continue;
+        out->sequences[b->sequence_count++] =
+            (slm_train_sequence){(int32_t)b->rows, (int32_t)t->reply_len - 1, prompt};
+        for (size_t i = 0; i + 1 < t->reply_len; i++) {
+            out->ids[b->rows] = t->reply_ids[i];
+            out->want[b->want_count] = (int32_t)b->rows++;
+            out->targets[b->want_count++] = t->reply_ids[i + 1];
+        }
+    }
+    return taken;
+}
+
+typedef enum pass { PASS_REFERENCE, PASS_LOG_PROB, PASS_LEARN } pass;
+
+/* One pass of all pieces: their log-probabilities into `reference` or `log_prob`; or, learning, the
+ * gradient from their coefficients. */
+static void run_pass(grpo *g, const pieces *all, packed *room, pass what, double *entropy)
+{
+    double sum = 0;
+    float *entropies = room->numbers + 2 * (size_t)g->settings->rows;
+    for (size_t first = 0, taken; first < all->count; first += taken) {
+        const piece *list = all->items + first;
+        taken = pack(g, list, all->count - first, room);
+        size_t at = 0;
+        for (size_t i = 0; i < taken; i++) {
+            memcpy(room->numbers + at, list[i].coefficient,
+                   list[i].trace->reply_len * sizeof(float));
+            at += list[i].trace->reply_len;
+        }
+        float *log_prob = room->numbers + (size_t)g->settings->rows;
+        slm_training_forward(g->training, &room->batch, what == PASS_LEARN ? room->numbers : NULL,
+                             log_prob, entropy ? entropies : NULL);
+        at = 0;
+        for (size_t i = 0; i < taken; i++) {
+            float *to = what == PASS_REFERENCE ? list[i].reference : list[i].log_prob;
+            memcpy(to, log_prob + at, list[i].trace->reply_len * sizeof(float));
+            at += list[i].trace->reply_len;
+        }
+        for (size_t i = 0; entropy && i < at; i++)
+            sum += (double)entropies[i];
+        if (what == PASS_LEARN) slm_training_backward(g->training, NULL);
+    }
+    if (entropy) *entropy = sum / (double)all->share.tokens;
+}
+
+/* ---- an update ----------------------------------------------------------------------------- */
+
+typedef struct outcome {
+    train__objective sum;
+    double norm, entropy;
+    size_t mismatches; /* tokens whose log-probability was not the rollout's at the first update */
+    size_t updates;
+} outcome;
+
+static void coefficients(const grpo *g, const pieces *all, bool has_reference, outcome *out)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const piece *p = &all->items[i];
+        const train__objective one = train__coefficients(
+            g->settings, &all->share, p->rollout->advantage, p->log_prob, p->trace->logprobs,
+            has_reference ? p->reference : NULL, p->trace->reply_len, p->coefficient);
+        out->sum.loss += one.loss;
+        out->sum.divergence += one.divergence;
+        out->sum.clipped += one.clipped;
+        out->sum.tokens += one.tokens;
+    }
+}
+
+static void update(grpo *g, outcome *out)
+{
+    pieces all = {0};
+    packed room = {0};
+    const bool has_reference = g->start[0].at != NULL;
+    const size_t rows = (size_t)g->settings->rows;
+    *out = (outcome){0};
+    collect(g, &all);
+    if (all.too_long > 0)
+        slm_log_print(g->train->log, SLM_LOG_WARNING,
+                      "grpo step %lld: %zu replies with their prompts are longer than grpo.rows "
+                      "(%lld) and teach nothing",
+                      (long long)g->state.step + 1, all.too_long, (long long)g->settings->rows);
+    if (all.count == 0) goto out;
+    room.ids = slm_arena_array(&all.arena, 3 * rows, sizeof *room.ids);
+    room.want = room.ids + rows;
+    room.targets = room.want + rows;
+    room.numbers = slm_arena_array(&all.arena, 3 * rows, sizeof *room.numbers);
+    if (has_reference) {
+        set_reference(g, true);
+        run_pass(g, &all, &room, PASS_REFERENCE, NULL);
+        set_reference(g, false);
+    }
+    for (size_t i = 0; i < all.count; i++) /* what was sampled is what the model gives now */
+        memcpy(all.items[i].log_prob, all.items[i].trace->logprobs,
+               all.items[i].trace->reply_len * sizeof(float));
+    for (int64_t u = 0; u < g->settings->updates; u++) {
+        if (u > 0) run_pass(g, &all, &room, PASS_LOG_PROB, NULL);
+        coefficients(g, &all, has_reference, out);
+        run_pass(g, &all, &room, PASS_LEARN, u == 0 ? &out->entropy : NULL);
+        for (size_t i = 0; u == 0 && i < all.count; i++)
+            for (size_t k = 0; k < all.items[i].trace->reply_len; k++)
+                out->mismatches += all.items[i].log_prob[k] != all.items[i].trace->logprobs[k];
+        train__optimiser_step(g->optimiser, g->state.step * g->settings->updates + u + 1,
+                              &out->norm);
+        out->updates++;
+    }
+out:
+    slm_arena_free(&all.arena);
+}
+
+/* ---- measuring ----------------------------------------------------------------------------- */
+
+static void add_to(tally *t, slm_env_stratum stratum, double value)
+{
+    if (isnan(value)) return;
+    t->sum[stratum] += value;
+    t->count[stratum]++;
+}
+
+static void put_tally(json_t *values, const char *name, const tally *t)
+{
+    char key[96];
+    for (int s = 0; s < SLM_ENV_STRATA; s++) {
+        if (t->count[s] == 0) continue;
+        snprintf(key, sizeof key, "%s/%s", name, slm_env_stratum_name((slm_env_stratum)s));
+        json_object_set_new(values, key, json_real(t->sum[s] / (double)t->count[s]));
+    }
+}
+
+static double all_of(const tally *t)
+{
+    double sum = 0, count = 0;
+    for (int s = 0; s < SLM_ENV_STRATA; s++) {
+        sum += t->sum[s];
+        count += (double)t->count[s];
+    }
+    return count > 0 ? sum / count : NAN;
+}
+
+/* Rewards, their parts and behaviour by stratum. Returns the mean reward. */
+static double describe(const train__group *groups, size_t count, json_t *values)
+{
+    tally reward = {0}, spread = {0}, asks = {0}, answers = {0}, words = {0}, cut = {0};
+    tally parts[SLM_REWARD_PARTS] = {0};
+    for (size_t i = 0; i < count; i++) {
+        const train__group *group = &groups[i];
+        const double mean = train__group_mean(group);
+        double square = 0;
+        for (size_t k = 0; k < group->count; k++) {
+            const train__rollout *r = &group->rollouts[k];
+            add_to(&reward, group->stratum, r->reward.total);
+            add_to(&asks, group->stratum, r->reward.questions > 0);
+            add_to(&answers, group->stratum, r->reward.answers);
+            add_to(&words, group->stratum, (double)r->reward.words);
+            add_to(&cut, group->stratum, r->cut_off);
+            for (int p = 0; p < SLM_REWARD_PARTS; p++)
+                add_to(&parts[p], group->stratum, r->reward.parts[p]);
+            square += (r->reward.total - mean) * (r->reward.total - mean);
+        }
+        add_to(&spread, group->stratum, sqrt(square / (double)group->count));
+    }
+    if (values) {
+        put_tally(values, "reward", &reward);
+        put_tally(values, "spread", &spread);
+        put_tally(values, "asks", &asks);
+        put_tally(values, "answers", &answers);
+        put_tally(values, "words", &words);
+        put_tally(values, "cut_off", &cut);
+        for (int p = 0; p < SLM_REWARD_PARTS; p++)
+            put_tally(values, slm_reward_part_name((slm_reward_part)p), &parts[p]);
+    }
+    return all_of(&reward);
+}
+
+/* Groups of the development cases; of each stratum the first `most`. Freed by the caller. */
+static slm_status play_dev(grpo *g, size_t most, size_t rollouts, train__group **out, size_t *count)
+{
+    size_t have[SLM_ENV_STRATA] = {0};
+    const train__roll_options options = roll_options(g, 0); /* the same draws every time */
+    *out = calloc(g->dev.count, sizeof **out);
+    if (!*out) slm_out_of_memory(g->dev.count * sizeof **out);
+    *count = 0;
+    for (size_t i = 0; i < g->dev.count; i++) {
+        const slm_case *c = &g->dev.items[i];
+        if (have[slm_env_stratum_of(c)]++ >= most) continue;
+        (*out)[(*count)++] = (train__group){.c = c, .count = rollouts};
+    }
+    return train__roll(g->train->chat, g->env, &options, *out, *count, g->err);
+}
+
+static void free_groups(train__group *groups, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        train__group_free(&groups[i]);
+    free(groups);
+}
+
+/* Is there something to learn from? In every stratum enough groups must have spread. */
+static slm_status check_spread(grpo *g)
+{
+    const slm_recipe_grpo *o = g->settings;
+    train__group *groups = NULL;
+    size_t count = 0;
+    tally spread = {0};
+    slm_status status = play_dev(g, (size_t)o->check_cases, (size_t)o->rollouts, &groups, &count);
+    for (size_t i = 0; status == SLM_OK && i < count; i++)
+        add_to(&spread, groups[i].stratum, train__group_has_spread(&groups[i]));
+    for (int s = 0; s < SLM_ENV_STRATA && status == SLM_OK; s++) {
+        if (spread.count[s] == 0) continue;
+        const double share = spread.sum[s] / (double)spread.count[s];
+        slm_log_print(g->train->log, SLM_LOG_INFO, "%s: %.0f of %zu development groups have spread",
+                      slm_env_stratum_name((slm_env_stratum)s), spread.sum[s], spread.count[s]);
+        if (share < o->min_spread)
+            status = slm_error_set(
+                g->err, SLM_ERR_INVALID,
+                "grpo: of %zu development groups of stratum %s only %.0f have rewards that differ "
+                "(grpo.min_spread wants %.0f%%): practice would teach nothing there; teach it by "
+                "examples first: sft.data lacks replies of that kind",
+                spread.count[s], slm_env_stratum_name((slm_env_stratum)s), spread.sum[s],
+                100 * o->min_spread);
+    }
+    free_groups(groups, count);
+    return status;
+}
+
+static slm_status save(grpo *g, const char *name, bool with_optimiser)
+{
+    SLM_TRY(train__metrics_sync(g->metrics, &g->state.log, g->err));
+    return train__checkpoint_save(g->folder, name, g->train, g->training,
+                                  with_optimiser ? g->optimiser : NULL, &g->state, g->err);
+}
+
+/* Development reward; the best weights so far are kept. */
+static slm_status measure_dev(grpo *g, json_t *values)
+{
+    train__group *groups = NULL;
+    size_t count = 0;
+    slm_status status = play_dev(g, SIZE_MAX, (size_t)g->settings->dev_rollouts, &groups, &count);
+    if (status == SLM_OK) {
+        json_t *parts = json_object();
+        const char *key;
+        json_t *value;
+        const double reward = describe(groups, count, parts);
+        json_object_set_new(values, "dev_reward", json_real(reward));
+        json_object_foreach(parts, key, value)
+        {
+            char name[128];
+            snprintf(name, sizeof name, "dev/%s", key);
+            json_object_set(values, name, value);
+        }
+        json_decref(parts);
+        if (isnan(g->state.first_score)) g->state.first_score = reward;
+        if (isnan(g->state.best_score) || reward > g->state.best_score) {
+            g->state.best_score = reward;
+            g->state.best_step = g->state.step;
+            status = save(g, "best", false);
+        }
+    }
+    free_groups(groups, count);
+    return status;
+}
+
+/* ---- the stage ----------------------------------------------------------------------------- */
+
+static slm_status load_data(grpo *g)
+{
+    const slm_recipe_grpo *o = g->settings;
+    const slm_cases_options options = {0};
+    slm_env_options env = slm_env_options_default();
+    env.kind = strcmp(o->env, "multi-turn") == 0 ? SLM_ENV_MULTI_TURN : SLM_ENV_SINGLE_TURN;
+    env.turns_max = o->turns;
+    env.reward = g->train->recipe->reward;
+    SLM_TRY(slm_cases_load(o->data.items, o->data.count, &options, NULL, NULL, &g->data, g->err));
+    SLM_TRY(slm_cases_load(o->dev.items, o->dev.count, &options, NULL, NULL, &g->dev, g->err));
+    if (g->data.count == 0 || g->dev.count == 0)
+        return slm_error_set(g->err, SLM_ERR_INVALID, "%s: no case to practise on",
+                             g->data.count == 0 ? o->data.items[0] : o->dev.items[0]);
+    slm_log_print(g->train->log, SLM_LOG_INFO, "%zu cases to practise on, %zu for development",
+                  g->data.count, g->dev.count);
+    return slm_env_new(&env, &g->env, g->err);
+}
+
+static slm_status make_training(grpo *g)
+{
+    const bool all = strcmp(g->train->recipe->run.train, "all") == 0;
+    const slm_training_options options = {.full = all,
+                                          .checkpoint = g->settings->checkpointing,
+                                          .max_rows = (size_t)g->settings->rows,
+                                          .max_sequences = 2 * TRAIN_MOST_SEQUENCES};
+    slm_model *model = slm_open_model(g->train->chat);
+    if (all)
+        return slm_error_set(
+            g->err, SLM_ERR_UNSUPPORTED,
+            "grpo trains an adapter; set train: adapter, or leave the section out");
+    SLM_TRY(slm_training_new(model, &options, &g->training, g->err));
+    g->parameters = slm_training_parameters(g->training, &g->parameter_count);
+    return train__optimiser_new(model, g->training, &g->settings->optimiser,
+                                g->settings->steps * g->settings->updates, &g->optimiser, g->err);
+}
+
+static void fresh_state(grpo *g)
+{
+    slm_sha256 *hash = slm_sha256_new();
+    g->state = (train__state){.steps = g->settings->steps,
+                              .best_loss = NAN,
+                              .first_loss = NAN,
+                              .best_score = NAN,
+                              .first_score = NAN,
+                              .first_entropy = NAN,
+                              .past_count = g->data.count};
+    g->state.past = slm_arena_array(&g->data.arena, g->data.count, sizeof *g->state.past);
+    memcpy(g->state.recipe, g->train->recipe->sha256, sizeof g->state.recipe);
+    slm_sha256_update_part(hash, g->data.sha256);
+    slm_sha256_update_part(hash, g->dev.sha256);
+    slm_sha256_finish(hash, g->state.data);
+    snprintf(g->state.kernels, sizeof g->state.kernels, "%s",
+             slm_device_kernels(slm_open_device(g->train->chat)));
+}
+
+/* The stage as it begins, kept as `start`; or as its last checkpoint has it. */
+static slm_status begin(grpo *g)
+{
+    bool found = false;
+    train__state last = {0};
+    SLM_TRY(make_training(g));
+    fresh_state(g);
+    last.past = g->state.past;
+    last.past_count = g->state.past_count;
+    SLM_TRY(train__checkpoint_state(g->folder, "last", &found, &last, g->err));
+    if (found) {
+        SLM_TRY(train__state_check(g->folder, &last, &g->state, g->err));
+        SLM_TRY(train__checkpoint_load(g->folder, "start", g->train, g->training, NULL, g->err));
+        SLM_TRY(remember_start(g));
+        g->state = last;
+        SLM_TRY(
+            train__checkpoint_load(g->folder, "last", g->train, g->training, g->optimiser, g->err));
+        if (g->state.step > 0)
+            slm_log_print(g->train->log, SLM_LOG_INFO, "grpo goes on from step %lld of %lld",
+                          (long long)g->state.step, (long long)g->state.steps);
+    } else {
+        SLM_TRY(remember_start(g));
+    }
+    return train__metrics_open(g->folder, &g->state.log, &g->metrics, g->err);
+}
+
+/* Three of a step's rollouts, to be read. */
+static slm_status put_samples(grpo *g)
+{
+    slm_buffer text = {0};
+    for (size_t i = 0; i < g->group_count && i < 3; i++) {
+        const train__rollout *r = &g->groups[i].rollouts[0];
+        const size_t last = slm_env_reply_count(r->episode) - 1;
+        const char *reply = slm_env_reply(r->episode, last);
+        slm_buffer_printf(&text, "{\"step\":%lld,\"case\":", (long long)g->state.step);
+        slm_json_append_string(&text, g->groups[i].c->id, strlen(g->groups[i].c->id));
+        slm_buffer_append_text(&text, ",\"reward\":");
+        slm_json_append_number(&text, r->reward.total);
+        slm_buffer_append_text(&text, ",\"reply\":");
+        slm_json_append_string(&text, reply, strlen(reply));
+        slm_buffer_append_text(&text, "}\n");
+    }
+    slm_status status =
+        train__metrics_put_samples(g->metrics, slm_buffer_text(&text), text.len, g->err);
+    slm_buffer_free(&text);
+    return status;
+}
+
+static json_t *step_values(grpo *g, const outcome *o, size_t flat)
+{
+    json_t *values = json_object();
+    const double tokens = fmax(1, (double)o->sum.tokens);
+    const double reward = describe(g->groups, g->group_count, values);
+    const double rate =
+        train__rate(&g->settings->optimiser, g->state.step * g->settings->updates + 1,
+                    g->settings->steps * g->settings->updates);
+    json_object_set_new(values, "reward", json_real(reward));
+    json_object_set_new(values, "loss", json_real(o->sum.loss));
+    json_object_set_new(values, "grad_norm", json_real(o->norm));
+    json_object_set_new(values, "rate", json_real(rate));
+    json_object_set_new(values, "kl", json_real(o->sum.divergence / tokens));
+    json_object_set_new(values, "clip_share", json_real((double)o->sum.clipped / tokens));
+    json_object_set_new(values, "entropy", json_real(o->entropy));
+    json_object_set_new(values, "flat_groups", json_integer((json_int_t)flat));
+    json_object_set_new(values, "groups", json_integer((json_int_t)g->group_count));
+    json_object_set_new(values, "mismatches", json_integer((json_int_t)o->mismatches));
+    json_object_set_new(values, "learnt_tokens", json_integer((json_int_t)o->sum.tokens));
+    return values;
+}
+
+static void watch_entropy(grpo *g, double entropy)
+{
+    if (isnan(g->state.first_entropy)) g->state.first_entropy = entropy;
+    if (entropy < 0.3 * g->state.first_entropy)
+        slm_log_print(g->train->log, SLM_LOG_WARNING,
+                      "grpo step %lld: the entropy of a token is %.3f, below 30%% of its %.3f at "
+                      "the start: replies become all alike; an earlier checkpoint may be better",
+                      (long long)g->state.step, entropy, g->state.first_entropy);
+}
+
+static slm_status run_step(grpo *g, slm_progress *progress)
+{
+    const slm_recipe_grpo *o = g->settings;
+    const double begun_s = slm_progress_clock_s();
+    size_t flat = 0, tokens = 0;
+    outcome out;
+    SLM_TRY(practise(g, &flat));
+    const double played_s = slm_progress_clock_s();
+    for (size_t i = 0; i < g->group_count; i++) {
+        choose(g, &g->groups[i]);
+        for (size_t k = 0; k < g->groups[i].count; k++)
+            tokens += g->groups[i].rollouts[k].tokens;
+    }
+    update(g, &out);
+    const double learnt_s = slm_progress_clock_s();
+    json_t *values = step_values(g, &out, flat);
+    g->state.step++;
+    slm_status status = SLM_OK;
+    if (!isfinite(out.norm) || !isfinite(out.sum.loss))
+        status = slm_error_set(g->err, SLM_ERR_INVALID,
+                               "grpo step %lld: the loss is %g and the gradient's norm %g; lower "
+                               "grpo.rate; the last checkpoint in %s is as it was",
+                               (long long)g->state.step, out.sum.loss, out.norm, g->folder);
+    else if (out.mismatches > 0)
+        status =
+            slm_error_set(g->err, SLM_ERR_INVALID,
+                          "grpo step %lld: %zu of %zu log-probabilities differ between rollout "
+                          "and training; that is a bug: please report it",
+                          (long long)g->state.step, out.mismatches, out.sum.tokens);
+    if (status == SLM_OK && out.sum.tokens > 0) watch_entropy(g, out.entropy);
+    if (status == SLM_OK && (g->state.step % o->dev_steps == 0 || g->state.step == g->state.steps))
+        status = measure_dev(g, values);
+    if (status != SLM_OK) {
+        json_decref(values);
+        return status;
+    }
+    char note[128];
+    snprintf(note, sizeof note, "reward %.3f, best dev %.3f, %zu flat",
+             json_number_value(json_object_get(values, "reward")), g->state.best_score, flat);
+    json_t *times = json_pack("{s:f, s:f, s:f, s:f}", "rollout_s", played_s - begun_s, "training_s",
+                              learnt_s - played_s, "rollout_tokens_per_s",
+                              (double)tokens / (played_s - begun_s), "training_tokens_per_s",
+                              (double)out.sum.tokens / (learnt_s - played_s));
+    SLM_TRY(train__metrics_put(g->metrics, g->state.step, values, times, g->err));
+    SLM_TRY(put_samples(g));
+    slm_progress_update(progress, (uint64_t)g->state.step, note);
+    return g->state.step % o->save_steps == 0 ? save(g, "last", true) : SLM_OK;
+}
+
+static bool out_of_time(const grpo *g)
+{
+    const double budget_s = g->train->recipe->run.time_budget_minutes * 60;
+    return budget_s > 0 && slm_progress_clock_s() - g->started_s > budget_s;
+}
+
+/* Before the first step: is there something to learn; how good is it now. */
+static slm_status first_look(grpo *g)
+{
+    json_t *values = json_object();
+    slm_status status = check_spread(g);
+    if (status == SLM_OK) status = save(g, "start", false);
+    if (status == SLM_OK) status = measure_dev(g, values);
+    if (status != SLM_OK) {
+        json_decref(values);
+        return status;
+    }
+    SLM_TRY(train__metrics_put(g->metrics, 0, values, json_object(), g->err));
+    return save(g, "last", true);
+}
+
+static slm_status run_steps(grpo *g, slm_train_result *result)
+{
+    const slm_train *t = g->train;
+    slm_status status = SLM_OK;
+    g->started_s = slm_progress_clock_s();
+    slm_progress *progress = slm_progress_new(t->log, "grpo", "steps", (uint64_t)g->state.steps,
+                                              (uint64_t)g->state.step);
+    if (g->state.step == 0 && isnan(g->state.best_score)) status = first_look(g);
+    while (status == SLM_OK && g->state.step < g->state.steps) {
+        status = run_step(g, progress);
+        if (status != SLM_OK || g->state.step == g->state.steps) break;
+        const bool stopped = t->stop && *t->stop;
+        if (!stopped && !out_of_time(g)) continue;
+        status = save(g, "last", true);
+        result->out_of_time = !stopped;
+        if (status == SLM_OK && stopped) status = SLM_ERR_CANCELLED;
+        break;
+    }
+    slm_progress_finish(progress);
+    if (status == SLM_ERR_CANCELLED)
+        slm_error_set(g->err, SLM_ERR_CANCELLED,
+                      "stopped at step %lld of %lld; the same command goes on",
+                      (long long)g->state.step, (long long)g->state.steps);
+    return status;
+}
+
+static slm_status finish(grpo *g, slm_train_result *result)
+{
+    if (g->state.step == g->state.steps && !g->state.finished) {
+        g->state.finished = true;
+        SLM_TRY(save(g, "last", true));
+    }
+    SLM_TRY(train__checkpoint_load(g->folder, "best", g->train, g->training, NULL, g->err));
+    result->steps = g->state.step;
+    result->best_step = g->state.best_step;
+    result->dev_reward = g->state.best_score;
+    result->first_dev_reward = g->state.first_score;
+    snprintf(result->folder, sizeof result->folder, "%.4000s/best", g->folder);
+    return SLM_OK;
+}
+
+static void grpo_free(grpo *g)
+{
+    slm_device *device = slm_model_device(slm_open_model(g->train->chat));
+    if (g->groups) clear_groups(g);
+    free(g->groups);
+    for (size_t i = 0; g->start && i < g->parameter_count; i++)
+        slm_device_free(device, g->start[i]);
+    free(g->start);
+    train__metrics_close(g->metrics);
+    train__optimiser_free(g->optimiser);
+    slm_training_free(g->training);
+    slm_env_free(g->env);
+    slm_cases_free(&g->data);
+    slm_cases_free(&g->dev);
+}
+
+slm_status slm_train_grpo(const slm_train *train, slm_train_result *result, slm_error *err)
+{
+    slm_status status = SLM_OK;
+    grpo g = {.train = train, .settings = &train->recipe->grpo, .err = err};
+    *result = (slm_train_result){
+        .dev_loss = NAN, .first_dev_loss = NAN, .dev_reward = NAN, .first_dev_reward = NAN};
+    snprintf(g.folder, sizeof g.folder, "%.4000s/grpo", train->recipe->run.output);
+    g.groups = calloc(2 * (size_t)train->recipe->grpo.prompts, sizeof *g.groups);
+    if (!g.groups) slm_out_of_memory(sizeof *g.groups);
+    SLM_TRY_OUT(slm_file_make_folders(g.folder, err));
+    SLM_TRY_OUT(load_data(&g));
+    SLM_TRY_OUT(begin(&g));
+    if (!g.state.finished) SLM_TRY_OUT(run_steps(&g, result));
+    SLM_TRY_OUT(finish(&g, result));
+out:
+    grpo_free(&g);
+    return status;
+}
