@@ -108,10 +108,11 @@ typedef struct slm_kernel__row_ops {
     void (*weights)(float *w, double *sums, const float *x, size_t n, float max, float inv_t);
     /* ids[] = the i with x[i] >= cut, ascending; returns how many. */
     size_t (*select)(int32_t *ids, const float *x, size_t n, float cut);
-    /* With w[i] as above: out[i] act = factor * w[i] unless out is NULL; returns the sum of w[i] (x[i]
-     * - max) * inv_t, in which a weight of 0 counts 0. */
-    double (*gradient)(void *out, slm_dtype act, const float *x, size_t n, float max, float inv_t,
-                       float factor);
+    /* With w[i] as above: out[i] act = factor * w[i]. */
+    void (*gradient)(void *out, slm_dtype act, const float *x, size_t n, float max, float inv_t,
+                     float factor);
+    /* The sum of w[i] (x[i] - max) * inv_t, in which a weight of 0 counts 0. */
+    double (*weighted_sum)(const float *x, size_t n, float max, float inv_t);
 } slm_kernel__row_ops;
 
 /* The bodies of slm_kernels.log_prob and .sample, given a path's row operations. */

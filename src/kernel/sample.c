@@ -61,13 +61,14 @@ void slm_kernel__loss_row(const slm_kernel__row_ops *ops, const float *x, size_t
     if (entropy == NULL && gradient == NULL) return;
     const double sum = row.finite ? slm_kernel__exp(row.log_sum) : (double)NAN;
     const double factor = -(double)coefficient * (double)row.inv_t / sum;
-    const bool none = coefficient == 0.0f && gradient != NULL;
-    if (none) memset(gradient, 0, vocab * (act == SLM_F32 ? sizeof(float) : sizeof(uint16_t)));
-    if (entropy == NULL && none) return;
-    const double mean =
-        ops->gradient(none ? NULL : gradient, act, x, vocab, row.max, row.inv_t, (float)factor);
-    if (entropy != NULL) *entropy = (float)(row.log_sum - mean / sum);
-    if (gradient == NULL || none) return;
+    if (entropy != NULL)
+        *entropy = (float)(row.log_sum - ops->weighted_sum(x, vocab, row.max, row.inv_t) / sum);
+    if (gradient == NULL) return;
+    if (coefficient == 0.0f) {
+        memset(gradient, 0, vocab * (act == SLM_F32 ? sizeof(float) : sizeof(uint16_t)));
+        return;
+    }
+    ops->gradient(gradient, act, x, vocab, row.max, row.inv_t, (float)factor);
     const double p = slm_kernel__exp((double)*log_prob);
     const float at = (float)((double)coefficient * (double)row.inv_t * (1.0 - p));
     if (act == SLM_F32)

@@ -109,6 +109,30 @@ static void linear_rows_do_not_see_each_other(void **state)
     slm_device_close(device);
 }
 
+/* So many rows that threads divide them instead of the outputs; more than are multiplied at once. */
+static void many_rows_are_as_few(void **state)
+{
+    OPEN_OR_SKIP(device, state, 2);
+    const size_t some[][2] = {{70, 16}, {40, 800}, {16, 33}};
+    enum { ROWS = 1100, FEW = 100 };
+    for (size_t s = 0; s < 6; s++) {
+        const size_t n = some[s / 2][0], k = some[s / 2][1];
+        slm_random random = slm_random_new(5, s);
+        float *w = test_normal(&random, n * k, 0.5f), *x = test_normal(&random, ROWS * k, 1.0f);
+        float *bias = test_normal(&random, n, 1.0f), *y = test_normal(&random, ROWS * n, 1.0f);
+        slm_weight *weight = pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
+        float *whole = run_linear(device, weight, x, bias, y, ROWS);
+        for (size_t i = 0; i < ROWS; i += FEW) {
+            float *rows = run_linear(device, weight, x + i * k, bias, y + i * n, FEW);
+            assert_same_bits(rows, whole + i * n, FEW * n);
+            free(rows);
+        }
+        slm_weight_free(weight);
+        free(w), free(x), free(bias), free(y), free(whole);
+    }
+    slm_device_close(device);
+}
+
 static void linear_does_not_depend_on_threads(void **state)
 {
     const size_t some[][2] = {{17, 7}, {513, 172}, {576, 576}};
@@ -261,13 +285,10 @@ static void layers_share_their_inputs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_PATHS(linear_matches_double),
-        TEST_PATHS(linear_rows_do_not_see_each_other),
-        TEST_PATHS(linear_does_not_depend_on_threads),
-        TEST_PATHS(linear_keeps_rows_apart),
-        TEST_PATHS(layers_share_their_inputs),
-        TEST_PATHS(embed_gives_the_rows),
-        TEST_PATHS(packing_reads_blocks),
+        TEST_PATHS(linear_matches_double),   TEST_PATHS(linear_rows_do_not_see_each_other),
+        TEST_PATHS(many_rows_are_as_few),    TEST_PATHS(linear_does_not_depend_on_threads),
+        TEST_PATHS(linear_keeps_rows_apart), TEST_PATHS(layers_share_their_inputs),
+        TEST_PATHS(embed_gives_the_rows),    TEST_PATHS(packing_reads_blocks),
     };
     return cmocka_run_group_tests_name("kernel/linear", tests, NULL, NULL);
 }

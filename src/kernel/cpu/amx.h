@@ -10,8 +10,9 @@
 
 enum { AMX_TILES = 8, AMX_ROWS = 16, AMX_ROW_BYTES = 64 };
 
-/* Palette 1 of LDTILECFG (Intel SDM, volume 2): every tile rows[t] rows of 64 bytes. */
-static inline void amx_configure(const uint8_t rows[AMX_TILES])
+/* Palette 1 of LDTILECFG (Intel SDM, volume 2): every tile rows[t] rows of bytes[t] bytes. */
+static inline void amx_configure_bytes(const uint8_t rows[AMX_TILES],
+                                       const uint16_t bytes[AMX_TILES])
 {
     struct {
         uint8_t palette, start_row, reserved[14];
@@ -21,11 +22,19 @@ static inline void amx_configure(const uint8_t rows[AMX_TILES])
     memset(&config, 0, sizeof config);
     config.palette = 1;
     for (int t = 0; t < AMX_TILES; t++) {
-        config.bytes[t] = AMX_ROW_BYTES;
+        config.bytes[t] = bytes[t];
         config.rows[t] = rows[t];
     }
     __asm__ volatile("" : : "r"(&config) : "memory"); /* the whole struct is written by now */
     _tile_loadconfig(&config);
+}
+
+static inline void amx_configure(const uint8_t rows[AMX_TILES])
+{
+    uint16_t bytes[AMX_TILES];
+    for (int t = 0; t < AMX_TILES; t++)
+        bytes[t] = AMX_ROW_BYTES;
+    amx_configure_bytes(rows, bytes);
 }
 
 #endif

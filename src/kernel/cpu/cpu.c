@@ -119,6 +119,7 @@ typedef struct linear_job {
     size_t m;
     bool add;
     size_t parts;
+    size_t item;   /* bytes of a number of x */
     char *scratch; /* of quantised weights: widened panels of each thread */
     size_t scratch_bytes;
 } linear_job;
@@ -229,6 +230,26 @@ static void linear_range(void *context, size_t begin, size_t end, int thread)
     }
 }
 
+/* Rows [begin, end) of all layers, as many at a time as stay in the L2 cache while the weights pass. */
+static void linear_rows(void *context, size_t begin, size_t end, int thread)
+{
+    const linear_job *job = context;
+    const size_t k = job->layers[0].w->k;
+    size_t chunk = (768 << 10) / (k * job->item) / 32 * 32;
+    if (chunk < 32) chunk = 32;
+    for (size_t row = begin; row < end; row += chunk) {
+        linear_job part = *job;
+        part.m = end - row < chunk ? end - row : chunk;
+        part.x = (const char *)job->x + row * k * job->item;
+        for (size_t i = 0; i < job->count; i++) {
+            slm_linear layer = job->layers[i];
+            layer.y = slm_mem_at(layer.y, row * layer.w->n * sizeof(float));
+            layer_blocks(&part, &layer, 0, slm_kernel__blocks(layer.w->n), NULL,
+                         job->scratch + (size_t)thread * job->scratch_bytes);
+        }
+    }
+}
+
 static void cpu_linear(slm_device *device, const slm_linear *layers, size_t count, slm_mem x,
                        size_t m, bool add, const slm_linear *next, size_t next_count)
 {
@@ -237,10 +258,12 @@ static void cpu_linear(slm_device *device, const slm_linear *layers, size_t coun
     const bool wide = layers[0].w->dtype == SLM_BF16 && !p->bf16_inputs;
     const size_t wide_bytes = wide ? slm_kernel__round_up(m * k * sizeof(float), 64) : 0;
     linear_job job = {
-        p, layers, next, count, next_count, x.at, m, add, (size_t)device->thread_count, NULL, 0};
+        p, layers, next, count, next_count, x.at, m, add, (size_t)device->thread_count, 0, NULL, 0};
     size_t work = 0;
+    bool quantised = false;
     for (size_t i = 0; i < count; i++) {
         const slm_weight *w = layers[i].w;
+        quantised = quantised || w->quant.super > 0;
         SLM_ASSERT(w->k == k && w->dtype == layers[0].w->dtype);
         work += (m + 4) * w->n * k / 32;
         if (w->quant.super == 0) continue;
@@ -257,7 +280,13 @@ static void cpu_linear(slm_device *device, const slm_linear *layers, size_t coun
             job.x = scratch;
         }
     }
-    slm_kernel__run(device, job.parts, 1, work, linear_range, &job);
+    /* With many rows, and weights that need no widening, threads take rows instead of outputs. */
+    const size_t blocks = all_blocks(layers, count);
+    job.item = layers[0].w->dtype == SLM_F32 || wide ? sizeof(float) : sizeof(uint16_t);
+    if (!quantised && (m >= 256 * job.parts || (blocks < 4 * job.parts && m >= 16 * job.parts)))
+        slm_kernel__run(device, m, 32, work, linear_rows, &job);
+    else
+        slm_kernel__run(device, job.parts, 1, work, linear_range, &job);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */

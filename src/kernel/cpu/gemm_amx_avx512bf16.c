@@ -25,11 +25,28 @@ static void configure(size_t first, size_t second)
     amx_configure((const uint8_t[AMX_TILES]){a, a, b, b, a, b, AMX_ROWS, AMX_ROWS});
 }
 
+/* The same where k itself is less than a step, as the inner side of a LoRA pair: tiles of inputs are
+ * narrower, tiles of weights lower. */
+static void configure_short(size_t first, size_t second, size_t k)
+{
+    const uint8_t a = (uint8_t)first, b = second > 0 ? (uint8_t)second : a,
+                  pairs = (uint8_t)(k / 2);
+    const uint16_t all = AMX_ROW_BYTES, some = (uint16_t)(k * sizeof(uint16_t));
+    amx_configure_bytes((const uint8_t[AMX_TILES]){a, a, b, b, a, b, pairs, pairs},
+                        (const uint16_t[AMX_TILES]){all, all, all, all, some, some, all, all});
+}
+
+/* Steps of k in one product. */
+INLINE size_t step_of(size_t k)
+{
+    return k < TILE_K && k % 2 == 0 ? k : TILE_K;
+}
+
 /* Add what is left of k, the bias and what was in y, to 16 outputs of `rows` rows; store them. */
 static void finish(const slm_cpu__gemm *job, const float *sums, size_t row, size_t rows,
                    size_t block)
 {
-    const size_t k = job->k, whole = k / TILE_K * TILE_K;
+    const size_t k = job->k, whole = k / step_of(k) * step_of(k);
     const char *w = whole < k ? slm_cpu__block(job, block) : NULL;
     for (size_t r = 0; r < rows; r++) {
         const uint16_t *x = (const uint16_t *)job->x + (row + r) * job->stride;
@@ -75,7 +92,7 @@ INLINE const char *upcoming(const bool ahead, const slm_cpu__gemm *job, size_t b
 INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, size_t first,
                       size_t second, size_t block, size_t end)
 {
-    const size_t k = job->k, stride = job->stride * sizeof(uint16_t);
+    const size_t k = job->k, stride = job->stride * sizeof(uint16_t), step = step_of(k);
     const char *x = (const char *)job->x + row * stride, *x2 = x + first * stride;
     const char *w = slm_cpu__block(job, block);
     const char *w2 = block + 1 < end ? w + job->block_bytes : w;
@@ -87,7 +104,7 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (size_t p = 0; p + TILE_K <= k; p += TILE_K) {
+    for (size_t p = 0; p + step <= k; p += step) {
         _tile_loadd(4, x, stride);
         _tile_loadd(6, w, 64);
         _tile_loadd(7, w2, 64);
@@ -110,10 +127,11 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
 INLINE void one_tile(const bool ahead, const slm_cpu__gemm *job, size_t row, size_t rows,
                      size_t block, size_t end, size_t last)
 {
-    const size_t k = job->k, stride = job->stride * sizeof(uint16_t), step = job->block_bytes;
+    const size_t k = job->k, stride = job->stride * sizeof(uint16_t);
+    const size_t bytes = job->block_bytes, step = step_of(k);
     const char *x = (const char *)job->x + row * stride, *w = slm_cpu__block(job, block);
-    const char *w1 = block + 1 < end ? w + step : w, *w2 = block + 2 < end ? w + 2 * step : w;
-    const char *w3 = block + 3 < end ? w + 3 * step : w;
+    const char *w1 = block + 1 < end ? w + bytes : w, *w2 = block + 2 < end ? w + 2 * bytes : w;
+    const char *w3 = block + 3 < end ? w + 3 * bytes : w;
     const char *a = upcoming(ahead, job, block + 4, last),
                *a1 = upcoming(ahead, job, block + 5, last);
     const char *a2 = upcoming(ahead, job, block + 6, last),
@@ -124,7 +142,7 @@ INLINE void one_tile(const bool ahead, const slm_cpu__gemm *job, size_t row, siz
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (size_t p = 0; p + TILE_K <= k; p += TILE_K) {
+    for (size_t p = 0; p + step <= k; p += step) {
         _tile_loadd(4, x, stride);
         _tile_loadd(6, w, 64);
         _tile_dpbf16ps(0, 4, 6);
@@ -162,7 +180,10 @@ void slm_cpu__gemm_amx(const slm_cpu__gemm *job, size_t begin, size_t end)
             const size_t row = job->m * g / groups, rows = job->m * (g + 1) / groups - row;
             const size_t second = rows <= TILE_ROWS ? 0 : rows / 2, first = rows - second;
             if (rows != configured) {
-                configure(first, second);
+                if (step_of(job->k) == TILE_K)
+                    configure(first, second);
+                else
+                    configure_short(first, second, job->k);
                 configured = rows;
             }
             /* The first rows wait for these weights: ask for the next ones. */

@@ -184,17 +184,36 @@ static size_t select_ids(int32_t *ids, const float *x, size_t n, float cut)
     return count;
 }
 
-static double gradient(void *out, slm_dtype act, const float *x, size_t n, float max, float inv_t,
-                       float factor)
+/* The sum of w z, z = (x - max) / T, w = e^z. */
+static double weighted_sum(const float *x, size_t n, float max, float inv_t)
 {
-    const vec m = v_set1(max), t = v_set1(inv_t), f = v_set1(factor), low = v_set1(-1e30f);
+    const vec m = v_set1(max), t = v_set1(inv_t), low = v_set1(-1e30f);
     vec_sum mean = v_sum_zero();
     for (size_t i = 0; i < n; i += LANES) {
-        vec z = v_mul(v_sub(v_load_n(x + i, n - i, -INFINITY), m), t), w = v_exp(z);
-        mean = v_sum_add(mean, v_mul(w, v_max(low, z))); /* 0 times infinity is 0 here */
-        if (out != NULL) put(out, act, i, v_mul(f, w), n - i);
+        vec z = v_mul(v_sub(v_load_n(x + i, n - i, -INFINITY), m), t);
+        mean = v_sum_add(mean, v_mul(v_exp(z), v_max(low, z))); /* 0 times infinity is 0 here */
     }
     return v_sum_total(mean);
+}
+
+static void gradient(void *out, slm_dtype act, const float *x, size_t n, float max, float inv_t,
+                     float factor)
+{
+    const vec m = v_set1(max), t = v_set1(inv_t), f = v_set1(factor);
+    size_t i = 0;
+    if (act == SLM_F32) {
+        for (; i + LANES <= n; i += LANES)
+            v_store((float *)out + i, v_mul(f, weight_of(v_load(x + i), m, t)));
+    } else {
+        for (; i + 2 * LANES <= n; i += 2 * LANES) {
+            const vec a = weight_of(v_load(x + i), m, t),
+                      b = weight_of(v_load(x + i + LANES), m, t);
+            v_store_bf16((uint16_t *)out + i, v_mul(f, a));
+            v_store_bf16((uint16_t *)out + i + LANES, v_mul(f, b));
+        }
+    }
+    for (; i < n; i += LANES)
+        put(out, act, i, v_mul(f, weight_of(v_load_n(x + i, n - i, -INFINITY), m, t)), n - i);
 }
 
 #endif

@@ -327,20 +327,27 @@ static size_t ref_select(int32_t *ids, const float *x, size_t n, float cut)
     return count;
 }
 
-static double ref_gradient(void *out, slm_dtype act, const float *x, size_t n, float max,
-                           float inv_t, float factor)
+static void ref_gradient(void *out, slm_dtype act, const float *x, size_t n, float max, float inv_t,
+                         float factor)
 {
-    double mean = 0.0;
     for (size_t i = 0; i < n; i++) {
-        const double z = ((double)x[i] - (double)max) * (double)inv_t, w = slm_kernel__exp(z);
-        if (w > 0.0) mean += w * z;
-        if (out != NULL) ref__put((slm_mem){out}, act, i, (float)((double)factor * w));
+        const double z = ((double)x[i] - (double)max) * (double)inv_t;
+        ref__put((slm_mem){out}, act, i, (float)((double)factor * slm_kernel__exp(z)));
     }
-    return mean;
 }
 
-static const slm_kernel__row_ops ref_row_ops = {ref_max_sum, ref_argmax, ref_weights, ref_select,
-                                                ref_gradient};
+static double ref_weighted_sum(const float *x, size_t n, float max, float inv_t)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double z = ((double)x[i] - (double)max) * (double)inv_t, w = slm_kernel__exp(z);
+        if (w > 0.0) sum += w * z;
+    }
+    return sum;
+}
+
+static const slm_kernel__row_ops ref_row_ops = {ref_max_sum, ref_argmax,   ref_weights,
+                                                ref_select,  ref_gradient, ref_weighted_sum};
 
 static void ref_log_prob(slm_device *device, slm_mem logits, size_t m, size_t vocab,
                          float temperature, const int32_t *ids, float *out)
