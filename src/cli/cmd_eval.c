@@ -29,10 +29,17 @@ typedef struct eval_options {
     int64_t k;
     const char *db;
     bool skip_uncovered;
+    const char *env_name, *patient_model;
+    int64_t turns;
+    /* Made by run_eval; no option's place. */
+    slm_env *env;      /* NULL: single turn */
+    slm_chat *patient; /* NULL: the deterministic one */
 } eval_options;
 
 /* Of what a judge is sent, about: its instructions, and an answer. */
 enum { JUDGE_BYTES = 2500, ANSWER_BYTES = 1500 };
+/* Of what a patient model is sent beside the conversation, and what it answers, about. */
+enum { PATIENT_BYTES = 1500, PATIENT_TOKENS = 60 };
 
 /* ---- slm eval ------------------------------------------------------------------------------ */
 
@@ -81,6 +88,10 @@ static slm_status announce(cli_app *app, const eval_options *options, const char
     if (plan.answers > 0)
         SLM_TRY(cli__remote_announce(app, model, plan.answers, plan.prompt_bytes,
                                      shared->max_tokens, err));
+    if (plan.answers > 0 && options->patient_model != NULL)
+        SLM_TRY(cli__remote_announce(app, options->patient_model, plan.answers,
+                                     plan.prompt_bytes + plan.answers * PATIENT_BYTES,
+                                     PATIENT_TOKENS, err));
     /* A judge reads the answer too, and is told what to do with it. */
     uint64_t bytes = plan.judged_bytes + plan.criteria * (JUDGE_BYTES + ANSWER_BYTES);
     for (size_t j = 0; plan.criteria > 0 && j < shared->judges.count; j++)
@@ -118,6 +129,8 @@ static slm_eval_options options_of(const eval_options *options)
         .sampling = cli__sampling(&options->shared),
         .skip_uncovered = options->skip_uncovered,
         .stop = &cli_interrupted,
+        .env = options->env,
+        .patient = options->patient,
         .is_part = true,
     };
 }
@@ -131,7 +144,8 @@ static slm_status run_model(cli_app *app, const eval_options *options, size_t in
     slm_open_options open = cli__open_options(&options->shared);
     open.name = index < options->names.count ? options->names.items[index] : NULL;
     slm_chat *chat = NULL;
-    bool asks = slm_remote_is(model);
+    bool asks = slm_remote_is(model) ||
+                (options->patient_model != NULL && slm_remote_is(options->patient_model));
     for (size_t j = 0; j < options->shared.judges.count; j++)
         asks = asks || slm_remote_is(options->shared.judges.items[j]);
     if (app->remote.dry_run && !asks) {
@@ -208,8 +222,30 @@ static slm_status check_options(const eval_options *options, const slm_option_li
                              "their order",
                              options->names.count, models->count);
     }
+    if (options->patient_model != NULL && strcmp(options->env_name, "multi-turn") != 0) {
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "--patient names who answers the model's questions, and a single turn "
+                             "has no place for answers; add --env multi-turn");
+    }
     slm_chat_sampling sampling = cli__sampling(&options->shared);
     return slm_chat_sampling_check(&sampling, err);
+}
+
+/* The environment, and the model that speaks for the patient in it. */
+static slm_status open_env(cli_app *app, eval_options *options, slm_error *err)
+{
+    if (strcmp(options->env_name, "multi-turn") != 0) return SLM_OK;
+    slm_env_options env = slm_env_options_default();
+    env.kind = SLM_ENV_MULTI_TURN;
+    env.turns_max = options->turns;
+    env.patient_is_model = options->patient_model != NULL;
+    SLM_TRY(slm_env_new(&env, &options->env, err));
+    if (options->patient_model == NULL) return SLM_OK;
+    slm_open_options open = cli__open_options(&options->shared);
+    open.name = NULL;
+    if (app->remote.dry_run && !slm_remote_is(options->patient_model))
+        return check_model(options->patient_model, &open, err);
+    return slm_open_chat(options->patient_model, &open, &options->patient, err);
 }
 
 static slm_status start_remote(cli_app *app, const eval_options *options,
@@ -217,9 +253,10 @@ static slm_status start_remote(cli_app *app, const eval_options *options,
 {
     const slm_option_list *judges = &options->shared.judges;
     size_t count = models->count + judges->count;
-    const char **all = slm_arena_array(&app->arena, count, sizeof *all);
+    const char **all = slm_arena_array(&app->arena, count + 1, sizeof *all);
     memcpy(all, models->items, models->count * sizeof *all);
     if (judges->count > 0) memcpy(all + models->count, judges->items, judges->count * sizeof *all);
+    if (options->patient_model != NULL) all[count++] = options->patient_model;
     return cli__remote_start(app, &options->shared, all, count, err);
 }
 
@@ -262,7 +299,7 @@ static slm_status run_models(cli_app *app, const eval_options *options,
     return status;
 }
 
-static slm_status evaluate(cli_app *app, const eval_options *options, const slm_option_list *models,
+static slm_status evaluate(cli_app *app, eval_options *options, const slm_option_list *models,
                            slm_store **store, slm_cases *cases, slm_judge **judge, slm_error *err)
 {
     SLM_TRY(check_options(options, models, err));
@@ -279,6 +316,7 @@ static slm_status evaluate(cli_app *app, const eval_options *options, const slm_
     SLM_TRY(load_cases(app, &options->cases, cases, err));
     SLM_TRY(start_remote(app, options, models, err));
     SLM_TRY(cli__open_judges(app, &options->shared, "rule", judge, err));
+    SLM_TRY(open_env(app, options, err));
     slm_open_options open = cli__open_options(&options->shared);
     SLM_TRY(slm_eval_check(cases, *judge, options->skip_uncovered, &app->log, err));
     for (size_t m = 0; m < models->count; m++) {
@@ -295,7 +333,7 @@ static slm_status evaluate(cli_app *app, const eval_options *options, const slm_
 static int run_eval(void *context, const void *options_in, const slm_option_list *arguments)
 {
     cli_app *app = context;
-    const eval_options *options = options_in;
+    eval_options copy = *(const eval_options *)options_in, *options = &copy;
     slm_store *store = NULL;
     slm_cases cases = {0};
     slm_judge *judge = NULL;
@@ -304,6 +342,8 @@ static int run_eval(void *context, const void *options_in, const slm_option_list
     slm_status status = evaluate(app, options, arguments, &store, &cases, &judge, &error);
     if (judge != NULL) cli__log_judge(app, judge);
     slm_judge_free(judge);
+    slm_chat_free(options->patient);
+    slm_env_free(options->env);
     slm_cases_free(&cases);
     slm_store_close(store);
     cli__remote_finish(app);
@@ -362,6 +402,27 @@ static const slm_option eval_table[] = {
      .value_name = "JUDGE",
      .help = "who grades the answers: rule (the default), rule+ENCODER, or a MODEL; several are a "
              "jury"},
+    {.name = "env",
+     .type = SLM_OPTION_CHOICE,
+     .offset = offsetof(eval_options, env_name),
+     .choices = "single-turn|multi-turn",
+     .value_name = "KIND",
+     .default_text = "single-turn",
+     .help = "multi-turn: a simulated patient answers the model's questions from the case's facts, "
+             "until the model asks nothing more"},
+    {.name = "turns",
+     .type = SLM_OPTION_INT,
+     .offset = offsetof(eval_options, turns),
+     .min = 1,
+     .max = 32,
+     .value_name = "N",
+     .default_text = "4",
+     .help = "multi-turn: at most so many replies of the model"},
+    {.name = "patient",
+     .type = SLM_OPTION_STRING,
+     .offset = offsetof(eval_options, patient_model),
+     .value_name = "MODEL",
+     .help = "multi-turn: a chat model that speaks for the patient, bound to the facts"},
     {.name = "target",
      .type = SLM_OPTION_STRINGS,
      .offset = offsetof(eval_options, targets),
@@ -403,6 +464,8 @@ const slm_command cli_command_eval = {
         "slm eval model.gguf --cases data/ask-first/seed.jsonl -k 4\n"
         "# does a system text help?\n"
         "slm eval model.gguf --cases cases.jsonl --system @plain.txt --system @ask-first.txt\n"
+        "# in conversation: does it ask for what it needs before it advises?\n"
+        "slm eval model.gguf --cases data/ask-first/seed.jsonl --env multi-turn\n"
         "# a model behind an API: what would it cost? Then for at most 5 dollars\n"
         "slm eval openai:gpt-4.1 --cases cases.jsonl --prices prices.yaml --dry-run\n"
         "slm eval openai:gpt-4.1 --cases cases.jsonl --prices prices.yaml --max-cost 5\n"

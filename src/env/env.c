@@ -129,6 +129,11 @@ const char *slm_env_identity(const slm_env *env)
     return env->identity;
 }
 
+const slm_env_options *slm_env_options_of(const slm_env *env)
+{
+    return &env->options;
+}
+
 /* The canonical JSON of a row is all of the case. */
 static uint64_t fingerprint_of(const slm_case *c)
 {

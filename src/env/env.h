@@ -98,6 +98,7 @@ void slm_env_free(slm_env *env); /* NULL is allowed; its episodes are freed befo
 /* SHA-256 hex over what decides an episode's messages besides case, seed, rollout and replies: the
  * rules, the matcher, the patient's phrases, the turn limit; not the rewards' weights. */
 const char *slm_env_identity(const slm_env *env);
+const slm_env_options *slm_env_options_of(const slm_env *env);
 
 /* Begin an episode. The case must live as long. *out is freed with slm_episode_free, at any time. */
 slm_status slm_env_reset(slm_env *env, const slm_case *c, uint64_t seed, uint32_t rollout,

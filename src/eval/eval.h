@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/statistics.h"
 #include "data/data.h"
+#include "env/env.h"
 #include "judge/judge.h"
 #include "provider/chat.h"
 #include "store/store.h"
@@ -30,7 +31,12 @@ typedef struct slm_eval_options {
     bool skip_uncovered;       /* leave out cases that the judge covers nothing of */
     const volatile bool *stop; /* set by a signal handler: store what is in flight, then
                                   SLM_ERR_CANCELLED; may be NULL */
-    double commit_s;           /* results are committed at least this often; 0: 0.8 */
+    /* NULL: a rollout is one reply. Else every rollout is an episode in it: stored when it has ended,
+     * graded by its last reply with the conversation before it; questions count in whatever reply they
+     * stand (docs/rewards.md). */
+    slm_env *env;
+    slm_chat *patient; /* speaks for the patient where env wants a model; else NULL */
+    double commit_s;   /* results are committed at least this often; 0: 0.8 */
     bool
         is_part; /* one of several calls: slm_eval_check was before, slm_eval_baselines comes after */
     char (*run_hashes)[65]; /* of each arm, "" where it was not reached; may be NULL */

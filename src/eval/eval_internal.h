@@ -35,6 +35,7 @@ typedef struct eval__grader {
         const char *run;
         const slm_case *c;
         int64_t rollout;
+        struct eval__heard *heard; /* NULL: a single reply */
     } pending[EVAL_JUDGING];
     size_t pending_count;
     uint64_t graded, unscored;
@@ -44,6 +45,10 @@ typedef struct eval__grader {
 /* run and c must live until the grading is stored; reply is copied. Only while there is room. */
 slm_status eval__grader_submit(eval__grader *grader, const char *run, const slm_case *c,
                                int64_t rollout, const char *reply, slm_error *err);
+/* The same for the last reply of an episode, whose transcript tells what was said before it. */
+slm_status eval__grader_submit_episode(eval__grader *grader, slm_env *env, const char *run,
+                                       const slm_case *c, int64_t rollout, const char *reply,
+                                       const char *transcript_json, slm_error *err);
 /* Stores what has been graded, waiting up to timeout_ms for the first. */
 slm_status eval__grader_poll(eval__grader *grader, int timeout_ms, slm_error *err);
 /* Waits for all of it. */
@@ -51,6 +56,24 @@ slm_status eval__grader_finish(eval__grader *grader, slm_error *err);
 
 /* Forget what is with the judge: it is graded by the next run. */
 void eval__grader_drop(eval__grader *grader);
+/* Free what waits without asking the judge. */
+void eval__grader_free(eval__grader *grader);
+
+/* An episode as a judge is shown it: the case with all that was said before the last reply. */
+typedef struct eval__heard {
+    slm_case c;
+    bool *asked; /* by criterion: one of its `asks` was asked in some reply */
+    slm_arena arena;
+} eval__heard;
+/* From a stored transcript; the policy's replies are read again. */
+slm_status eval__hear(slm_env *env, const slm_case *c, const char *transcript_json,
+                      eval__heard **out, slm_error *err);
+void eval__heard_free(eval__heard *heard);
+/* A criterion that is about asking is met where it was asked, in whatever reply. */
+void eval__heard_amend(const eval__heard *heard, slm_grading *grading);
+
+/* The settings that a run's hash holds: sampling, and the environment where there is one. malloc'd. */
+char *eval__settings_json(const slm_eval_options *options);
 
 /* After a failure: take what the judge still has in flight and forget it, so that the next user does
  * not get it. */

