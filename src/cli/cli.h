@@ -92,6 +92,8 @@ void cli__print_overview(FILE *out);
 /* The command that the words name ("eval", "import": both words), or NULL; *words is how many words
  * its name has. */
 const slm_command *cli__find_command(const char *const *words, size_t count, size_t *used);
+/* Run another command with these arguments, its own name not among them. Returns its exit status. */
+int cli__run_again(cli_app *app, const slm_command *command, int argc, char **argv);
 /* Say that there is no such command, and the nearest one there is. Returns CLI_WRONG_USE. */
 int cli__unknown_command(cli_app *app, const char *word);
 

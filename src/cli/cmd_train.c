@@ -1,8 +1,12 @@
-/* cmd_train.c: slm train: a recipe, stage by stage.
+/* cmd_train.c: slm train: a recipe, stage by stage: measure, learn, practise, measure again, report.
  *
- * The model is opened once for all stages; each leaves its best weights in it for the next. */
+ * Each stage opens what the one before left in its folder. What is measured is measured by `slm eval`
+ * and told by `slm report`, with the very options that a user would give them; so everything that was
+ * done once is found again when the command goes on. */
 #include <math.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -46,13 +50,18 @@ static void print_result(const char *stage, const slm_train_result *r, bool json
     fflush(stdout);
 }
 
-static slm_status run_stages(cli_app *app, const train_options *options, slm_recipe *recipe,
-                             slm_error *err)
+/* ---- the stages ---------------------------------------------------------------------------- */
+
+typedef slm_status stage_fn(const slm_train *train, slm_train_result *result, slm_error *err);
+
+/* Open the model, with a new adapter where it brings none, and run one stage over it. */
+static slm_status run_stage(cli_app *app, const train_options *options, const slm_recipe *recipe,
+                            const char *name, const char *model, stage_fn *stage,
+                            slm_train_result *result, slm_error *err)
 {
     slm_open_options open = cli__open_options(&options->shared);
     slm_lora_options lora;
     slm_chat *chat = NULL;
-    slm_train_result result;
     SLM_TRY(slm_recipe_lora_options(recipe, &lora, err));
     if (strcmp(recipe->run.train, "adapter") == 0) {
         open.lora = &lora;
@@ -61,24 +70,155 @@ static slm_status run_stages(cli_app *app, const train_options *options, slm_rec
         open.quantised = "widen"; /* weights that are trained cannot be kept quantised */
     }
     if (recipe->run.template) open.template = recipe->run.template;
-    SLM_TRY(slm_open_chat(recipe->run.model, &open, &chat, err));
+    SLM_TRY(slm_open_chat(model, &open, &chat, err));
     const slm_train train = {
         .recipe = recipe, .chat = chat, .log = &app->log, .stop = &cli_interrupted};
     slm_status status =
         slm_open_model(chat)
-            ? SLM_OK
+            ? stage(&train, result, err)
             : slm_error_set(err, SLM_ERR_INVALID, "%s: only a model on this machine can be trained",
-                            recipe->run.model);
-    if (status == SLM_OK && recipe->has_sft) {
-        status = slm_train_sft(&train, &result, err);
-        if (status == SLM_OK) print_result("sft", &result, options->shared.json);
-    }
-    if (status == SLM_OK && recipe->has_grpo) {
-        status = slm_train_grpo(&train, &result, err);
-        if (status == SLM_OK) print_result("grpo", &result, options->shared.json);
-    }
+                            model);
     slm_chat_free(chat);
+    if (status == SLM_OK) print_result(name, result, options->shared.json);
     return status;
+}
+
+/* ---- measuring ----------------------------------------------------------------------------- */
+
+/* The words of a command line, in the program's arena. */
+typedef struct words {
+    char *items[256];
+    int count;
+} words;
+
+static void say(cli_app *app, words *w, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void say(cli_app *app, words *w, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0) slm_out_of_memory(strlen(format));
+    va_end(arguments);
+    SLM_ASSERT((size_t)w->count < sizeof w->items / sizeof *w->items);
+    w->items[w->count++] = slm_arena_strdup(&app->arena, text);
+    free(text);
+}
+
+static void say_machine(cli_app *app, words *w, const cli_shared *shared)
+{
+    if (shared->threads > 0) say(app, w, "--threads=%lld", (long long)shared->threads);
+    if (shared->batch > 0) say(app, w, "--batch=%lld", (long long)shared->batch);
+    if (shared->dtype) say(app, w, "--dtype=%s", shared->dtype);
+    if (shared->quantised) say(app, w, "--quantised=%s", shared->quantised);
+    if (shared->kernels) say(app, w, "--kernels=%s", shared->kernels);
+    if (shared->json) say(app, w, "--json");
+    if (shared->quiet) say(app, w, "--quiet");
+    if (shared->verbose) say(app, w, "--verbose");
+}
+
+/* `slm eval` of the models named so, into the recipe's database; then all arms stand in its tables. */
+static int evaluate(cli_app *app, const train_options *options, const slm_recipe *recipe,
+                    const char *const *models, const char *const *names, size_t count)
+{
+    const slm_recipe_eval *o = &recipe->eval;
+    words w = {0};
+    for (size_t i = 0; i < count; i++) {
+        say(app, &w, "%s", models[i]);
+        say(app, &w, "--name=%s", names[i]);
+    }
+    for (size_t i = 0; i < o->cases.count; i++)
+        say(app, &w, "--cases=%s", o->cases.items[i]);
+    say(app, &w, "--system=%s", recipe->run.system);
+    say(app, &w, "--rollouts=%lld", (long long)o->rollouts);
+    say(app, &w, "--max-tokens=%lld", (long long)o->max_tokens);
+    say(app, &w, "--temperature=%.17g", o->temperature);
+    say(app, &w, "--judge=%s", o->judge);
+    say(app, &w, "--db=%s/results.db", recipe->run.output);
+    if (recipe->run.template) say(app, &w, "--template=%s", recipe->run.template);
+    say_machine(app, &w, &options->shared);
+    return cli__run_again(app, &cli_command_eval, w.count, w.items);
+}
+
+/* The base with the recipe's other system texts: what a prompt alone can do. */
+static int evaluate_prompts(cli_app *app, const train_options *options, slm_recipe *recipe)
+{
+    const char *const model = recipe->run.model, *own = recipe->run.system;
+    int result = CLI_DONE;
+    for (size_t i = 0; i < recipe->eval.system.count && result == CLI_DONE; i++) {
+        char name[64];
+        const char *const names[] = {name};
+        snprintf(name, sizeof name, "base, prompt %zu", i + 1);
+        recipe->run.system = recipe->eval.system.items[i];
+        result = evaluate(app, options, recipe, &model, names, 1);
+        recipe->run.system = own;
+    }
+    return result;
+}
+
+static int write_report(cli_app *app, const train_options *options, const slm_recipe *recipe)
+{
+    words w = {0};
+    say(app, &w, "--db=%s/results.db", recipe->run.output);
+    say(app, &w, "--html=%s/report.html", recipe->run.output);
+    say(app, &w, "--base=base");
+    if (options->shared.quiet) say(app, &w, "--quiet");
+    return cli__run_again(app, &cli_command_report, w.count, w.items);
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+/* A folder of the recipe's output behind the base. */
+static const char *trained(cli_app *app, const slm_recipe *recipe, const char *folder)
+{
+    char *base = NULL, *adapter = NULL;
+    slm_open_split(recipe->run.model, &base, &adapter);
+    const char *out = slm_arena_printf(&app->arena, "%s+%s", base, folder);
+    free(base);
+    free(adapter);
+    return out;
+}
+
+static int fail_with(cli_app *app, const slm_error *error)
+{
+    if (error->status != SLM_ERR_CANCELLED) return cli__fail(app, error);
+    slm_log_print(&app->log, SLM_LOG_WARNING, "%s", error->message);
+    return CLI_FAILED;
+}
+
+static int run_recipe(cli_app *app, const train_options *options, slm_recipe *recipe)
+{
+    const char *models[3] = {recipe->run.model}, *names[3] = {"base"};
+    size_t count = 1;
+    slm_train_result result = {0};
+    slm_error error;
+    int done = CLI_DONE;
+    if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, 1);
+    if (done == CLI_DONE && recipe->has_eval) done = evaluate_prompts(app, options, recipe);
+    if (done != CLI_DONE) return done;
+    const struct {
+        bool wanted;
+        const char *name;
+        stage_fn *run;
+    } stages[] = {{recipe->has_sft, "sft", slm_train_sft},
+                  {recipe->has_grpo, "grpo", slm_train_grpo}};
+    for (size_t i = 0; i < 2; i++) {
+        if (!stages[i].wanted) continue;
+        cli__catch_interrupts(true);
+        if (run_stage(app, options, recipe, stages[i].name, models[count - 1], stages[i].run,
+                      &result, &error) != SLM_OK)
+            return fail_with(app, &error);
+        if (result.out_of_time) {
+            slm_log_print(&app->log, SLM_LOG_WARNING,
+                          "%s: the time budget ended at step %lld; the same command goes on",
+                          stages[i].name, (long long)result.steps);
+            return CLI_FAILED;
+        }
+        models[count] = trained(app, recipe, result.folder);
+        names[count++] = stages[i].name;
+    }
+    if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, count);
+    return done == CLI_DONE && recipe->has_eval ? write_report(app, options, recipe) : done;
 }
 
 static int run_train(void *context, const void *options_in, const slm_option_list *arguments)
@@ -97,17 +237,12 @@ static int run_train(void *context, const void *options_in, const slm_option_lis
                       "what stands in one");
         return cli__fail(app, &error);
     }
-    cli__catch_interrupts(true);
-    slm_status status = slm_recipe_load(arguments->items[0], options->sets.items,
-                                        options->sets.count, &recipe, &error);
-    if (status != SLM_OK) return cli__fail(app, &error);
-    status = run_stages(app, options, &recipe, &error);
+    if (slm_recipe_load(arguments->items[0], options->sets.items, options->sets.count, &recipe,
+                        &error) != SLM_OK)
+        return cli__fail(app, &error);
+    const int result = run_recipe(app, options, &recipe);
     slm_recipe_free(&recipe);
-    if (status == SLM_ERR_CANCELLED) {
-        slm_log_print(&app->log, SLM_LOG_WARNING, "%s", error.message);
-        return CLI_FAILED;
-    }
-    return status == SLM_OK ? CLI_DONE : cli__fail(app, &error);
+    return result;
 }
 
 static const slm_option train_table[] = {

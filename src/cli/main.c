@@ -110,6 +110,12 @@ static int run(cli_app *app, int argc, char **argv)
     return run_command(app, command, argc - skip, argv + skip, no_colour);
 }
 
+int cli__run_again(cli_app *app, const slm_command *command, int argc, char **argv)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    return run_command(app, command, argc, argv, no_colour != NULL && no_colour[0] != '\0');
+}
+
 int main(int argc, char **argv)
 {
     cli_app app = {0};

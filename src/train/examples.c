@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "data/data.h"
 #include "train_internal.h"
 
@@ -205,6 +206,31 @@ out:
     slm_sha256_finish(b.hash, out->sha256);
     if (status != SLM_OK) train__examples_free(out);
     return status;
+}
+
+void train__examples_mix(train__examples *examples, const train__examples *more, double share,
+                         uint64_t seed)
+{
+    const size_t added = (size_t)(share / (1.0 - share) * (double)examples->count + 0.5);
+    const size_t count = examples->count + added;
+    slm_random random = slm_random_new(seed, 0x7e91a4u);
+    size_t *order = malloc(more->count * sizeof *order);
+    examples->items = realloc(examples->items, (count + 1) * sizeof *examples->items);
+    if (!order || !examples->items) slm_out_of_memory(count * sizeof *examples->items);
+    for (size_t i = 0; i < more->count; i++)
+        order[i] = i;
+    slm_random_shuffle(&random, order, more->count, sizeof *order);
+    for (size_t i = 0; i < added; i++) {
+        const train__example *e = &more->items[order[i % more->count]];
+        examples->items[examples->count++] = *e;
+        examples->tokens += e->len;
+        examples->learnt += e->len - e->prompt;
+    }
+    slm_sha256 *hash = slm_sha256_new();
+    slm_sha256_update_part(hash, examples->sha256);
+    slm_sha256_update_part(hash, more->sha256);
+    slm_sha256_finish(hash, examples->sha256);
+    free(order);
 }
 
 void train__examples_free(train__examples *examples)

@@ -186,6 +186,23 @@ static const slm_option grpo_table[] = {
     OPTIMISER(slm_recipe_grpo, "2e-5", "constant"),
     {.name = NULL},
 };
+
+static const slm_option eval_table[] = {
+    {.name = "cases", .type = SLM_OPTION_FILES, FIELD(slm_recipe_eval, cases), .value_name = "FILE",
+     .help = "cases that were neither learnt nor practised"},
+    {.name = "system", .type = SLM_OPTION_STRINGS, FIELD(slm_recipe_eval, system),
+     .value_name = "TEXT|@FILE",
+     .help = "measure the base with this system text too: what a prompt alone can do"},
+    {.name = "rollouts", .type = SLM_OPTION_INT, FIELD(slm_recipe_eval, rollouts), .min = 1,
+     .max = 100000, .value_name = "N", .default_text = "4", .help = "answers to each case"},
+    {.name = "max-tokens", .type = SLM_OPTION_INT, FIELD(slm_recipe_eval, max_tokens), .min = 1,
+     .max = 131072, .value_name = "N", .default_text = "256", .help = "of an answer"},
+    {.name = "temperature", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_eval, temperature),
+     .min = 0, .max = 5, .value_name = "X", .default_text = "0.7", .help = "of answers"},
+    {.name = "judge", .type = SLM_OPTION_STRING, FIELD(slm_recipe_eval, judge),
+     .value_name = "JUDGE", .default_text = "rule", .help = "who grades them"},
+    {.name = NULL},
+};
 /* clang-format on */
 
 /* A section, and where its values go. */
@@ -219,6 +236,10 @@ static const section sections[] = {
      offsetof(slm_recipe, reward),
      0,
      "What practice is rewarded for: weights of the parts (docs/rewards.md)."},
+    {{.name = "eval", .tables = {eval_table}, .options_bytes = sizeof(slm_recipe_eval)},
+     offsetof(slm_recipe, eval),
+     offsetof(slm_recipe, has_eval),
+     "What is measured before the first stage and after each."},
 };
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
@@ -377,6 +398,9 @@ static slm_status check(const slm_recipe *r, slm_error *err)
                              "%s: sft.rows is %lld, less than max_tokens (%lld): the longest "
                              "example must fit",
                              r->path, (long long)r->sft.rows, (long long)r->sft.max_tokens);
+    if (r->has_eval && r->eval.cases.count == 0)
+        return slm_error_set(err, SLM_ERR_INVALID, "%s: eval: which cases? Set the key cases",
+                             r->path);
     if (r->has_grpo) SLM_TRY(check_grpo(r, err));
     return slm_recipe_lora_options(r, &lora, err);
 }
@@ -406,7 +430,9 @@ static void hash_settings(slm_recipe *r)
                     slm_buffer_append_text(&text, *(const char *const *)at);
                 break;
             }
-            if (strcmp(row->name, "time-budget-minutes") != 0)
+            /* What is measured, and when one stops, changes no weight. */
+            if (sections[i].offset != offsetof(slm_recipe, eval) &&
+                strcmp(row->name, "time-budget-minutes") != 0)
                 slm_sha256_update_part(hash, slm_buffer_text(&text));
             slm_buffer_free(&text);
         }

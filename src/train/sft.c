@@ -20,7 +20,7 @@ typedef struct sft {
     const slm_recipe_sft *settings;
     slm_error *err;
     char folder[4096];
-    train__examples data, dev;
+    train__examples data, dev, replay;
     slm_training *training;
     train__optimiser *optimiser;
     train__metrics *metrics;
@@ -42,6 +42,23 @@ static train__reader reader_of(const sft *s)
                            .max_tokens = (size_t)s->settings->max_tokens};
 }
 
+static slm_status add_replay(sft *s)
+{
+    slm_buffer path = {0};
+    train__reader reader = reader_of(s);
+    slm_status status = SLM_OK;
+    reader.thinking = false; /* answers as they came */
+    SLM_TRY_OUT(train__replay(s->train, s->folder, &path, s->err));
+    const char *file = slm_buffer_text(&path);
+    const slm_option_list list = {.items = &file, .count = 1};
+    SLM_TRY_OUT(train__examples_load(&list, &reader, &s->replay, s->err));
+    train__examples_mix(&s->data, &s->replay, s->settings->replay_share,
+                        (uint64_t)s->train->recipe->run.seed);
+out:
+    slm_buffer_free(&path);
+    return status;
+}
+
 static slm_status load_data(sft *s)
 {
     const train__reader reader = reader_of(s);
@@ -52,6 +69,7 @@ static slm_status load_data(sft *s)
     SLM_TRY(train__examples_load(&s->settings->data, &reader, &s->data, s->err));
     if (s->settings->dev.count > 0)
         SLM_TRY(train__examples_load(&s->settings->dev, &reader, &s->dev, s->err));
+    if (s->settings->replay.count > 0 && s->settings->replay_share > 0) SLM_TRY(add_replay(s));
     slm_log_print(s->train->log, SLM_LOG_INFO,
                   "%zu examples, %llu tokens, %llu of them learnt; %zu for development",
                   s->data.count, (unsigned long long)s->data.tokens,
@@ -289,6 +307,7 @@ static void sft_free(sft *s)
     slm_training_free(s->training);
     train__examples_free(&s->data);
     train__examples_free(&s->dev);
+    train__examples_free(&s->replay);
     free(s->order);
     free(s->plain);
     free(s->picks);

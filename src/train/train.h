@@ -56,8 +56,9 @@ typedef struct slm_recipe_optimiser {
 
 typedef struct slm_recipe_sft {
     slm_option_list data, dev; /* cases with a reply, or JSON Lines of {"messages": [...]} */
-    slm_option_list replay;    /* general conversations, answered by the base itself */
-    double replay_share;       /* of all examples */
+    slm_option_list replay; /* {"messages": [...]} that end with the user: general requests, which
+                                  the model answers itself, as it is before the stage */
+    double replay_share;    /* of all examples */
     double epochs;
     int64_t batch;        /* examples in a step */
     int64_t max_tokens;   /* of an example; longer ones are left out, and counted */
@@ -95,6 +96,15 @@ typedef struct slm_recipe_grpo {
     slm_recipe_optimiser optimiser;
 } slm_recipe_grpo;
 
+/* What is measured before and after, as `slm eval` does it. */
+typedef struct slm_recipe_eval {
+    slm_option_list cases;
+    slm_option_list system; /* a further arm of the base with each of these system texts */
+    int64_t rollouts, max_tokens;
+    double temperature;
+    const char *judge;
+} slm_recipe_eval;
+
 typedef struct slm_recipe slm_recipe;
 struct slm_recipe {
     slm_arena arena;
@@ -105,7 +115,8 @@ struct slm_recipe {
     slm_recipe_sft sft;
     slm_recipe_grpo grpo;
     slm_reward_options reward;
-    bool has_sft, has_grpo;
+    slm_recipe_eval eval;
+    bool has_sft, has_grpo, has_eval;
 };
 
 /* Errors name file, line and key. sets: "section.key=value" each, as --set gives them; they go before

@@ -38,6 +38,15 @@ typedef struct train__reader {
 slm_status train__examples_load(const slm_option_list *paths, const train__reader *reader,
                                 train__examples *out, slm_error *err);
 void train__examples_free(train__examples *examples);
+/* Put `share` of the whole from `more` behind the examples, each as often as it takes, in an order
+ * drawn by seed; `more` must live as long. */
+void train__examples_mix(train__examples *examples, const train__examples *more, double share,
+                         uint64_t seed);
+
+/* The model's own answers to general requests, as it is now: asked once, greedily, and kept in
+ * FOLDER/replay.jsonl as conversations (replay.c). */
+slm_status train__replay(const slm_train *train, const char *folder, slm_buffer *path,
+                         slm_error *err);
 
 /* ---- the optimiser (optimiser.c) ----------------------------------------------------------- */
 
