@@ -193,6 +193,7 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
     slm_train_result result = {0};
     slm_error error;
     int done = CLI_DONE;
+    if (slm_file_make_folders(recipe->run.output, &error) != SLM_OK) return cli__fail(app, &error);
     if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, 1);
     if (done == CLI_DONE && recipe->has_eval) done = evaluate_prompts(app, options, recipe);
     if (done != CLI_DONE) return done;
