@@ -164,7 +164,7 @@ typedef struct slm_kernels {
      * what feeds linear_dx and linear_dw is rounded to `act` as in the forward. Sums over rows run in
      * their order; a row's dx depends on nothing but its own sequence. */
 
-    /* dx[m,k] f32 = sum over layers, in their order, of dy_i[m,n_i] @ W_i[n_i,k]; dy in the dtype of
+    /* dx[m,k] f32 = sum over layers (up to 8), in their order, of dy_i[m,n_i] @ W_i[n_i,k]; dy in the dtype of
      * the weights, which are read from the forward's packing; sets, or adds to dx if `add`. */
     void (*linear_dx)(slm_device *, slm_mem dx, const slm_linear_grad *layers, size_t count,
                       size_t m, bool add);

@@ -7,7 +7,8 @@
  * linear_dw). The size of a chunk depends on the vocabulary alone.
  *
  * Dropout (Srivastava et al. 2014) is keyed by (seed, step, layer, element) with Philox (base/random):
- * backward draws the same numbers again instead of keeping a mask. */
+ * backward draws the same numbers again instead of keeping a mask. A number has 16 bits; eight of them
+ * come from one block. */
 #include "kernel/kernel_internal.h"
 
 #include <math.h>
@@ -52,12 +53,13 @@ static void dropout_range(void *context, size_t begin, size_t end, int thread)
     uint32_t words[4] = {0, 0, 0, 0};
     for (size_t i = begin; i < end; i++) {
         const uint64_t element = job->first + i;
-        if (i == begin || element % 4 == 0) {
-            const uint32_t counter[4] = {(uint32_t)(element / 4), (uint32_t)(element / 4 >> 32),
+        if (i == begin || element % 8 == 0) {
+            const uint32_t counter[4] = {(uint32_t)(element / 8), (uint32_t)(element / 8 >> 32),
                                          d->step, d->layer};
             slm_random_philox(counter, key, words);
         }
-        const float keep = words[element % 4] < job->threshold ? 0.0f : job->scale;
+        const uint32_t random = words[element % 8 / 2] >> element % 2 * 16 & 0xffff;
+        const float keep = random < job->threshold ? 0.0f : job->scale;
         if (job->act == SLM_BF16)
             bf16_at(job->y)[i] = slm_bf16_from_f32(keep * slm_bf16_to_f32(bf16_at(job->x)[i]));
         else
@@ -71,9 +73,9 @@ void slm_kernel__dropout(slm_device *device, slm_mem y, slm_mem x, slm_dtype act
 {
     SLM_ASSERT(dropout->p >= 0.0f && dropout->p < 1.0f && (act == SLM_F32 || !add));
     dropout_job job = {.y = y, .x = x, .act = act, .dropout = dropout, .first = first, .add = add};
-    job.threshold = (uint32_t)((double)dropout->p * 4294967296.0);
-    job.scale = 1.0f / (1.0f - dropout->p);
-    slm_kernel__run(device, items, 64, items * 16, dropout_range, &job);
+    job.threshold = (uint32_t)((double)dropout->p * 65536.0);
+    job.scale = (float)(1.0 / (1.0 - job.threshold / 65536.0)); /* of what is dropped indeed */
+    slm_kernel__run(device, items, 64, items * 8, dropout_range, &job);
 }
 
 /* ---- embedding ----------------------------------------------------------------------------- */
