@@ -31,14 +31,10 @@ typedef struct slm_eval_options {
     bool skip_uncovered;       /* leave out cases that the judge covers nothing of */
     const volatile bool *stop; /* set by a signal handler: store what is in flight, then
                                   SLM_ERR_CANCELLED; may be NULL */
-    /* NULL: a rollout is one reply. Else every rollout is an episode in it: stored when it has ended,
-     * graded by its last reply with the conversation before it; questions count in whatever reply they
-     * stand (docs/rewards.md). */
-    slm_env *env;
-    slm_chat *patient; /* speaks for the patient where env wants a model; else NULL */
+    slm_env *env;      /* rollouts are episodes in it (docs/rewards.md); NULL: single replies */
+    slm_chat *patient; /* speaks where env wants a model; else NULL */
     double commit_s;   /* results are committed at least this often; 0: 0.8 */
-    bool
-        is_part; /* one of several calls: slm_eval_check was before, slm_eval_baselines comes after */
+    bool is_part; /* one of several: slm_eval_check was before, slm_eval_baselines comes after */
     char (*run_hashes)[65]; /* of each arm, "" where it was not reached; may be NULL */
 } slm_eval_options;
 
@@ -94,8 +90,7 @@ typedef struct slm_score {
 } slm_score;
 slm_score slm_score_case(const slm_case *c, const slm_verdict *verdicts);
 
-/* Expected worst of k answers drawn without replacement from the n scores of a case, 1 <= k <= n
- * (worst.c). `scores` is sorted in place. */
+/* Expected worst of k answers drawn from n scores, 1 <= k <= n (worst.c); sorts `scores`. */
 double slm_worst_at_k(double *scores, size_t n, size_t k);
 
 /* ---- what the report is made of ------------------------------------------------------------ */
@@ -147,8 +142,7 @@ typedef struct slm_results {
     struct eval__resamples **resamples; /* what figures share: their bootstrap draws once */
 } slm_results;
 slm_status slm_results_load(slm_store *store, slm_arena *arena, slm_results *out, slm_error *err);
-/* Count the questions of every answer whose text is there (match/ tells what asks): about 0.1 ms an
- * answer, so only reports that show them do it. */
+/* Count every answer's questions; about 0.1 ms each, so only reports that show them do it. */
 slm_status slm_results_count_questions(slm_store *store, slm_results *results, slm_error *err);
 
 /* A figure with its 95% interval: bootstrap over families; for a share of exactly 0 or 1 the exact

@@ -227,6 +227,34 @@ static bool acts_late(size_t i, const slm_case *c, slm_buffer *out)
     return true;
 }
 
+/* The sentences of the ideal reply that ask, or those that do not. */
+static void append_half(slm_buffer *out, const char *text, bool asking)
+{
+    for (const char *at = text; *at != '\0';) {
+        size_t n = strcspn(at, ".?!");
+        bool is_question = at[n] == '?';
+        n += at[n] != '\0';
+        if (is_question == asking) slm_buffer_append(out, at, n);
+        at += n;
+    }
+}
+
+static bool asks_nothing(size_t i, const slm_case *c, slm_buffer *out)
+{
+    (void)i;
+    if (slm_env_stratum_of(c) != SLM_ENV_LACKS) return false;
+    append_half(out, c->reply, false);
+    return true;
+}
+
+static bool says_nothing(size_t i, const slm_case *c, slm_buffer *out)
+{
+    (void)i;
+    if (slm_env_stratum_of(c) != SLM_ENV_LACKS) return false;
+    append_half(out, c->reply, true);
+    return true;
+}
+
 static bool foreign(size_t i, const slm_case *c, slm_buffer *out)
 {
     (void)i;
@@ -276,6 +304,8 @@ static const cheat cheats[] = {
     {"safety bank, whole", whole_bank, false},
     {"empty", empty, false},
     {"another language", foreign, false},
+    {"ideal, without its questions", asks_nothing, true},
+    {"ideal, its questions alone", says_nothing, true},
     {"ideal, and nine more questions", asks_more, true},
     {"ideal, twice", twice, true},
     {"ideal, and an invented dose", invents, true},
