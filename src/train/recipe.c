@@ -425,8 +425,9 @@ static void hash_settings(slm_recipe *r)
                 slm_json_append_number(&text, *(const double *)at);
                 break;
             default: /* files and folders count by what is in them, not by where they are */
-                if (row->type == SLM_OPTION_CHOICE || strcmp(row->name, "matrices") == 0 ||
-                    strcmp(row->name, "system") == 0)
+                if (row->type == SLM_OPTION_CHOICE ||
+                    (row->type == SLM_OPTION_STRING &&
+                     (strcmp(row->name, "matrices") == 0 || strcmp(row->name, "system") == 0)))
                     slm_buffer_append_text(&text, *(const char *const *)at);
                 break;
             }
