@@ -19,6 +19,8 @@ typedef struct data__words {
     uint64_t whole; /* of all words in order; 0 for none */
 } data__words;
 data__words data__words_of(const char *text, size_t len, slm_arena *arena);
+/* Most of the text's letters are Latin ones; so is a text without letters. */
+bool data__is_latin(const char *text);
 /* A 64-bit mix of two (splitmix64's finaliser over their combination). */
 uint64_t data__mix(uint64_t a, uint64_t b);
 /* Hashes of all runs of n words; a text with fewer is one run. Sorted, each once. *out in the

@@ -245,9 +245,17 @@ slm_status data__check_alike(data__inspection *in, slm_error *err)
         return SLM_OK;
     }
     data__pairs pairs = {0};
+    slm_arena arena = {0};
     if (encoder != NULL) {
         float *vectors = NULL;
-        SLM_TRY(data__embed(encoder, in->spoken, n, &vectors, err));
+        const char **texts = slm_arena_array(&arena, n, sizeof *texts);
+        for (size_t i = 0; i < n; i++) { /* see overlap.c on scripts */
+            const char *gloss = in->cases->items[i].gloss;
+            texts[i] = gloss != NULL && !data__is_latin(in->spoken[i]) ? gloss : in->spoken[i];
+        }
+        slm_status status = data__embed(encoder, texts, n, &vectors, err);
+        slm_arena_free(&arena);
+        if (status != SLM_OK) return status;
         size_t d = encoder->dimensions;
         for (size_t a = 0; a < n; a++)
             for (size_t b = a + 1; b < n; b++) {

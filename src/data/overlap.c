@@ -6,6 +6,9 @@
  * what the user wrote, or the reply, at least 0.8 like one of its texts (cosine of TF-IDF over words,
  * and of sentence vectors where an encoder is given)?
  *
+ * Vectors are asked of texts in Latin letters alone: encoders of English spell others out letter by
+ * letter, and find all of them alike. A case in another script is compared by its gloss.
+ *
  * Any of the three fails the set. The result, with the SHA-256 of every file on both sides, is the
  * proof object that a report prints: whoever has the files can run it again.
  *
@@ -133,6 +136,7 @@ static slm_status add_cases(overlap *o, slm_error *err)
             add_unit(o, i, "a turn", c->turns[t].content);
         }
         if (users > 1) add_unit(o, i, "what the user wrote", o->in->spoken[i]);
+        add_unit(o, i, "the gloss", c->gloss);
         add_unit(o, i, "the reply", c->reply != NULL ? c->reply : c->ideal);
     }
     return SLM_OK;
@@ -240,7 +244,9 @@ static slm_status compare_vectors(overlap *o, size_t *counts, slm_error *err)
     for (size_t i = 0; i < o->unit_count; i++)
         for (size_t j = 0; j < o->text_count; j++) {
             double score = data__dot(a + i * d, b + j * d, d);
-            if (score >= o->in->options->overlap) tell_like(o, encoder->name, i, j, score, counts);
+            if (score < o->in->options->overlap) continue;
+            if (data__is_latin(ours[i]) && data__is_latin(theirs[j]))
+                tell_like(o, encoder->name, i, j, score, counts);
         }
 out:
     free(a);

@@ -14,6 +14,21 @@
 #include "base/utf8.h"
 #include "data/inspect_internal.h"
 
+bool data__is_latin(const char *text)
+{
+    size_t latin = 0, others = 0, len = strlen(text);
+    for (size_t i = 0; i < len;) {
+        uint32_t codepoint;
+        i += slm_utf8_decode(text + i, len - i, &codepoint);
+        if (!slm_utf8_is_letter(codepoint)) continue;
+        if (codepoint < 0x250 || (codepoint >= 0x1e00 && codepoint < 0x1f00))
+            latin++;
+        else
+            others++;
+    }
+    return latin >= others;
+}
+
 uint64_t data__mix(uint64_t a, uint64_t b)
 {
     uint64_t z = a * UINT64_C(0x9e3779b97f4a7c15) + b + UINT64_C(0x632be59bd9b4e019);

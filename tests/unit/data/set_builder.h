@@ -8,7 +8,8 @@
 
 /* What a row needs; NULL fields get something of their own. */
 typedef struct row {
-    const char *id, *family, *text, *reply, *context, *disposition, *register_name, *language;
+    const char *id, *family, *text, *reply, *context, *disposition, *register_name, *language,
+        *gloss;
 } row;
 
 static inline void append_row(slm_buffer *out, const row *r)
@@ -21,6 +22,7 @@ static inline void append_row(slm_buffer *out, const row *r)
                   r->disposition != NULL ? r->disposition : "routine", "register",
                   r->register_name != NULL ? r->register_name : "terse", "language",
                   r->language != NULL ? r->language : "English", "specialty", "general");
+    if (r->gloss != NULL) json_object_set_new(value, "gloss", json_string(r->gloss));
     if (r->reply != NULL) json_object_set_new(value, "reply", json_string(r->reply));
     slm_json_append_canonical(out, value);
     slm_buffer_append_char(out, '\n');

@@ -260,6 +260,44 @@ static void pairs_across_sides_are_listed_and_fail_nothing(void **state)
     unlink(test);
 }
 
+/* An encoder of English knows nothing of another script: what it thinks alike there is no finding; the
+ * gloss is asked instead. */
+static void other_scripts_are_compared_by_their_gloss(void **state)
+{
+    (void)state;
+    static const char hindi[] =
+        "मेरे बाएँ घुटने में सीढ़ियाँ चढ़ते समय दर्द होता है, क्या मुझे दौड़ना बंद कर देना चाहिए";
+    static const char benchmark[] =
+        "{\"text\": \"What helps against a cough that has lasted for some weeks by now?\"}\n";
+    for (int i = 0; i < 2; i++) {
+        char path[64], other[64], test[64];
+        put_rows(path,
+                 (const row[]){{.id = "a",
+                                .text = hindi,
+                                .language = "Hindi",
+                                .gloss = i == 0 ? "My left knee hurts when I climb the stairs"
+                                                : "My left ear hurts when I climb the stairs"}},
+                 1);
+        put_rows(test, (const row[]){{.id = "c", .text = "her knee"}}, 1);
+        put_temporary(other, benchmark, strlen(benchmark));
+        const char *paths[] = {path, test}, *against[] = {other};
+        slm_data_check_options options = plain_options();
+        const slm_embed_class class = {.run = fake_run};
+        slm_embed encoder = {.class = &class, .name = (char[]){"fake"}, .dimensions = 2};
+        options.encoder = &encoder;
+        options.against = against;
+        options.against_count = 1;
+        slm_data_report report = check_files(paths, 2, &options);
+        assert_int_equal(number_of(&report, "alike", "pairs"), i == 0 ? 1 : 0);
+        assert_int_equal(number_of(&report, "overlap", "overlapping_cases"), i == 0 ? 0 : 1);
+        if (i == 1) assert_holds(finding_of(&report, "overlap", 0)->text, "the gloss");
+        slm_data_report_free(&report);
+        unlink(path);
+        unlink(test);
+        unlink(other);
+    }
+}
+
 /* ---- overlap ---------------------------------------------------------------------------------- */
 
 static void overlap_of(const char *benchmark, const char *kind, int64_t cases)
@@ -438,6 +476,7 @@ int main(void)
         cmocka_unit_test(twins_may_be_alike_but_stay_on_one_side),
         cmocka_unit_test(what_the_assistant_said_is_compared),
         cmocka_unit_test(pairs_across_sides_are_listed_and_fail_nothing),
+        cmocka_unit_test(other_scripts_are_compared_by_their_gloss),
         cmocka_unit_test(overlap_is_found_by_runs_wholes_and_likeness),
         cmocka_unit_test(a_proof_names_everything_by_its_hash),
         cmocka_unit_test(a_benchmark_that_cannot_be_read_is_an_error),
