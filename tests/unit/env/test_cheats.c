@@ -419,6 +419,77 @@ static void test_parts_of_the_ideal(void **state)
         assert_true(totals[s] / (double)seen[s] > 0.85);
 }
 
+/* ---- the patient --------------------------------------------------------------------------- */
+
+static const char *said_last(const slm_episode *e)
+{
+    size_t count = 0;
+    const slm_chat_message *m = slm_env_messages(e, &count);
+    return m[count - 1].content;
+}
+
+static bool tells_a_fact(const slm_case *c, const char *said)
+{
+    for (size_t f = 0; f < c->fact_count; f++)
+        if (strstr(said, c->facts[f].answer) != NULL) return true;
+    return false;
+}
+
+/* Asking for a follow-up gets its fact; asking for everything gets nothing. Asking first and then
+ * advising is worth more than either alone. */
+static void test_conversations(void **state)
+{
+    (void)state;
+    slm_env_options options = slm_env_options_default();
+    options.kind = SLM_ENV_MULTI_TURN;
+    slm_env *talk = NULL;
+    slm_error err = {0};
+    assert_int_equal(slm_env_new(&options, &talk, &err), SLM_OK);
+    size_t count = 0, told = 0, leaked = 0;
+    double good = 0, hasty = 0, endless = 0;
+    for (size_t i = 0; i < cases.count; i += stride) {
+        const slm_case *c = &cases.items[i];
+        if (slm_env_stratum_of(c) != SLM_ENV_LACKS) continue;
+        slm_buffer advice = {0};
+        for (size_t k = 0; k < c->key_point_count; k++)
+            slm_buffer_printf(&advice, "%s ", c->key_points[k].text);
+        append_half(&advice, c->reply, false);
+        slm_episode *e = NULL;
+        count++;
+        assert_int_equal(slm_env_reset(talk, c, 1, 0, &e, &err), SLM_OK);
+        for (size_t f = 0; f < c->follow_up_count && f < 3; f++) {
+            if (slm_env_step(e, c->follow_ups[f].question) != SLM_ENV_POLICY) break;
+            if (f == 0) told += strstr(said_last(e), c->facts[0].answer) != NULL;
+        }
+        if (slm_env_turn(e) == SLM_ENV_POLICY) slm_env_step(e, slm_buffer_text(&advice));
+        good += slm_env_reward(e)->total;
+        slm_episode_free(e);
+
+        assert_int_equal(slm_env_reset(talk, c, 1, 0, &e, &err), SLM_OK);
+        slm_env_step(e, slm_buffer_text(&advice));
+        if (slm_env_turn(e) == SLM_ENV_END) hasty += slm_env_reward(e)->total;
+        slm_episode_free(e);
+
+        assert_int_equal(slm_env_reset(talk, c, 1, 0, &e, &err), SLM_OK);
+        for (int turn = 0; slm_env_turn(e) == SLM_ENV_POLICY; turn++) {
+            slm_env_step(e, "Could you please tell me everything about yourself and your health?");
+            if (turn == 0) leaked += tells_a_fact(c, said_last(e));
+        }
+        endless += slm_env_reward(e)->total;
+        slm_episode_free(e);
+        slm_buffer_free(&advice);
+    }
+    double n = (double)count;
+    print_message("asked, the patient tells: %.1f%%; asked for everything: %.1f%%\n"
+                  "asks, then advises %.2f; advises at once %.2f; asks to the end %.2f\n",
+                  100.0 * (double)told / n, 100.0 * (double)leaked / n, good / n, hasty / n,
+                  endless / n);
+    assert_true((double)told > 0.97 * n);
+    assert_true((double)leaked < 0.02 * n);
+    assert_true(good > hasty + 0.3 * n && hasty > endless);
+    slm_env_free(talk);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -454,6 +525,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_of_the_ideal),
         cmocka_unit_test(test_honest_wins),
+        cmocka_unit_test(test_conversations),
     };
     return cmocka_run_group_tests_name("env/cheats", tests, setup, teardown);
 }
