@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
+#include "base/log.h"
 #include "kernel/kernel.h"
 #include "tensor/tensor.h"
 
@@ -228,5 +229,45 @@ slm_status slm_training_save(slm_training *training, const char *path,
                              const char *const (*metadata)[2], size_t metadata_count,
                              slm_error *err);
 slm_status slm_training_load(slm_training *training, const slm_tensors *file, slm_error *err);
+
+/* ---- export (export.c, export_folder.c, export_gguf.c) ---------------------------------------- */
+
+typedef struct slm_export_options {
+    const char *base;     /* a GGUF file, a .safetensors file, or a Hugging Face folder */
+    const char *adapter;  /* folder in PEFT's layout that is merged into it, or NULL */
+    const char *weights;  /* folder with a model.safetensors of trained weights, which go before the
+                            base's, or NULL; not with an adapter */
+    bool gguf;            /* else a Hugging Face folder */
+    slm_dtype dtype;      /* of matrices: SLM_F32, SLM_BF16, SLM_F16 or, in GGUF, SLM_Q8_0 */
+    const char *path;     /* of the file or folder that is made */
+    bool force;           /* replace what is there */
+    uint64_t shard_bytes; /* a folder's files are no larger; 0: one file */
+    slm_log *log;         /* progress; NULL: none */
+    const volatile bool *stop; /* becomes true to break off with SLM_ERR_CANCELLED; NULL: never */
+} slm_export_options;
+
+/* What was changed (by adapter or weights) in matrices of one kind, and what rounding left of it. */
+typedef struct slm_export_change {
+    const char *kind; /* "q_proj" ..., "embedding", "head", "vectors", "all" */
+    double change;    /* Frobenius norm of what was to be added to the base */
+    double lost;      /* of the difference between that and what was added in the file's type */
+    double lost_bf16, lost_f16; /* the same if the file had these types */
+} slm_export_change;
+
+enum { SLM_EXPORT_CHANGES = 11 };
+typedef struct slm_export_report {
+    slm_export_change changes[SLM_EXPORT_CHANGES]; /* the last is of all */
+    size_t change_count;                           /* 0: nothing was changed */
+    uint64_t bytes;                                /* of the weights' files */
+    size_t tensors, files;                         /* files that hold weights */
+    char base_sha256[65];
+} slm_export_report;
+
+/* Write W + scale B A, or the trained weights, computed in f32 and rounded once. The file appears
+ * whole or not at all. Errors name what the chosen kind of file cannot hold and what can. */
+slm_status slm_export(const slm_export_options *options, slm_export_report *out, slm_error *err);
+/* Write an adapter alone, as PEFT reads it, with `base_name` as the base that its settings name. */
+slm_status slm_export_adapter(const char *adapter, const char *base_name, const char *path,
+                              bool force, slm_error *err);
 
 #endif

@@ -39,6 +39,7 @@ typedef struct model__names {
     const char *norms[MODEL_NORMS];
 } model__names;
 const model__names *model__names_of(const slm_tensors *file);
+const model__names *model__gguf_names(void);
 /* "blk.3.attn_q" + suffix into out. */
 void model__layer_name(char out[MODEL_NAME_BYTES], const model__names *names, int layer,
                        const char *part, const char *suffix);
@@ -63,6 +64,12 @@ slm_status model__read_settings(const char *path, slm_buffer *out, slm_error *er
 /* The JSON object that the text is: a new reference. */
 slm_status model__parse_settings(const char *text, size_t len, const char *name, json_t **out,
                                  slm_error *err);
+
+/* Whether b's numbers, widened, are a's, whose type is a weight's (weights.c). */
+bool model__same_numbers(const slm_tensor *a, const slm_tensor *b);
+
+/* What Llama 3's scaling divides the i-th rotary frequency by; 1 without it (weights.c). */
+double model__rope_factor(const slm_model_config *config, int i);
 
 /* ---- the adapter --------------------------------------------------------------------------- */
 

@@ -30,6 +30,11 @@ const model__names *model__names_of(const slm_tensors *file)
     return file && !slm_tensors_folder(file) ? &gguf_names : &folder_names;
 }
 
+const model__names *model__gguf_names(void)
+{
+    return &gguf_names;
+}
+
 void model__layer_name(char out[MODEL_NAME_BYTES], const model__names *names, int layer,
                        const char *part, const char *suffix)
 {

@@ -104,7 +104,7 @@ static slm_status load_layer(loader *l, int index, slm_error *err)
     return SLM_OK;
 }
 
-static bool same_numbers(const slm_tensor *a, const slm_tensor *b)
+bool model__same_numbers(const slm_tensor *a, const slm_tensor *b)
 {
     enum { STEP = 4096 }; /* whole blocks of every type */
     float left[STEP], right[STEP];
@@ -133,7 +133,7 @@ static slm_status refuse_unused(const loader *l, slm_error *err)
         const char *name = tensor->name;
         if (l->taken[i] || strstr(name, "rotary_emb.inv_freq")) continue;
         if (l->model->config.tied_head && strcmp(name, names->head) == 0) {
-            if (same_numbers(slm_tensors_find(l->file, names->embedding), tensor)) continue;
+            if (model__same_numbers(slm_tensors_find(l->file, names->embedding), tensor)) continue;
             return slm_error_set(err, SLM_ERR_FORMAT,
                                  "%s: %s is another matrix than %s, but config.json says "
                                  "tie_word_embeddings true; set it false if the head is the "
@@ -199,6 +199,14 @@ static double llama3_frequency(const slm_model_config *c, double frequency)
     if (turns < c->rope_low) return frequency / c->rope_factor;
     double smooth = (turns - c->rope_low) / (c->rope_high - c->rope_low);
     return (1.0 - smooth) * frequency / c->rope_factor + smooth * frequency;
+}
+
+double model__rope_factor(const slm_model_config *c, int i)
+{
+    double frequencies[2048]; /* half of the largest head */
+    if (c->rope_scaling != SLM_ROPE_LLAMA3) return 1.0;
+    plain_frequencies(c->rope_base, c->head_dim / 2, frequencies);
+    return frequencies[i] / llama3_frequency(c, frequencies[i]);
 }
 
 static slm_status scale_by_table(loader *l, int half, double *frequencies, slm_error *err)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/error.h"
 
 /* ---- data types ---------------------------------------------------------------------------- */
@@ -209,5 +210,37 @@ slm_status slm_safetensors_put(slm_safetensors *file, const void *data, size_t i
 slm_status slm_safetensors_finish(slm_safetensors *file, slm_error *err);
 /* Remove what was written and free. NULL is allowed. */
 void slm_safetensors_abandon(slm_safetensors *file);
+
+/* ---- writing GGUF (write_gguf.c) ----------------------------------------------------------- */
+
+/* out = `items` numbers as dtype: F32, F16, BF16, to nearest even; or Q8_0 as its definition says
+ * (d = the largest of 32 by 127; items a multiple of 32). out has slm_dtype_bytes(dtype, items). */
+void slm_narrow(slm_dtype dtype, const float *values, size_t items, void *out);
+
+/* Metadata in the making; zero-initialised is empty. Keys must differ. */
+typedef struct slm_gguf_meta {
+    slm_buffer bytes;
+    uint64_t count;
+} slm_gguf_meta;
+void slm_gguf_add_string(slm_gguf_meta *meta, const char *key, const char *text, size_t len);
+void slm_gguf_add_u32(slm_gguf_meta *meta, const char *key, uint32_t value);
+void slm_gguf_add_f32(slm_gguf_meta *meta, const char *key, float value);
+void slm_gguf_add_bool(slm_gguf_meta *meta, const char *key, bool value);
+void slm_gguf_add_i32s(slm_gguf_meta *meta, const char *key, const int32_t *values, size_t count);
+void slm_gguf_add_f32s(slm_gguf_meta *meta, const char *key, const float *values, size_t count);
+/* An array of `count` strings, which slm_gguf_put_string gives one by one right after. */
+void slm_gguf_add_strings(slm_gguf_meta *meta, const char *key, size_t count);
+void slm_gguf_put_string(slm_gguf_meta *meta, const char *text, size_t len);
+/* An entry of another GGUF file, with its type. */
+void slm_gguf_add_copy(slm_gguf_meta *meta, const slm_meta *entry);
+void slm_gguf_meta_free(slm_gguf_meta *meta);
+
+/* A GGUF v3 file made tensor by tensor, as slm_safetensors is; dtypes are those that GGUF has. */
+typedef struct slm_gguf slm_gguf;
+slm_status slm_gguf_create(const char *path, const slm_tensor *list, size_t count,
+                           const slm_gguf_meta *meta, slm_gguf **out, slm_error *err);
+slm_status slm_gguf_put(slm_gguf *file, const void *data, size_t items, slm_error *err);
+slm_status slm_gguf_finish(slm_gguf *file, slm_error *err);
+void slm_gguf_abandon(slm_gguf *file);
 
 #endif

@@ -14,12 +14,7 @@
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-static const struct family {
-    const char *name;
-    const char *patterns[2]; /* one after the other, their matches isolated */
-    bool nfc, whole_words;
-    bool adds_bos; /* unless the file says otherwise */
-} families[] = {
+static const text_family families[] = {
     {.name = "smollm", .patterns = {TEXT_PATTERN_NUMBER, TEXT_PATTERN_GPT2}},
     {.name = "gpt-2", .patterns = {TEXT_PATTERN_GPT2}},
     {.name = "qwen2", .patterns = {MODERN(TEXT_PATTERN_NUMBER)}, .nfc = true},
@@ -28,6 +23,11 @@ static const struct family {
      .whole_words = true,
      .adds_bos = true},
 };
+
+const text_family *slm_text__family(size_t index)
+{
+    return index < sizeof(families) / sizeof(families[0]) ? &families[index] : NULL;
+}
 
 /* ---- lists --------------------------------------------------------------------------------- */
 
@@ -54,11 +54,10 @@ slm_status slm_text__rule_add_split(text_rules *rules, const char *pattern,
 
 slm_status slm_text__rules_by_name(slm_tokenizer *t, const char *name, slm_error *err)
 {
-    const struct family *family = NULL;
+    const text_family *family = NULL;
     text_rule *rule = NULL;
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-        if (strcmp(families[i].name, name) == 0) family = &families[i];
-    }
+    for (size_t i = 0; (family = slm_text__family(i)) != NULL; i++)
+        if (strcmp(family->name, name) == 0) break;
     if (family == NULL)
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                              "pre-tokenizer '%s' is not supported; known are smollm, gpt-2, qwen2, "

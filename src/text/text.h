@@ -88,6 +88,24 @@ void slm_decoder_push(slm_decoder *decoder, const slm_tokenizer *tokenizer, slm_
 /* At the end: what is still held becomes one U+FFFD. */
 void slm_decoder_finish(slm_decoder *decoder, slm_buffer *out);
 
+/* ---- from one kind of file into the other (convert.c, convert_gguf.c) ------------------------ */
+
+/* What a Hugging Face folder holds besides the weights, made from a GGUF file's metadata. */
+typedef struct slm_tokenizer_files {
+    slm_buffer tokenizer;    /* tokenizer.json */
+    slm_buffer config;       /* tokenizer_config.json */
+    slm_buffer special_map;  /* special_tokens_map.json */
+    slm_token bos, eos, pad; /* -1: none */
+} slm_tokenizer_files;
+/* `context`: positions of the model. *out is empty when it fails. */
+slm_status slm_tokenizer_convert_from_gguf(const slm_tensors *file, int context,
+                                           slm_tokenizer_files *out, slm_error *err);
+void slm_tokenizer_files_free(slm_tokenizer_files *files);
+/* Add the tokenizer.ggml.* entries that mean what the folder's tokenizer.json does, for a model of
+ * `vocabulary` rows. SLM_ERR_UNSUPPORTED where GGUF has no name for what it does. */
+slm_status slm_tokenizer_convert_to_gguf(const char *folder, size_t vocabulary, slm_gguf_meta *out,
+                                         slm_error *err);
+
 /* ---- chat templates ------------------------------------------------------------------------ */
 
 typedef struct slm_text_message {

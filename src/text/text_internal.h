@@ -197,6 +197,14 @@ slm_status slm_text__rule_add(text_rules *rules, text_rule_kind kind, text_rule 
                               slm_error *err);
 slm_status slm_text__rule_add_split(text_rules *rules, const char *pattern,
                                     text_behaviour behaviour, slm_error *err);
+/* What a GGUF file's tokenizer.ggml.pre means; NULL behind the last. */
+typedef struct text_family {
+    const char *name;
+    const char *patterns[2]; /* one after the other, their matches isolated */
+    bool nfc, whole_words;
+    bool adds_bos; /* unless the file says otherwise */
+} text_family;
+const text_family *slm_text__family(size_t index);
 /* The rules of a GGUF file's tokenizer.ggml.pre; SLM_ERR_UNSUPPORTED names those there are. */
 slm_status slm_text__rules_by_name(slm_tokenizer *tokenizer, const char *name, slm_error *err);
 void slm_text__rules_free(text_rules *rules);
