@@ -18,7 +18,8 @@ typedef struct builder {
     const train__reader *reader;
     train__examples *out;
     size_t room;
-    size_t in_file; /* rows of the file that is being read */
+    size_t in_file;  /* rows of the file that is being read */
+    uint64_t family; /* of what is being added */
     slm_sha256 *hash;
 } builder;
 
@@ -31,7 +32,7 @@ static void keep(builder *b, const slm_tokens *ids, size_t prompt)
         if (!out->items) slm_out_of_memory(b->room * sizeof *out->items);
     }
     train__example *e = &out->items[out->count++];
-    *e = (train__example){.len = ids->len, .prompt = prompt};
+    *e = (train__example){.len = ids->len, .prompt = prompt, .family = b->family};
     e->ids = slm_arena_array(&out->arena, ids->len, sizeof *e->ids);
     memcpy(e->ids, ids->ids, ids->len * sizeof *e->ids);
     out->tokens += ids->len;
@@ -102,6 +103,7 @@ static slm_status add_case(builder *b, const slm_case *c, slm_error *err)
     if (json_is_string(thought))
         thinking = slm_arena_strdup(&b->out->arena, json_string_value(thought));
     json_decref(row);
+    b->family = slm_hash_bytes(c->family, strlen(c->family));
     if (extra) messages[0] = (slm_text_message){"system", system};
     for (size_t i = 0; i < c->turn_count; i++)
         messages[extra + i] = (slm_text_message){c->turns[i].role, c->turns[i].content};
@@ -134,6 +136,7 @@ static slm_status add_conversation(builder *b, json_t *row, const slm_json_place
     slm_status status = SLM_OK;
     size_t given = 0, replies = 0;
     slm_json_place_text(root, &place);
+    b->family = slm_hash_bytes(slm_buffer_text(&place), place.len);
     const char *system = b->reader->system;
     for (size_t i = 0; i < count; i++) {
         const json_t *one = json_array_get(list, i);
@@ -206,6 +209,32 @@ out:
     slm_sha256_finish(b.hash, out->sha256);
     if (status != SLM_OK) train__examples_free(out);
     return status;
+}
+
+void train__examples_hold_back(train__examples *examples, double share, uint64_t seed,
+                               train__examples *held)
+{
+    const slm_random_key key = {.seed = seed, .stream = 0x4e1du};
+    size_t kept = 0;
+    *held = (train__examples){0};
+    held->items = calloc(examples->count, sizeof *held->items);
+    if (!held->items) slm_out_of_memory(examples->count * sizeof *held->items);
+    memcpy(held->sha256, examples->sha256, sizeof held->sha256);
+    for (size_t i = 0; i < examples->count; i++) {
+        const train__example *e = &examples->items[i];
+        slm_random_key own = key;
+        own.stream ^= e->family;
+        if (slm_random_at(&own, 0) >= share) {
+            examples->items[kept++] = *e;
+            continue;
+        }
+        held->items[held->count++] = *e;
+        held->tokens += e->len;
+        held->learnt += e->len - e->prompt;
+    }
+    examples->count = kept;
+    examples->tokens -= held->tokens;
+    examples->learnt -= held->learnt;
 }
 
 void train__examples_mix(train__examples *examples, const train__examples *more, double share,

@@ -69,6 +69,13 @@ static slm_status load_data(sft *s)
     SLM_TRY(train__examples_load(&s->settings->data, &reader, &s->data, s->err));
     if (s->settings->dev.count > 0)
         SLM_TRY(train__examples_load(&s->settings->dev, &reader, &s->dev, s->err));
+    else if (s->settings->dev_share > 0)
+        train__examples_hold_back(&s->data, s->settings->dev_share,
+                                  (uint64_t)s->train->recipe->run.seed, &s->dev);
+    if (s->data.count == 0)
+        return slm_error_set(s->err, SLM_ERR_INVALID,
+                             "sft.dev_share (%g) leaves no example to learn from",
+                             s->settings->dev_share);
     if (s->settings->replay.count > 0 && s->settings->replay_share > 0) SLM_TRY(add_replay(s));
     slm_log_print(s->train->log, SLM_LOG_INFO,
                   "%zu examples, %llu tokens, %llu of them learnt; %zu for development",
@@ -305,8 +312,8 @@ static void sft_free(sft *s)
     train__metrics_close(s->metrics);
     train__optimiser_free(s->optimiser);
     slm_training_free(s->training);
-    train__examples_free(&s->data);
     train__examples_free(&s->dev);
+    train__examples_free(&s->data);
     train__examples_free(&s->replay);
     free(s->order);
     free(s->plain);

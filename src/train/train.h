@@ -59,6 +59,8 @@ typedef struct slm_recipe_sft {
     slm_option_list replay; /* {"messages": [...]} that end with the user: general requests, which
                                   the model answers itself, as it is before the stage */
     double replay_share;    /* of all examples */
+    double
+        dev_share; /* of the data's families, held back for development where dev names no file */
     double epochs;
     int64_t batch;        /* examples in a step */
     int64_t max_tokens;   /* of an example; longer ones are left out, and counted */

@@ -13,6 +13,7 @@
 typedef struct train__example {
     slm_token *ids;
     size_t len, prompt;
+    uint64_t family; /* of a case; a conversation is one by itself */
 } train__example;
 
 typedef struct train__examples {
@@ -38,6 +39,10 @@ typedef struct train__reader {
 slm_status train__examples_load(const slm_option_list *paths, const train__reader *reader,
                                 train__examples *out, slm_error *err);
 void train__examples_free(train__examples *examples);
+/* Take whole families, about `share` of them, drawn by seed, out of the examples into *held, whose ids
+ * stay those of `examples`: it is to be freed before. */
+void train__examples_hold_back(train__examples *examples, double share, uint64_t seed,
+                               train__examples *held);
 /* Put `share` of the whole from `more` behind the examples, each as often as it takes, in an order
  * drawn by seed; `more` must live as long. */
 void train__examples_mix(train__examples *examples, const train__examples *more, double share,
