@@ -49,7 +49,8 @@ slm_status slm_eval_plan_of(slm_store *store, const slm_cases *cases, const slm_
 {
     eval__selection selection = {0};
     size_t k = (size_t)options->k;
-    uint64_t replies = options->env ? (uint64_t)slm_env_options_of(options->env)->turns_max : 1;
+    const slm_env_options *env = options->env ? slm_env_options_of(options->env) : NULL;
+    uint64_t replies = env && env->kind == SLM_ENV_MULTI_TURN ? (uint64_t)env->turns_max : 1;
     slm_status status = SLM_OK;
     *out = (slm_eval_plan){0};
     SLM_TRY(eval__select(cases, judge, options->skip_uncovered, NULL, &selection, err));
