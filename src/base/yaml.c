@@ -51,7 +51,7 @@ static slm_status next_event(reader *r, yaml_event_t *event)
                          problem);
 }
 
-static void note_line(slm_yaml *yaml, const json_t *value, const yaml_mark_t *mark)
+static void note_line(slm_yaml *yaml, const void *value, const yaml_mark_t *mark)
 {
     if (yaml->count == yaml->cap) {
         yaml->cap = yaml->cap > 0 ? 2 * yaml->cap : 64;
@@ -131,7 +131,8 @@ static slm_status read_scalar(reader *r, const yaml_event_t *event, json_t **out
         *out = json_stringn(text, len);
     }
     if (*out == NULL) return refuse(r, &event->start_mark, "not a text or number that can be kept");
-    if (json_is_string(*out)) note_line(r->yaml, *out, &event->start_mark);
+    if (json_is_string(*out) || json_is_number(*out)) /* the others are the same everywhere */
+        note_line(r->yaml, *out, &event->start_mark);
     return SLM_OK;
 }
 
@@ -180,6 +181,8 @@ static slm_status read_member(reader *r, yaml_event_t *event, json_t *object, in
     if (json_object_set_new(object, key, value) != 0) {
         return refuse(r, &event->start_mark, "a key that is not UTF-8");
     }
+    void *member = json_object_iter_at(object, key);
+    note_line(r->yaml, json_object_iter_key(member), &event->start_mark);
     return SLM_OK;
 }
 
@@ -325,6 +328,11 @@ size_t slm_yaml_line(const slm_yaml *yaml, const json_t *value)
     const spot *found =
         bsearch(&wanted, yaml->spots, yaml->count, sizeof *yaml->spots, compare_spots);
     return found != NULL ? found->line : 0;
+}
+
+size_t slm_yaml_key_line(const slm_yaml *yaml, const char *key)
+{
+    return slm_yaml_line(yaml, (const void *)key);
 }
 
 slm_json_place slm_yaml_place(const slm_yaml *yaml, const json_t *value)

@@ -23,8 +23,10 @@ void slm_yaml_free(slm_yaml *yaml); /* NULL is allowed */
 /* Borrowed; an empty document is null. */
 const json_t *slm_yaml_root(const slm_yaml *yaml);
 const char *slm_yaml_name(const slm_yaml *yaml);
-/* The line where a mapping, list or text of this document begins; 0 for other values. */
+/* The line where a mapping, list, text or number of this document begins; 0 for other values. */
 size_t slm_yaml_line(const slm_yaml *yaml, const json_t *value);
+/* The line of a key, which is the object's own, as json_object_foreach gives it. */
+size_t slm_yaml_key_line(const slm_yaml *yaml, const char *key);
 /* A root place for errors about `value`: file and line. */
 slm_json_place slm_yaml_place(const slm_yaml *yaml, const json_t *value);
 

@@ -332,7 +332,8 @@ void slm_training_forward(slm_training *t, const slm_train_batch *what, const fl
     slm_forward *f = t->forward;
     const size_t items = what->rows * (size_t)m->config.embedding;
     remember(t, what);
-    f->dropout = (slm_dropout){.seed = what->seed, .step = what->step, .p = t->options.dropout};
+    f->dropout = (slm_dropout){
+        .seed = what->seed, .step = what->step, .p = what->measures ? 0.0f : t->options.dropout};
     model__place(f, &t->batch);
     slm_device_table(m->device)->embed(m->device, f->x, m->embedding, t->ids, what->rows);
     for (int layer = 0; layer < m->config.layers; layer++) {
@@ -524,7 +525,7 @@ void slm_training_backward(slm_training *t, const float *coefficient)
     const slm_kernels *kernels = slm_device_table(m->device);
     const size_t d = (size_t)m->config.embedding, rows = t->batch.rows;
     if (t->what.want_count == 0) return;
-    SLM_ASSERT(t->head_done != (coefficient != NULL));
+    SLM_ASSERT(t->head_done != (coefficient != NULL) && !t->what.measures);
     if (coefficient) run_head(t, coefficient, t->log_prob, NULL);
     kernels->zero(m->device, t->dx, rows * d * sizeof(float));
     kernels->embed_backward(m->device, t->dx, t->dwanted, t->want, t->what.want_count, d);

@@ -202,6 +202,7 @@ typedef struct slm_train_batch {
     float temperature;
     uint64_t seed; /* of dropout */
     uint32_t step; /* of dropout: another for every batch */
+    bool measures; /* without dropout: the model as it is used; no backward follows */
 } slm_train_batch;
 
 /* What a training step needs beside the model: activations, gradients, masters. The model must

@@ -38,14 +38,16 @@ static slm_status remove_folder(const char *path, slm_error *err)
     return SLM_OK;
 }
 
-/* FOLDER/NAME, or FOLDER/NAME.old where a save was broken off between its two moves. */
+/* FOLDER/NAME; where a save was broken off between its two moves, the old one is moved back. */
 static void find_folder(const char *folder, const char *name, slm_buffer *out)
 {
+    slm_buffer old = {0};
     slm_file_join(out, folder, name);
-    if (slm_file_is_folder(slm_buffer_text(out))) return;
-    slm_buffer_append_text(out, ".old");
-    if (slm_file_is_folder(slm_buffer_text(out))) return;
-    slm_file_join(out, folder, name);
+    slm_buffer_printf(&old, "%s.old", slm_buffer_text(out));
+    if (!slm_file_is_folder(slm_buffer_text(out)) && slm_file_is_folder(slm_buffer_text(&old)) &&
+        slm_file_replace(slm_buffer_text(&old), slm_buffer_text(out), NULL) != SLM_OK)
+        slm_buffer_append_text(out, ".old"); /* read-only: read it where it is */
+    slm_buffer_free(&old);
 }
 
 static slm_status take_place(const char *fresh, const char *path, slm_error *err)
@@ -103,16 +105,17 @@ static void put_number(json_t *root, const char *key, double value)
     json_object_set_new(root, key, isfinite(value) ? json_real(value) : json_null());
 }
 
-static slm_status write_state(const char *folder, const train__state *s, slm_error *err)
+static slm_status write_state(const char *folder, const slm_train *train, const train__state *s,
+                              slm_error *err)
 {
     slm_buffer path = {0}, text = {0};
     json_t *past = json_array();
-    json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:s, s:i}", "step",
-                             (json_int_t)s->step, "steps", (json_int_t)s->steps, "best_step",
-                             (json_int_t)s->best_step, "metrics_bytes", (json_int_t)s->log.lines,
-                             "events_bytes", (json_int_t)s->log.events, "samples_bytes",
-                             (json_int_t)s->log.samples, "finished", s->finished, "recipe",
-                             s->recipe, "data", s->data, "kernels", s->kernels, "world", 1);
+    json_t *root = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:s, s:s, s:i}", "step", (json_int_t)s->step,
+        "steps", (json_int_t)s->steps, "best_step", (json_int_t)s->best_step, "metrics_bytes",
+        (json_int_t)s->log.lines, "events_bytes", (json_int_t)s->log.events, "samples_bytes",
+        (json_int_t)s->log.samples, "finished", s->finished, "recipe", s->recipe, "data", s->data,
+        "kernels", s->kernels, "model", train->chat->identity, "world", 1);
     put_number(root, "best_loss", s->best_loss);
     put_number(root, "first_loss", s->first_loss);
     put_number(root, "best_score", s->best_score);
@@ -155,7 +158,7 @@ slm_status train__checkpoint_save(const char *folder, const char *name, const sl
         slm_file_join(&file, slm_buffer_text(&fresh), "optimiser.safetensors");
         SLM_TRY_OUT(train__optimiser_save(optimiser, slm_buffer_text(&file), err));
     }
-    SLM_TRY_OUT(write_state(slm_buffer_text(&fresh), state, err));
+    SLM_TRY_OUT(write_state(slm_buffer_text(&fresh), train, state, err));
     SLM_TRY_OUT(take_place(slm_buffer_text(&fresh), slm_buffer_text(&path), err));
 out:
     if (status != SLM_OK) remove_folder(slm_buffer_text(&fresh), NULL);
@@ -262,6 +265,28 @@ slm_status train__state_check(const char *folder, const train__state *last, cons
     return SLM_OK;
 }
 
+/* A checkpoint belongs to the base, template and dtype that it was made beside. */
+static slm_status check_model(const char *folder, const slm_train *train, slm_error *err)
+{
+    slm_buffer file = {0};
+    json_t *root = NULL;
+    const char *identity = NULL;
+    slm_status status = SLM_OK;
+    slm_file_join(&file, folder, "state.json");
+    const slm_json_place place = {.name = slm_buffer_text(&file)};
+    SLM_TRY_OUT(slm_json_load(slm_buffer_text(&file), &root, err));
+    SLM_TRY_OUT(slm_json_string(root, "model", &place, &identity, err));
+    if (strcmp(identity, train->chat->identity) != 0)
+        status = slm_error_set(err, SLM_ERR_INVALID,
+                               "%s was made with another model, template or --dtype than %s has "
+                               "now; choose another output, or remove that folder to begin anew",
+                               folder, train->recipe->run.model);
+out:
+    json_decref(root);
+    slm_buffer_free(&file);
+    return status;
+}
+
 slm_status train__checkpoint_load(const char *folder, const char *name, const slm_train *train,
                                   slm_training *training, train__optimiser *optimiser,
                                   slm_error *err)
@@ -270,6 +295,7 @@ slm_status train__checkpoint_load(const char *folder, const char *name, const sl
     slm_tensors *tensors = NULL;
     slm_status status = SLM_OK;
     find_folder(folder, name, &path);
+    SLM_TRY_OUT(check_model(slm_buffer_text(&path), train, err));
     slm_file_join(&file, slm_buffer_text(&path), weights_name(train));
     SLM_TRY_OUT(slm_tensors_open(slm_buffer_text(&file), &tensors, err));
     SLM_TRY_OUT(slm_training_load(training, tensors, err));

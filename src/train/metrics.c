@@ -61,7 +61,16 @@ slm_status train__metrics_open(const char *folder, const train__sizes *sizes, tr
         m->paths[i] = strdup(slm_buffer_text(&path));
         if (!m->paths[i]) slm_out_of_memory(path.len);
         m->files[i] = open(m->paths[i], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        if (m->files[i] < 0 || ftruncate(m->files[i], (off_t)bytes[i]) != 0) {
+        const off_t end = m->files[i] < 0 ? -1 : lseek(m->files[i], 0, SEEK_END);
+        if (end >= 0 && (uint64_t)end < bytes[i]) {
+            status =
+                slm_error_set(err, SLM_ERR_FORMAT,
+                              "%s: has %lld bytes, and the checkpoint beside it knows of %llu; "
+                              "put the file back, or remove the folder to begin anew",
+                              m->paths[i], (long long)end, (unsigned long long)bytes[i]);
+            goto out;
+        }
+        if (end < 0 || ftruncate(m->files[i], (off_t)bytes[i]) != 0) {
             status = slm_error_set(err, SLM_ERR_IO, "%s: %s", m->paths[i], strerror(errno));
             goto out;
         }

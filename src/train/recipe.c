@@ -311,8 +311,7 @@ static slm_status read_section(slm_recipe *recipe, const section *s, const slm_y
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
         const section *inner = s->keys.name[0] == '\0' ? find_section(key) : NULL;
-        slm_json_place at = slm_yaml_place(yaml, value);
-        if (at.line == 0) at = place;
+        const slm_json_place at = {.name = place.name, .line = slm_yaml_key_line(yaml, key)};
         if (inner)
             SLM_TRY(read_section(recipe, inner, yaml, value, err));
         else
@@ -321,9 +320,28 @@ static slm_status read_section(slm_recipe *recipe, const section *s, const slm_y
     return SLM_OK;
 }
 
-/* "sft.rate=1e-4", "model=x.gguf". A list begins anew with its first --set. */
-static slm_status read_set(slm_recipe *recipe, const char *set, slm_error *err)
+/* A list that is set begins anew: the first of sets[0..index] that names its key empties it. */
+static void begin_list(slm_recipe *recipe, const section *s, const char *key,
+                       const char *const *sets, size_t index)
 {
+    const size_t len = strcspn(sets[index], "=") + 1;
+    for (size_t i = 0; i < index; i++)
+        if (strncmp(sets[i], sets[index], len) == 0) return;
+    for (const slm_option *row = s->keys.tables[0]; row->name; row++) {
+        const char *a = row->name, *b = key;
+        for (; *a && (*a == *b || (*a == '-' && *b == '_')); b++)
+            a++;
+        if (*a || *b || row->type != SLM_OPTION_FILES) continue;
+        *(slm_option_list *)(void *)((char *)values_of(recipe, s) + row->offset) =
+            (slm_option_list){0};
+    }
+}
+
+/* "sft.rate=1e-4", "model=x.gguf". */
+static slm_status read_set(slm_recipe *recipe, const char *const *sets, size_t index,
+                           slm_error *err)
+{
+    const char *const set = sets[index];
     char name[64];
     const char *equals = strchr(set, '='), *dot = strchr(set, '.');
     if (!equals)
@@ -337,6 +355,7 @@ static slm_status read_set(slm_recipe *recipe, const char *set, slm_error *err)
         return slm_error_set(err, SLM_ERR_INVALID, "--set %s: there is no section %s", set, name);
     if (s->has_offset) *(bool *)((char *)recipe + s->has_offset) = true;
     snprintf(name, sizeof name, "%.*s", (int)(equals - key), key);
+    begin_list(recipe, s, name, sets, index);
     return slm_options_set(&s->keys, name, equals + 1, "--set", values_of(recipe, s),
                            &recipe->arena, err);
 }
@@ -408,9 +427,17 @@ static slm_status check(const slm_recipe *r, slm_error *err)
     return slm_recipe_lora_options(r, &lora, err);
 }
 
-/* Everything that decides what is computed, in the tables' order. */
-static void hash_settings(slm_recipe *r)
+/* Keys that change nothing of what is computed. */
+static bool is_beside(const char *name)
 {
+    return strcmp(name, "time-budget-minutes") == 0 || strcmp(name, "save-steps") == 0;
+}
+
+/* Everything that decides what is computed, in the tables' order. */
+static slm_status hash_settings(slm_recipe *r, slm_error *err)
+{
+    slm_lora_options lora;
+    SLM_TRY(slm_recipe_lora_options(r, &lora, err));
     slm_sha256 *hash = slm_sha256_new();
     for (size_t i = 0; i < SECTIONS; i++)
         for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++) {
@@ -428,19 +455,20 @@ static void hash_settings(slm_recipe *r)
                 slm_json_append_number(&text, *(const double *)at);
                 break;
             default: /* files and folders count by what is in them, not by where they are */
-                if (row->type == SLM_OPTION_CHOICE ||
-                    (row->type == SLM_OPTION_STRING &&
-                     (strcmp(row->name, "matrices") == 0 || strcmp(row->name, "system") == 0)))
+                if (row->type == SLM_OPTION_STRING && strcmp(row->name, "matrices") == 0)
+                    slm_buffer_printf(&text, "%u", lora.matrices);
+                else if (row->type == SLM_OPTION_CHOICE ||
+                         (row->type == SLM_OPTION_STRING && strcmp(row->name, "system") == 0))
                     slm_buffer_append_text(&text, *(const char *const *)at);
                 break;
             }
-            /* What is measured, and when one stops, changes no weight. */
-            if (sections[i].offset != offsetof(slm_recipe, eval) &&
-                strcmp(row->name, "time-budget-minutes") != 0)
+            /* What is measured changes no weight. */
+            if (sections[i].offset != offsetof(slm_recipe, eval) && !is_beside(row->name))
                 slm_sha256_update_part(hash, slm_buffer_text(&text));
             slm_buffer_free(&text);
         }
     slm_sha256_finish(hash, r->sha256);
+    return SLM_OK;
 }
 
 slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set_count,
@@ -455,9 +483,9 @@ slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set
     SLM_TRY_OUT(slm_yaml_load(path, &yaml, err));
     SLM_TRY_OUT(read_section(out, &sections[0], yaml, slm_yaml_root(yaml), err));
     for (size_t i = 0; i < set_count; i++)
-        SLM_TRY_OUT(read_set(out, sets[i], err));
+        SLM_TRY_OUT(read_set(out, sets, i, err));
     SLM_TRY_OUT(check(out, err));
-    hash_settings(out);
+    SLM_TRY_OUT(hash_settings(out, err));
 out:
     slm_yaml_free(yaml);
     if (status != SLM_OK) slm_recipe_free(out);

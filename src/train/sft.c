@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "open/open.h"
@@ -107,6 +108,15 @@ static slm_status make_training(sft *s)
     return SLM_OK;
 }
 
+/* Examples and development examples: the latter choose what is kept. */
+static void hash_data(sft *s)
+{
+    slm_sha256 *hash = slm_sha256_new();
+    slm_sha256_update_part(hash, s->data.sha256);
+    slm_sha256_update_part(hash, s->dev.sha256);
+    slm_sha256_finish(hash, s->state.data);
+}
+
 /* The stage as it begins, or as its last checkpoint has it. */
 static slm_status begin(sft *s)
 {
@@ -122,7 +132,7 @@ static slm_status begin(sft *s)
                               .first_score = NAN,
                               .first_entropy = NAN};
     memcpy(s->state.recipe, recipe->sha256, sizeof recipe->sha256);
-    memcpy(s->state.data, s->data.sha256, sizeof s->data.sha256);
+    hash_data(s);
     snprintf(s->state.kernels, sizeof s->state.kernels, "%s", kernels);
     SLM_TRY(make_training(s));
     SLM_TRY(train__checkpoint_state(s->folder, "last", &found, &last, s->err));

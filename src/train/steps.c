@@ -51,6 +51,7 @@ train__loss train__pass(slm_training *training, const train__examples *examples,
                                   numbers + max_rows, numbers + 2 * max_rows, &batch);
         batch.seed = seed;
         batch.step = first_step++;
+        batch.measures = weight == 0;
         slm_training_forward(training, &batch, weight != 0 ? coefficient : NULL, log_prob, NULL);
         for (size_t i = 0; i < batch.want_count; i++)
             loss.sum -= (double)log_prob[i];

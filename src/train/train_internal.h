@@ -127,7 +127,7 @@ slm_status train__checkpoint_load(const char *folder, const char *name, const sl
 /* ---- steps (steps.c) ----------------------------------------------------------------------- */
 
 /* A sum over examples: minus the log-probabilities of the tokens that are learnt, and how many. With
- * `weight` not 0 the gradient of weight * sum is added. */
+ * `weight` not 0 the gradient of weight * sum is added; with 0 nothing is dropped out. */
 typedef struct train__loss {
     double sum;
     uint64_t tokens;
