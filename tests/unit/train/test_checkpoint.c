@@ -208,6 +208,7 @@ static void damage_is_an_error(void **state)
     assert_int_equal(save(&f, 5, &err), SLM_OK);
     const char *path = slm_arena_printf(&f.arena, "%s/last/state.json", f.folder);
     put_text(path, "{\"step\":5,\"steps\":3,\"best_step\":0,\"metrics_bytes\":0,\"events_bytes\":0,"
+                   "\"samples_bytes\":0,"
                    "\"recipe\":\"\",\"data\":\"\",\"kernels\":\"\"}");
     assert_int_equal(train__checkpoint_state(f.folder, "last", &found, &got, &err), SLM_ERR_FORMAT);
     assert_holds(err.message, "last/state.json");
