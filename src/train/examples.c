@@ -128,7 +128,7 @@ static slm_status add_conversation(builder *b, json_t *row, const slm_json_place
                                    slm_error *err)
 {
     json_t *list = NULL;
-    slm_buffer place = {0};
+    slm_buffer place = {0}, whole = {0};
     SLM_TRY(slm_json_array(row, "messages", root, &list, err));
     const size_t count = json_array_size(list);
     const slm_json_place parent = {.parent = root, .key = "messages"};
@@ -136,7 +136,9 @@ static slm_status add_conversation(builder *b, json_t *row, const slm_json_place
     slm_status status = SLM_OK;
     size_t given = 0, replies = 0;
     slm_json_place_text(root, &place);
-    b->family = slm_hash_bytes(slm_buffer_text(&place), place.len);
+    slm_json_append_canonical(&whole, row); /* wherever the file lies */
+    b->family = slm_hash_bytes(slm_buffer_text(&whole), whole.len);
+    slm_buffer_free(&whole);
     const char *system = b->reader->system;
     for (size_t i = 0; i < count; i++) {
         const json_t *one = json_array_get(list, i);

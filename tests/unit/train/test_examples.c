@@ -237,6 +237,41 @@ static void longer_ones_are_left_out_and_counted(void **state)
     slm_tokenizer_free(tokenizer);
 }
 
+/* Conversations are held back whole, drawn by what they say and not by where the file lies. */
+static void families_are_held_back_whole(void **state)
+{
+    slm_tokenizer *tokenizer = tokenizer_of_all();
+    const setting s = {.tmpl = "chatml"};
+    slm_buffer text = {0};
+    slm_error err = {0};
+    size_t held_before = 0;
+    for (int i = 0; i < 200; i++)
+        slm_buffer_printf(&text,
+                          "{\"messages\":[{\"role\":\"user\",\"content\":\"%03d\"},"
+                          "{\"role\":\"assistant\",\"content\":\"a\"},"
+                          "{\"role\":\"user\",\"content\":\"b\"},"
+                          "{\"role\":\"assistant\",\"content\":\"c\"}]}\n",
+                          i);
+    for (int again = 0; again < 2; again++) {
+        train__examples all, held;
+        if (again) slm_buffer_append_text(&text, "\n");
+        assert_int_equal(load(state, tokenizer, &s, slm_buffer_text(&text), &all, &err), SLM_OK);
+        const uint64_t tokens = all.tokens;
+        train__examples_hold_back(&all, 0.2, 7, &held);
+        assert_int_equal(all.count + held.count, 400);
+        assert_int_equal(all.tokens + held.tokens, tokens);
+        assert_true(held.count > 40 && held.count < 120 && held.count % 2 == 0);
+        for (size_t i = 0; i < held.count; i += 2)
+            assert_int_equal(held.items[i].family, held.items[i + 1].family);
+        if (again) assert_int_equal(held.count, held_before);
+        held_before = held.count;
+        train__examples_free(&held);
+        train__examples_free(&all);
+    }
+    slm_buffer_free(&text);
+    slm_tokenizer_free(tokenizer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int main(void)
@@ -245,6 +280,7 @@ int main(void)
         TEST(the_reply_and_its_end_are_learnt), TEST(thinking_is_prompt_or_learnt),
         TEST(each_reply_is_an_example),         TEST(of_a_case_the_ideal_reply_is_learnt),
         TEST(errors_name_file_and_line),        TEST(longer_ones_are_left_out_and_counted),
+        TEST(families_are_held_back_whole),
     };
     return cmocka_run_group_tests_name("train/examples", tests, NULL, NULL);
 }

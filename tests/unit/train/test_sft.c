@@ -106,9 +106,10 @@ static void without_development_data_the_last_is_kept(void **state)
     slm_arena arena = {0};
     slm_buffer text = {0};
     put_stage(&arena, state);
-    slm_buffer_printf(&text,
-                      "model: %s/model.gguf\noutput: x\nsft: {data: %s/data.jsonl, batch: 5}\n",
-                      (const char *)*state, (const char *)*state);
+    slm_buffer_printf(
+        &text,
+        "model: %s/model.gguf\noutput: x\nsft: {data: %s/data.jsonl, batch: 5, dev_share: 0}\n",
+        (const char *)*state, (const char *)*state);
     put_file(in_folder(&arena, state, "recipe.yaml"), text.data, text.len);
     slm_buffer_free(&text);
     slm_train_result result = run_whole(&arena, state, "out", NULL, 1);
