@@ -29,26 +29,35 @@ def post(port, path, body):
     return json.load(urllib.request.urlopen(request, timeout=120))
 
 
-def peer(server, model, tokens):
+def serve(server, model):
+    """The server's process and port, once it answers."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     process = subprocess.Popen([server, "-m", model, "--host", "127.0.0.1", "--port", str(port),
                                 "-c", "512"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(100):
+        time.sleep(0.2)
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+            break
+        except OSError:
+            continue
+    return process, port
+
+
+def replies(server, model, prompts, tokens):
+    """Greedy replies to prompts of ids, or of texts, as pairs of ids then."""
+    process, port = serve(server, model)
     try:
-        for _ in range(100):
-            time.sleep(0.2)
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-                break
-            except OSError:
-                continue
-        for prompt in PROMPTS:
-            ids = post(port, "/tokenize", {"content": prompt, "add_special": True})["tokens"]
+        for prompt in prompts:
+            given = isinstance(prompt, list)
+            ids = prompt if given else post(port, "/tokenize", {
+                "content": prompt, "add_special": True})["tokens"]
             reply = post(port, "/completion", {"prompt": ids, "n_predict": tokens, "temperature": 0,
                                                "return_tokens": True, "ignore_eos": False,
                                                "cache_prompt": False})["tokens"]
-            yield ids, reply
+            yield reply if given else (ids, reply)
     finally:
         process.kill()
         process.wait()
@@ -76,7 +85,7 @@ def main():
     p.add_argument("--also")
     p.add_argument("--tokens", type=int, default=100)
     a = p.parse_args()
-    pairs = list(peer(a.server, a.model, a.tokens))
+    pairs = list(replies(a.server, a.model, PROMPTS, a.tokens))
     ok = True
     for model in filter(None, [a.model, a.also]):
         same = sum(mine[len(ids) - 1:-1] == reply for (ids, reply), mine in zip(
