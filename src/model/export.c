@@ -312,6 +312,11 @@ static void read_a(const export_tensor *t, size_t rank, float *out)
         slm_tensor_read(t->a, r * t->columns, t->columns, out + r * t->columns);
 }
 
+static uint64_t in_mib(uint64_t bytes)
+{
+    return (bytes + (1 << 20) - 1) >> 20;
+}
+
 /* A vector's numbers are its rows: those of q's and k's biases are reordered one by one. */
 static export_tensor as_rows(const export_tensor *t)
 {
@@ -356,7 +361,7 @@ slm_status model__export_numbers(export_job *job, const export_tensor *tensor, e
         if (changed) sum_losses(&job->sums[t.kind], &p, n);
         SLM_TRY_OUT(put(file, p.bytes, n, err));
         job->done_bytes += slm_dtype_bytes(t.dtype, n);
-        slm_progress_update(job->progress, job->done_bytes >> 20, t.name);
+        slm_progress_update(job->progress, in_mib(job->done_bytes), t.name);
         if (job->options->stop && *job->options->stop)
             status = slm_error_set(err, SLM_ERR_CANCELLED, "stopped; %s was not written",
                                    job->options->path);
@@ -492,6 +497,8 @@ static slm_status open_all(export_job *job, slm_error *err)
                              "an adapter and trained weights at once: the adapter was trained "
                              "beside other weights; give one of them");
     SLM_TRY(refuse_own_input(o, err));
+    SLM_TRY(o->gguf ? model__export_check_file(o->path, o->force, err)
+                    : model__export_check_folder(o->path, o->force, err));
     SLM_TRY(slm_tensors_open(o->base, &job->base, err));
     SLM_TRY(slm_model_config_read(job->base, &job->config, err));
     if (o->adapter) SLM_TRY(open_adapter(job, err));
@@ -510,7 +517,7 @@ slm_status slm_export(const slm_export_options *options, slm_export_report *out,
         total +=
             slm_dtype_bytes(job.tensors[i].dtype, job.tensors[i].rows * job.tensors[i].columns);
     if (status == SLM_OK) {
-        job.progress = slm_progress_new(options->log, "exporting", "MiB", total >> 20, 0);
+        job.progress = slm_progress_new(options->log, "exporting", "MiB", in_mib(total), 0);
         status = options->gguf ? model__export_gguf(&job, out, err)
                                : model__export_folder(&job, out, err);
         slm_progress_finish(job.progress);

@@ -57,7 +57,7 @@ static bool is_empty(const char *path)
 }
 
 /* May what is at `path` be replaced? */
-static slm_status check_place(const char *path, bool force, slm_error *err)
+slm_status model__export_check_folder(const char *path, bool force, slm_error *err)
 {
     bool model;
     struct stat info;
@@ -94,7 +94,7 @@ slm_status model__export_folder_begin(const char *path, bool force, export_folde
     while (text.len > 1 && text.data[text.len - 1] == '/')
         slm_buffer_truncate(&text, text.len - 1);
     out->path = slm_buffer_take(&text);
-    SLM_TRY_OUT(check_place(out->path, force, err));
+    SLM_TRY_OUT(model__export_check_folder(out->path, force, err));
     slm_buffer_printf(&text, "%s.partial", out->path);
     out->partial = slm_buffer_take(&text);
     if (mkdir(out->partial, 0777) != 0 && errno != EEXIST) {

@@ -145,15 +145,11 @@ static slm_status put_gguf(void *file, const void *data, size_t items, slm_error
     return slm_gguf_put(file, data, items, err);
 }
 
-static slm_status check_place(const export_job *job, slm_error *err)
+slm_status model__export_check_file(const char *path, bool force, slm_error *err)
 {
-    const char *path = job->options->path;
     struct stat there;
-    if (stat(path, &there) != 0) return SLM_OK;
-    if (S_ISREG(there.st_mode) && !job->options->force)
-        return slm_error_set(err, SLM_ERR_INVALID, "%s is there already: --force replaces it",
-                             path);
-    return SLM_OK;
+    if (stat(path, &there) != 0 || !S_ISREG(there.st_mode) || force) return SLM_OK;
+    return slm_error_set(err, SLM_ERR_INVALID, "%s is there already: --force replaces it", path);
 }
 
 slm_status model__export_gguf(export_job *job, slm_export_report *report, slm_error *err)
@@ -162,7 +158,6 @@ slm_status model__export_gguf(export_job *job, slm_export_report *report, slm_er
     slm_gguf *file = NULL;
     slm_tensor *list = NULL;
     slm_status status = SLM_OK;
-    SLM_TRY(check_place(job, err));
     SLM_TRY(check_table(job, err));
     SLM_TRY_OUT(make_metadata(job, &meta, err));
     add_table(job);

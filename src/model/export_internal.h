@@ -61,6 +61,10 @@ void model__export_add_table(export_job *job, size_t items);
 enum { EXPORT_PAIRS = 6 };
 size_t model__export_origin(const export_job *job, const char *pairs[EXPORT_PAIRS][2]);
 
+/* Whether something may be made at `path`, before anything is read. */
+slm_status model__export_check_folder(const char *path, bool force, slm_error *err);
+slm_status model__export_check_file(const char *path, bool force, slm_error *err);
+
 /* export_folder.c. A folder in the making beside `path`. */
 typedef struct export_folder {
     char *path, *partial;

@@ -12,8 +12,8 @@
 typedef struct writer {
     const slm_tokenizer *t;
     const slm_tensors *file;
-    const slm_meta *tokens, *merges, *scores; /* NULL where the file has none */
-    const text_family *family;                /* of byte-level BPE */
+    const slm_meta *merges, *scores; /* NULL where the file has none */
+    const text_family *family;       /* of byte-level BPE */
     slm_buffer *out;
     slm_token unknown, pad;
 } writer;
@@ -175,7 +175,7 @@ static void append_given_merges(const writer *w)
 
 typedef struct score_merge {
     double score;
-    slm_token left, right;
+    slm_token id, left, right;          /* id: what they make */
     uint32_t left_length, right_length; /* in characters */
 } score_merge;
 
@@ -183,6 +183,7 @@ static int by_score(const void *a_in, const void *b_in)
 {
     const score_merge *a = a_in, *b = b_in;
     if (a->score != b->score) return a->score > b->score ? -1 : 1;
+    if (a->id != b->id) return a->id < b->id ? -1 : 1;
     if (a->left_length != b->left_length) return a->left_length > b->left_length ? -1 : 1;
     if (a->right_length != b->right_length) return a->right_length > b->right_length ? -1 : 1;
     if (a->left != b->left) return a->left < b->left ? -1 : 1;
@@ -213,6 +214,7 @@ static void find_splits(const writer *w, slm_token id, slm_buffer *merges)
         const slm_token right = mergeable(w->t, entry->text + at, entry->text_len - at);
         if (left < 0 || right < 0) continue;
         const score_merge merge = {.score = slm_meta_array_real(w->scores, (size_t)id),
+                                   .id = id,
                                    .left = left,
                                    .right = right,
                                    .left_length = characters(entry->text, at),
@@ -222,25 +224,47 @@ static void find_splits(const writer *w, slm_token id, slm_buffer *merges)
     }
 }
 
-static void append_score_merges(const writer *w)
+/* Of two tokens with one score the first in the text is made first, whichever it is; ranks cannot
+ * say that. */
+static slm_status refuse_equal(const writer *w, const score_merge *list, size_t count,
+                               slm_error *err)
+{
+    slm_token previous = -1;
+    double score = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (previous >= 0 && list[i].id != previous && list[i].score == score)
+            return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                                 "%s: metadata 'tokenizer.ggml.scores': two tokens have the score "
+                                 "%g, and tokenizer.json has no word for that: use --format gguf",
+                                 slm_tensors_path(w->file), score);
+        previous = list[i].id;
+        score = list[i].score;
+    }
+    return SLM_OK;
+}
+
+static slm_status append_score_merges(const writer *w, slm_error *err)
 {
     slm_buffer merges = {0};
+    slm_status status = SLM_OK;
     for (size_t i = 0; i < w->t->count; i++)
         if (w->t->entries[i].type == TEXT_TOKEN_NORMAL) find_splits(w, (slm_token)i, &merges);
     const size_t count = merges.len / sizeof(score_merge);
     score_merge *list = (score_merge *)(void *)merges.data;
     if (count > 0) qsort(list, count, sizeof *list, by_score);
-    for (size_t i = 0; i < count; i++) {
+    status = refuse_equal(w, list, count, err);
+    for (size_t i = 0; i < count && status == SLM_OK; i++) {
         const text_entry *left = &w->t->entries[list[i].left];
         const text_entry *right = &w->t->entries[list[i].right];
         append_merge(w->out, i == 0, left->text, left->text_len, right->text, right->text_len);
     }
     slm_buffer_free(&merges);
+    return status;
 }
 
 /* ---- the files ----------------------------------------------------------------------------- */
 
-static void append_tokenizer(const writer *w)
+static slm_status append_tokenizer(const writer *w, slm_error *err)
 {
     const bool bytes = w->family != NULL;
     slm_buffer_append_text(w->out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
@@ -265,8 +289,9 @@ static void append_tokenizer(const writer *w)
     if (bytes)
         append_given_merges(w);
     else
-        append_score_merges(w);
+        SLM_TRY(append_score_merges(w, err));
     slm_buffer_append_text(w->out, "]}}\n");
+    return SLM_OK;
 }
 
 static void append_special(const writer *w, slm_buffer *out, const char *key, slm_token id)
@@ -329,14 +354,13 @@ slm_status slm_tokenizer_convert_from_gguf(const slm_tensors *file, int context,
     if (status != SLM_OK) return status;
     writer w = {.t = t,
                 .file = file,
-                .tokens = array_of(file, "tokenizer.ggml.tokens"),
                 .merges = array_of(file, "tokenizer.ggml.merges"),
                 .scores = array_of(file, "tokenizer.ggml.scores"),
                 .out = &out->tokenizer};
     w.unknown = t->unknown >= 0 ? t->unknown : optional_id(&w, "tokenizer.ggml.unknown_token_id");
     w.pad = optional_id(&w, "tokenizer.ggml.padding_token_id");
     if (t->model == TEXT_MODEL_BYTES) SLM_TRY_OUT(find_family(&w, err));
-    append_tokenizer(&w);
+    SLM_TRY_OUT(append_tokenizer(&w, err));
     append_config(&w, context, &out->config);
     append_specials(&w, &out->special_map);
     slm_buffer_append_text(&out->special_map, "\n}\n");
@@ -344,6 +368,7 @@ slm_status slm_tokenizer_convert_from_gguf(const slm_tensors *file, int context,
     out->eos = t->eos;
     out->pad = w.pad;
 out:
+    if (status != SLM_OK) slm_tokenizer_files_free(out);
     slm_tokenizer_free(t);
     return status;
 }

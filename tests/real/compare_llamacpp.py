@@ -36,7 +36,7 @@ def serve(server, model):
         port = s.getsockname()[1]
     process = subprocess.Popen([server, "-m", model, "--host", "127.0.0.1", "--port", str(port),
                                 "-c", "512"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(100):
+    for _ in range(600):
         time.sleep(0.2)
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
