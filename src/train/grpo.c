@@ -562,8 +562,9 @@ static slm_status save(grpo *g, const char *name, bool with_optimiser)
 static slm_status measure_dev(grpo *g, json_t *values)
 {
     train__group *groups = NULL;
-    size_t count = 0;
-    slm_status status = play_dev(g, SIZE_MAX, (size_t)g->settings->dev_rollouts, &groups, &count);
+    size_t count = 0, most = (size_t)g->settings->dev_cases;
+    slm_status status =
+        play_dev(g, most > 0 ? most : SIZE_MAX, (size_t)g->settings->dev_rollouts, &groups, &count);
     if (status == SLM_OK) {
         json_t *parts = json_object();
         const char *key;

@@ -186,6 +186,14 @@ static const slm_option grpo_table[] = {
      .max = 1e9, .value_name = "N", .default_text = "20", .help = "development reward each N steps"},
     {.name = "dev-rollouts", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, dev_rollouts), .min = 1,
      .max = 1024, .value_name = "N", .default_text = "2", .help = "of each development case then"},
+    {.name = "dev-cases",
+     .type = SLM_OPTION_INT,
+     FIELD(slm_recipe_grpo, dev_cases),
+     .min = 0,
+     .max = 1e9,
+     .value_name = "N",
+     .default_text = "0",
+     .help = "development cases of each stratum that are asked then; 0: all"},
     OPTIMISER(slm_recipe_grpo, "2e-5", "constant"),
     {.name = NULL},
 };
@@ -395,6 +403,12 @@ static slm_status check_grpo(const slm_recipe *r, slm_error *err)
     if (o->lacks + o->enough + o->emergency <= 0)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo: lacks, enough and emergency are all 0", r->path);
+    if (r->reward.weights[SLM_REWARD_RUBRIC] > 0)
+        return slm_error_set(
+            err, SLM_ERR_UNSUPPORTED,
+            "%s: reward.rubric: practice has no judge that grades against rubrics; "
+            "set it to 0",
+            r->path);
     if (o->train_per_group > o->rollouts)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo.train_per_group is %lld of %lld rollouts", r->path,

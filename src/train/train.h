@@ -95,6 +95,7 @@ typedef struct slm_recipe_grpo {
     int64_t rows;        /* tokens computed at once */
     bool checkpointing;
     int64_t save_steps, dev_steps, dev_rollouts;
+    int64_t dev_cases; /* of each stratum; 0: all */
     slm_recipe_optimiser optimiser;
 } slm_recipe_grpo;
 

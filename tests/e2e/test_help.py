@@ -42,6 +42,14 @@ def help_texts(suite):
         suite.equal(f'slm help {name} is the same', run('help', *name.split()).stdout, text)
 
 
+def recipe_reference(suite):
+    path = os.path.join(os.path.dirname(__file__), '..', '..', 'docs', 'recipe.md')
+    keys = suite.succeeds('slm train --keys', 'train', '--keys', '--format', 'markdown')
+    with open(path, encoding='utf-8') as page:
+        suite.check('docs/recipe.md is what slm train --keys prints', page.read().endswith(keys),
+                    'slm train --keys --format markdown, below the first paragraph')
+
+
 def wrong_use(suite):
     suite.fails('an unknown command', 2, ['evl', 'did you mean "eval"'], 'evl')
     suite.fails('an unknown command far from all', 2, ['xyzzy', '--help'], 'xyzzy')
@@ -113,6 +121,7 @@ def main():
     os.environ.pop('NO_COLOR', None)
     with Suite() as suite:
         help_texts(suite)
+        recipe_reference(suite)
         wrong_use(suite)
         manual(suite)
         completion(suite)
