@@ -130,4 +130,7 @@ void env__reward(const slm_reward_options *options, const slm_case *c,
                  const env__scenario *scenario, const env__tally *tally, const char *const *replies,
                  size_t reply_count, double rubric, slm_reward *out);
 
+/* Is the token one of the words, which stand in a row with a space between two? */
+bool env__among(const char *words, const char *token, size_t len);
+
 #endif

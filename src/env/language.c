@@ -48,7 +48,7 @@ typedef struct scripts {
     size_t words, hits[ENV__LANGUAGES];
 } scripts;
 
-static bool among(const char *words, const char *token, size_t len)
+bool env__among(const char *words, const char *token, size_t len)
 {
     for (const char *at = words; *at != '\0';) {
         size_t n = strcspn(at, " ");
@@ -63,7 +63,7 @@ static void see_word(scripts *s, const char *word, size_t len)
     if (len == 0) return;
     s->words++;
     for (int i = 0; i < ENV__LANGUAGES; i++)
-        if (function_words[i] != NULL) s->hits[i] += among(function_words[i], word, len);
+        if (function_words[i] != NULL) s->hits[i] += env__among(function_words[i], word, len);
 }
 
 static scripts scripts_of(const char *text)

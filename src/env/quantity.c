@@ -77,16 +77,6 @@ static const number_word number_words[] = {
     {"thirty trente treinta trinta", 30},
 };
 
-static bool among(const char *words, const char *token, size_t len)
-{
-    for (const char *at = words; *at != '\0';) {
-        size_t n = strcspn(at, " ");
-        if (n == len && memcmp(at, token, len) == 0) return true;
-        at += n + (at[n] == ' ');
-    }
-    return false;
-}
-
 typedef struct token {
     char text[TOKEN_BYTES]; /* folded; longer ones are cut and are no unit then */
     size_t len;
@@ -104,13 +94,13 @@ static void finish(token *t)
 {
     if (t->is_number) return;
     for (size_t i = 0; i < sizeof number_words / sizeof number_words[0]; i++) {
-        if (!among(number_words[i].words, t->text, t->len)) continue;
+        if (!env__among(number_words[i].words, t->text, t->len)) continue;
         t->is_number = t->is_word_number = true;
         t->value = number_words[i].value;
         return;
     }
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (among(units[i].words, t->text, t->len)) t->unit = &units[i];
+        if (env__among(units[i].words, t->text, t->len)) t->unit = &units[i];
 }
 
 /* A number at text: digits, a decimal point or comma, thousands by commas. Returns its length. */
@@ -191,7 +181,7 @@ static void add(env__quantities *list, int dimension, double value)
 
 static bool is_word(const token *t, const char *words)
 {
-    return !t->is_number && t->len > 0 && among(words, t->text, t->len);
+    return !t->is_number && t->len > 0 && env__among(words, t->text, t->len);
 }
 
 void env__quantities_add(env__quantities *list, const char *text)
@@ -217,9 +207,10 @@ void env__quantities_add(env__quantities *list, const char *text)
                    two->is_number) {
             add(list, PERCENT, two->value);
         } else if (t.is_number && one->unit != NULL && !two->is_number && !t.is_word_number &&
-                   among("saa masaa dakika siku wiki mwezi miezi mwaka miaka asilimia cm mg ml kg "
-                         "gramu vidonge kidonge lita kilo",
-                         one->text, one->len)) {
+                   env__among(
+                       "saa masaa dakika siku wiki mwezi miezi mwaka miaka asilimia cm mg ml kg "
+                       "gramu vidonge kidonge lita kilo",
+                       one->text, one->len)) {
             add(list, one->unit->dimension, t.value * one->unit->factor);
         } else if (t.is_number && t.value > 0 && two->is_number &&
                    is_word(one, "in sur em en de kati")) {

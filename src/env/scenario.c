@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "data/targets.h"
 #include "env/env_internal.h"
 
 static int by_value(const void *a, const void *b)
@@ -84,7 +85,7 @@ static bool is_loose(const slm_fact *fact)
 
 static void find_targets(env__scenario *s, const slm_matcher *matcher, const slm_case *c)
 {
-    size_t loose = 0, n = 0;
+    size_t loose = 0;
     for (size_t i = 0; i < c->fact_count; i++)
         loose += is_loose(&c->facts[i]);
     s->key_points = c->follow_up_count;
@@ -93,15 +94,7 @@ static void find_targets(env__scenario *s, const slm_matcher *matcher, const slm
     s->topics = s->never + c->never_count;
     s->target_count = s->topics + loose;
     slm_match_target *targets = slm_arena_array(&s->arena, s->target_count + 1, sizeof *targets);
-    for (size_t i = 0; i < c->follow_up_count; i++)
-        targets[n++] = (slm_match_target){SLM_MATCH_QUESTION, c->follow_ups[i].question, NULL};
-    for (size_t i = 0; i < c->key_point_count; i++)
-        targets[n++] = (slm_match_target){SLM_MATCH_STATEMENT, c->key_points[i].text, NULL};
-    for (size_t i = 0; i < c->advice_count; i++)
-        targets[n++] =
-            (slm_match_target){SLM_MATCH_ADVICE, c->advice[i].then_text, c->advice[i].if_text};
-    for (size_t i = 0; i < c->never_count; i++)
-        targets[n++] = (slm_match_target){SLM_MATCH_HARM, c->never[i].text, NULL};
+    size_t n = slm_case_targets(c, targets);
     for (size_t i = 0; i < c->fact_count; i++)
         if (is_loose(&c->facts[i]))
             targets[n++] = (slm_match_target){SLM_MATCH_QUESTION, c->facts[i].topic, NULL};

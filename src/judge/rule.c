@@ -21,6 +21,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "data/targets.h"
 #include "judge/judge.h"
 #include "match/match.h"
 
@@ -81,18 +82,9 @@ static uint64_t fingerprint_of(const slm_case *c)
 /* Targets stand in this order: follow-ups, key points, advice, never. */
 static void prepare(rule_judge *j, const slm_case *c, prepared *p)
 {
-    size_t count = c->follow_up_count + c->key_point_count + c->advice_count + c->never_count,
-           n = 0;
-    slm_match_target *targets = slm_arena_array(&p->arena, count, sizeof *targets);
-    for (size_t i = 0; i < c->follow_up_count; i++)
-        targets[n++] = (slm_match_target){SLM_MATCH_QUESTION, c->follow_ups[i].question, NULL};
-    for (size_t i = 0; i < c->key_point_count; i++)
-        targets[n++] = (slm_match_target){SLM_MATCH_STATEMENT, c->key_points[i].text, NULL};
-    for (size_t i = 0; i < c->advice_count; i++)
-        targets[n++] =
-            (slm_match_target){SLM_MATCH_ADVICE, c->advice[i].then_text, c->advice[i].if_text};
-    for (size_t i = 0; i < c->never_count; i++)
-        targets[n++] = (slm_match_target){SLM_MATCH_HARM, c->never[i].text, NULL};
+    slm_match_target *targets =
+        slm_arena_array(&p->arena, slm_case_target_count(c), sizeof *targets);
+    const size_t n = slm_case_targets(c, targets);
     const char **turns = slm_arena_array(&p->arena, c->turn_count, sizeof *turns);
     slm_buffer said = {0};
     for (size_t i = 0; i < c->turn_count; i++) {
@@ -100,7 +92,7 @@ static void prepare(rule_judge *j, const slm_case *c, prepared *p)
         if (strcmp(c->turns[i].role, "user") == 0)
             slm_buffer_printf(&said, "%s\n", c->turns[i].content);
     }
-    p->set = slm_match_set_new(j->matcher, targets, count, turns, c->turn_count);
+    p->set = slm_match_set_new(j->matcher, targets, n, turns, c->turn_count);
     char *copy = slm_arena_strndup(&p->arena, slm_buffer_text(&said), said.len);
     p->conversation = slm_match_read(j->matcher, copy, said.len, &p->arena);
     slm_buffer_free(&said);
