@@ -26,7 +26,7 @@ PROMPTS = ["Once upon a time", "The little dog", "One day, Lily", "Tom and Mia w
 def post(port, path, body):
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(),
                                      {"Content-Type": "application/json"})
-    return json.load(urllib.request.urlopen(request, timeout=120))
+    return json.load(urllib.request.urlopen(request, timeout=900))
 
 
 def serve(server, model):
