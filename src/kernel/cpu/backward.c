@@ -182,19 +182,6 @@ static void dx_range(void *context, size_t begin, size_t end, int thread)
     }
 }
 
-typedef struct widen_job {
-    const slm_cpu__rows *rows;
-    float *to;
-    const uint16_t *from;
-} widen_job;
-
-static void widen_range(void *context, size_t begin, size_t end, int thread)
-{
-    (void)thread;
-    const widen_job *job = context;
-    job->rows->widen(job->to + begin, job->from + begin, end - begin);
-}
-
 enum { MOST_LAYERS = 8 };
 
 void slm_cpu__linear_dx(slm_device *device, slm_mem dx, const slm_linear_grad *layers, size_t count,
@@ -227,9 +214,8 @@ void slm_cpu__linear_dx(slm_device *device, slm_mem dx, const slm_linear_grad *l
         dy[i] = layers[i].dy.at;
         if (!widens) continue;
         const size_t items = m * layers[i].w->n;
-        widen_job widen = {job.l.path->rows, (float *)(void *)scratch,
-                           (const uint16_t *)(const void *)dy[i]};
-        slm_kernel__run(device, items, 64, items, widen_range, &widen);
+        slm_cpu__widen(device, job.l.path->rows, (float *)(void *)scratch,
+                       (const uint16_t *)(const void *)dy[i], items);
         dy[i] = scratch;
         scratch += slm_kernel__round_up(items * sizeof(float), 64);
     }

@@ -97,7 +97,7 @@ static void cpu_embed(slm_device *device, slm_mem y, const slm_weight *w, const 
 }
 
 typedef struct widen_job {
-    const path *path;
+    const slm_cpu__rows *rows;
     float *to;
     const uint16_t *from;
 } widen_job;
@@ -106,7 +106,14 @@ static void widen_range(void *context, size_t begin, size_t end, int thread)
 {
     (void)thread;
     const widen_job *job = context;
-    job->path->rows->widen(job->to + begin, job->from + begin, end - begin);
+    job->rows->widen(job->to + begin, job->from + begin, end - begin);
+}
+
+void slm_cpu__widen(slm_device *device, const slm_cpu__rows *rows, float *to, const uint16_t *from,
+                    size_t items)
+{
+    widen_job job = {rows, to, from};
+    slm_kernel__run(device, items, 64, items, widen_range, &job);
 }
 
 /* Layers that share their inputs are one range of blocks: one division among the threads, and one
@@ -275,8 +282,8 @@ static void cpu_linear(slm_device *device, const slm_linear *layers, size_t coun
         char *scratch = slm_kernel__scratch(device, wide_bytes + job.parts * job.scratch_bytes);
         job.scratch = scratch + wide_bytes;
         if (wide) {
-            widen_job widen = {p, (float *)(void *)scratch, (const uint16_t *)(const void *)x.at};
-            slm_kernel__run(device, m * k, 64, m * k, widen_range, &widen);
+            slm_cpu__widen(device, p->rows, (float *)(void *)scratch,
+                           (const uint16_t *)(const void *)x.at, m * k);
             job.x = scratch;
         }
     }

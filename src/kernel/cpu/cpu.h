@@ -156,6 +156,9 @@ typedef struct slm_cpu__rows {
     void (*mean)(float *y, const float *x, size_t n, size_t d);
     slm_kernel__row_ops logits;
 } slm_cpu__rows;
+/* to[items] f32 = from[items] bf16, on all threads. */
+void slm_cpu__widen(slm_device *device, const slm_cpu__rows *rows, float *to, const uint16_t *from,
+                    size_t items);
 extern const slm_cpu__rows slm_cpu__rows_avx2;
 extern const slm_cpu__rows slm_cpu__rows_avx512;
 
