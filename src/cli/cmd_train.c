@@ -179,6 +179,21 @@ static const char *trained(cli_app *app, const slm_recipe *recipe, const char *f
     return out;
 }
 
+/* Where all weights were trained: the model as a folder that every command opens. */
+static int export_whole(cli_app *app, const train_options *options, const slm_recipe *recipe,
+                        const char *name, const char *weights, const char **model)
+{
+    words w = {0};
+    *model = slm_arena_printf(&app->arena, "%s/%s/model", recipe->run.output, name);
+    say(app, &w, "%s", recipe->run.model);
+    say(app, &w, "--weights=%s", weights);
+    say(app, &w, "--format=safetensors");
+    say(app, &w, "--output=%s", *model);
+    say(app, &w, "--force");
+    if (options->shared.quiet) say(app, &w, "--quiet");
+    return cli__run_again(app, &cli_command_export, w.count, w.items);
+}
+
 static int fail_with(cli_app *app, const slm_error *error)
 {
     if (error->status != SLM_ERR_CANCELLED) return cli__fail(app, error);
@@ -215,7 +230,12 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
                           stages[i].name, (long long)result.steps);
             return CLI_FAILED;
         }
-        models[count] = trained(app, recipe, result.folder);
+        if (strcmp(recipe->run.train, "all") == 0)
+            done =
+                export_whole(app, options, recipe, stages[i].name, result.folder, &models[count]);
+        else
+            models[count] = trained(app, recipe, result.folder);
+        if (done != CLI_DONE) return done;
         names[count++] = stages[i].name;
     }
     if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, count);
