@@ -638,7 +638,7 @@ static void fresh_state(grpo *g)
                               .first_entropy = NAN,
                               .past_count = g->data.count};
     g->state.past = slm_arena_array(&g->data.arena, g->data.count, sizeof *g->state.past);
-    memcpy(g->state.recipe, g->train->recipe->sha256, sizeof g->state.recipe);
+    memcpy(g->state.recipe, g->train->recipe->grpo_sha256, sizeof g->state.recipe);
     slm_sha256_update_part(hash, g->data.sha256);
     slm_sha256_update_part(hash, g->dev.sha256);
     slm_sha256_finish(hash, g->state.data);

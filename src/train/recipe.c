@@ -447,13 +447,22 @@ static bool is_beside(const char *name)
     return strcmp(name, "time-budget-minutes") == 0 || strcmp(name, "save-steps") == 0;
 }
 
+static bool is_among(const char *name, const char *const *list)
+{
+    while (*list && strcmp(name, *list) != 0)
+        list++;
+    return *list != NULL;
+}
+
 /* Everything that decides what is computed, in the tables' order. */
-static slm_status hash_settings(slm_recipe *r, slm_error *err)
+static slm_status hash_settings(slm_recipe *r, const char *const *left_out, char out[65],
+                                slm_error *err)
 {
     slm_lora_options lora;
     SLM_TRY(slm_recipe_lora_options(r, &lora, err));
     slm_sha256 *hash = slm_sha256_new();
-    for (size_t i = 0; i < SECTIONS; i++)
+    for (size_t i = 0; i < SECTIONS; i++) {
+        if (is_among(sections[i].keys.name, left_out)) continue;
         for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++) {
             const char *at = (const char *)values_of(r, &sections[i]) + row->offset;
             slm_buffer text = {0};
@@ -476,12 +485,11 @@ static slm_status hash_settings(slm_recipe *r, slm_error *err)
                     slm_buffer_append_text(&text, *(const char *const *)at);
                 break;
             }
-            /* What is measured changes no weight. */
-            if (sections[i].offset != offsetof(slm_recipe, eval) && !is_beside(row->name))
-                slm_sha256_update_part(hash, slm_buffer_text(&text));
+            if (!is_beside(row->name)) slm_sha256_update_part(hash, slm_buffer_text(&text));
             slm_buffer_free(&text);
         }
-    slm_sha256_finish(hash, r->sha256);
+    }
+    slm_sha256_finish(hash, out);
     return SLM_OK;
 }
 
@@ -499,7 +507,11 @@ slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set
     for (size_t i = 0; i < set_count; i++)
         SLM_TRY_OUT(read_set(out, sets, i, err));
     SLM_TRY_OUT(check(out, err));
-    SLM_TRY_OUT(hash_settings(out, err));
+    /* What is measured changes no weight; nor does a stage what another one does. */
+    SLM_TRY_OUT(hash_settings(out, (const char *const[]){"grpo", "reward", "eval", NULL},
+                              out->sft_sha256, err));
+    SLM_TRY_OUT(
+        hash_settings(out, (const char *const[]){"sft", "eval", NULL}, out->grpo_sha256, err));
 out:
     slm_yaml_free(yaml);
     if (status != SLM_OK) slm_recipe_free(out);

@@ -131,7 +131,7 @@ static slm_status begin(sft *s)
                               .best_score = NAN,
                               .first_score = NAN,
                               .first_entropy = NAN};
-    memcpy(s->state.recipe, recipe->sha256, sizeof recipe->sha256);
+    memcpy(s->state.recipe, recipe->sft_sha256, sizeof recipe->sft_sha256);
     hash_data(s);
     snprintf(s->state.kernels, sizeof s->state.kernels, "%s", kernels);
     SLM_TRY(make_training(s));

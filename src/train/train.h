@@ -112,7 +112,7 @@ typedef struct slm_recipe slm_recipe;
 struct slm_recipe {
     slm_arena arena;
     const char *path;
-    char sha256[65]; /* of the settings, not of their spelling */
+    char sft_sha256[65], grpo_sha256[65]; /* of what decides a stage, not of its spelling */
     slm_recipe_run run;
     slm_recipe_lora lora;
     slm_recipe_sft sft;
