@@ -131,7 +131,7 @@ static const group synonyms[] = {
     {"urine", 1.0F, 0,
      "urine|urinate|urinates|urinating|urinated|urination|urinary|pee|peeing|wee|weeing|weed|"
      "pass urine|passing urine|passed urine|passing water|pass water|wet nappies|wet diapers|"
-     "wet nappy|wet diaper"},
+     "wet nappy|wet diaper|waterworks"},
     {"abdomen", 0.9F, MATCH__SITE,
      "abdomen|abdominal|belly|tummy|stomach|stomachache|tummy ache|stomach ache|gut|guts"},
     {"bloating", 1.0F, 0, "bloat|bloated|bloating"},
@@ -149,9 +149,9 @@ static const group synonyms[] = {
      "shortness of breath|out of breath|difficulty breathing|trouble breathing|hard to breathe|"
      "struggling to breathe|struggle to breathe|breathing difficulty|breathing difficulties|"
      "breathing problems|difficulty in breathing|difficult to breathe"},
-    {"wheeze", 1.0F, 0, "wheeze|wheezes|wheezing|wheezy|whistling"},
+    {"wheeze", 1.0F, 0, "wheeze|wheezes|wheezing|wheezy|whistling|wheezed"},
     {"cough", 1.0F, 0, "cough|coughs|coughing|coughed"},
-    {"phlegm", 1.0F, 0, "phlegm|sputum|mucus"},
+    {"phlegm", 1.0F, 0, "phlegm|sputum|mucus|mucous"},
     {"runny nose", 0.9F, 0,
      "runny nose|stuffy nose|blocked nose|nasal congestion|congestion|congested"},
     {"throat", 1.0F, MATCH__SITE, "throat|sore throat"},
@@ -176,7 +176,9 @@ static const group synonyms[] = {
     {"lump", 1.0F, 0, "lump|lumps|bump|bumps|mass"},
     {"redness", 0.8F, 0, "red|redness|reddened|reddish"},
     {"discharge", 1.0F, 0, "discharge|pus|oozing|ooze|weeping"},
-    {"bleed", 1.0F, 0, "bleed|bleeds|bleeding|bled|blood loss|losing blood|haemorrhage|hemorrhage"},
+    {"bleed", 1.0F, 0,
+     "bleed|bleeds|bleeding|bled|blood loss|losing "
+     "blood|haemorrhage|hemorrhage|haemorrhaging|hemorrhaging"},
     {"blood", 1.0F, 0, "blood|bloody|bloodstained"},
     {"up to date", 0.3F, 0, "up to date|uptodate"},
     {"bruise", 1.0F, 0, "bruise|bruises|bruising|bruised"},
@@ -191,14 +193,16 @@ static const group synonyms[] = {
      "lethargy|lethargic"},
     {"drowsy", 1.0F, 0,
      "drowsy|drowsiness|sleepy|sleepiness|hard to wake|difficult to wake|difficult to rouse|"
-     "floppy|unusually sleepy|unresponsive|hard to rouse"},
+     "floppy|unusually sleepy|unresponsive|hard to rouse|cannot be woken|can not be woken|can "
+     "hardly be woken|will not wake|not wake up|cannot wake|can not wake|stuporous"},
     {"confused", 1.0F, 0, "confused|confusion|disoriented|disorientation|muddled|not making sense"},
     {"seizure", 1.1F, 0, "seizure|seizures|fit|fits|convulsion|convulsions|convulsing|fitting"},
     {"speech", 1.0F, 0,
      "speech|slurred|slurring|slurred speech|trouble speaking|difficulty speaking|"
-     "speaking clearly"},
+     "speaking clearly|slurs|slur|speak clearly|jumbled words|words come out"},
     {"vision", 1.0F, 0,
-     "vision|sight|eyesight|visual|blurred vision|blurry vision|see clearly|blurry|blurred"},
+     "vision|sight|eyesight|visual|blurred vision|blurry vision|see clearly|blurry|blurred|loses "
+     "vision|lose sight|loses sight|lost sight|lose vision|loss of vision"},
     {"eye", 1.0F, MATCH__SITE, "eye|eyes"},
     {"ear", 1.0F, MATCH__SITE, "ear|ears"},
     {"neck stiffness", 1.1F, 0, "stiff neck|neck stiffness|stiffness in the neck|neck is stiff"},
@@ -317,16 +321,20 @@ static const group synonyms[] = {
     {"side effect", 0.9F, 0,
      "side effect|side effects|adverse effect|adverse effects|adverse reaction"},
     {"interact", 1.0F, 0, "interact|interacts|interaction|interactions|interfere"},
-    {"dangerous", 0.6F, 0, "dangerous|danger|harmful|hazardous|unsafe|not safe|risky"},
+    {"dangerous", 0.6F, 0,
+     "dangerous|danger|harmful|hazardous|unsafe|not safe|risky|poisonous|toxic"},
     {"safe", 0.6F, 0, "safe|safely|harmless"},
     {"better", 0.5F, 0,
-     "better|improve|improves|improved|improving|improvement|ease|eases|easing|relieves|relieve"},
+     "better|improve|improves|improved|improving|improvement|ease|eases|easing|relieves|relieve|"
+     "clears up|settle|settles|settled|settling"},
     {"worse", 0.5F, 0,
      "worse|worsen|worsens|worsening|worsened|deteriorate|deteriorates|aggravates"},
     {"start", 0.3F, 0, "start|starts|started|starting|begin|begins|began|begun|beginning"},
-    {"stop", 0.5F, 0, "stop|stops|stopped|stopping|discontinue|quit|cease|come off|coming off"},
+    {"stop", 0.5F, 0,
+     "stop|stops|stopped|stopping|discontinue|quit|cease|come off|coming off|give up|halt"},
     {"continue", 0.5F, 0,
-     "continue|continues|continued|continuing|carry on|keep taking|keep on|keep using|stay on"},
+     "continue|continues|continued|continuing|carry on|keep taking|keep on|keep using|stay "
+     "on|persist|persists|goes on|go on with|keep going"},
     {"increase", 0.5F, 0,
      "increase|increases|increased|increasing|raise|raises|raised|rise|double|higher"},
     {"decrease", 0.5F, 0,
@@ -383,6 +391,13 @@ static const group synonyms[] = {
      "walk on it|stand on it|walk on the|stand on the|walk on|weight through it"},
     {"walk", 0.8F, 0, "walk|walks|walking|walked"},
     {"nappy rash", 1.1F, 0, "nappy rash|diaper rash"},
+    {"hearing", 1.0F, 0, "hearing|hear|hears|deaf|deafness|stopped hearing|loss of hearing"},
+    {"droop", 1.0F, 0, "droop|droops|drooping|drooped|droopy|lopsided|crooked"},
+    {"poison", 1.0F, 0, "poison|poisoned|poisoning"},
+    {"limp", 1.0F, 0, "limp|limps|limping"},
+    {"examine", 0.4F, 0,
+     "be seen|get seen|seen by|looked at|be examined|examined|be checked|"
+     "get checked|checked out|check up|assessed|be assessed|be reviewed"},
     {"menopause", 1.1F, 0, "menopause|menopausal|perimenopause"},
     {"two", 0.4F, 0, "2|two|couple"},
     {"three", 0.4F, 0, "3|three"},
@@ -515,7 +530,8 @@ static const group signals[] = {
     {"urgent", 0.5F, MATCH__URGENT,
      "immediately|immediate|urgent|urgently|at once|straight away|straightaway|right away|asap|"
      "inmediatamente|immédiatement|ahora|maintenant|hoy mismo|as soon as possible|"
-     "this instant|promptly|same day|without delay|right now|now|today"},
+     "this instant|promptly|same day|without delay|right now|now|today|that day|this very "
+     "day|tonight|within the day|within hours|the same evening"},
     {"emergency", 1.0F, MATCH__EMERGENCY,
      "911|999|112|000|emergency services|emergency service|emergency number|ambulance|"
      "an ambulance|paramedic|paramedics|emergency medical services|ems|a e|a and e|er|"
@@ -532,9 +548,15 @@ static const group signals[] = {
      "medical attention|medical help|medical care|medical advice|medical assistance|hospital|"
      "medical evaluation|professional help|see a doctor|seek help|seek care|get help|"
      "urgent care|medical review"},
+    /* to be taken there is to be seen as an emergency */
+    {"emergency", 1.0F, MATCH__CARE,
+     "to hospital|to the hospital|in hospital today|hospital straight away|hospital at once|"
+     "hospital now|hospital today|hospital the same day|hospital immediately|hospital right away|"
+     "urgent hospital"},
     {"call", 0.3F, MATCH__GO,
      "call|calls|calling|ring|dial|phone|telephone|contact|summon|have someone call|send for|"
-     "llama|llame|appelez|appeler|llamar|ligue|ask someone to call|shout for|get someone to call"},
+     "llama|llame|appelez|appeler|llamar|ligue|ask someone to call|shout for|get someone to "
+     "call|send"},
     {"go", 0.3F, MATCH__GO, "go|goes|going|head|rush|visit|report|attend|acuda|allez|vaya|ve"},
     {"seek", 0.3F, MATCH__GO, "seek|seeks|seeking|sought"},
     {"get", 0.3F, MATCH__GO, "get|gets|getting"},

@@ -13,18 +13,21 @@
 #include <string.h>
 #include "match/match_internal.h"
 
-static const char METHOD[] = "slm-match 1", METHOD_WITH_VECTORS[] = "slm-match-vectors 1";
+static const char METHOD[] = "slm-match 2", METHOD_WITH_VECTORS[] = "slm-match-vectors 2";
 
 /* Chosen on the labelled pairs and answers in tests/unit/match and tests/unit/judge (not the fresh
- * ones); HARM_MIN also with an eye on the ideal replies of data/ask-first/seed.jsonl. */
+ * ones), harm also with an eye on the ideal replies of data/ask-first/seed.jsonl; statement and
+ * then_piece on the fit half of data/validation/answers.jsonl. */
 static const match__limits lexical_limits = {
     .question = 0.60,
     .question_recall = 0.52,
     .statement = 0.60,
+    .statement_in_two = 0.52,
     .harm = 0.75,
     .condition = 0.50,
     .condition_piece = 0.70,
     .then = 0.50,
+    .then_piece = 0.60,
     .outside = 0.35,
 };
 static const double PIECE_WEIGHT_MIN = 0.8; /* a piece of less content does not stand alone; */
@@ -62,7 +65,9 @@ slm_matcher *slm_matcher_new(void)
                               MATCH__LOOP_DISTINCT_SHARE,
                               MATCH__OPPOSED_MAX,
                               l->question_recall,
-                              PIECE_WORD_MIN};
+                              PIECE_WORD_MIN,
+                              l->then_piece,
+                              l->statement_in_two};
     slm_sha256 *hash = slm_sha256_new();
     slm_sha256_update_part(hash, METHOD);
     slm_sha256_update(hash, numbers, sizeof numbers);
@@ -241,10 +246,22 @@ static void add_units(slm_match_set *set, size_t target, bool is_condition, bool
     for (size_t i = 0; i < text->sentence_count; i++) {
         const slm_match_sentence *s = &text->sentences[i];
         size_t count = match__split(set, text, s->word_begin, s->word_end, pieces);
-        for (size_t j = 0; j < count && set->unit_count < set->unit_cap - set->target_count * 2;
+        for (size_t j = 0; j < count && set->unit_count < set->unit_cap - set->target_count * 3;
              j++)
             add_unit(set, target, is_condition, pieces[j]);
     }
+}
+
+/* Of what to do then the first piece: "call an ambulance" of "call an ambulance and keep him sitting
+ * until it comes". */
+static void add_first(slm_match_set *set, size_t target)
+{
+    const slm_match_text *text = set->targets[target].text;
+    match__unit pieces[MATCH__PIECES_MAX];
+    if (text->sentence_count == 0) return;
+    const slm_match_sentence *s = &text->sentences[0];
+    if (match__split(set, text, s->word_begin, s->word_end, pieces) > 0)
+        add_unit(set, target, false, pieces[0]);
 }
 
 static void add_background(slm_match_set *set, const char *const *texts, size_t count)
@@ -286,7 +303,7 @@ slm_match_set *slm_match_set_new(const slm_matcher *matcher, const slm_match_tar
     add_background(set, background, background_count);
     set->target_count = target_count;
     set->targets = slm_arena_array(&set->arena, target_count, sizeof *set->targets);
-    set->unit_cap = target_count * (2 + 2 * MATCH__PIECES_MAX) + 2;
+    set->unit_cap = target_count * (3 + 2 * MATCH__PIECES_MAX) + 3;
     set->units = slm_arena_array(&set->arena, set->unit_cap, sizeof *set->units);
     for (size_t i = 0; i < target_count; i++) {
         match__target *t = &set->targets[i];
@@ -295,7 +312,12 @@ slm_match_set *slm_match_set_new(const slm_matcher *matcher, const slm_match_tar
         if (targets[i].when != NULL) t->when = read_copy(set, targets[i].when, &t->when_text);
         t->unit_begin = set->unit_count;
         add_units(set, i, false, t->kind == SLM_MATCH_QUESTION);
-        if (t->when != NULL) add_units(set, i, true, true);
+        t->when_begin = set->unit_count;
+        if (t->when != NULL) {
+            add_first(set, i);
+            t->when_begin = set->unit_count;
+            add_units(set, i, true, true);
+        }
         t->unit_end = set->unit_count;
     }
     set->state = set->similarity->prepare(set);
@@ -395,13 +417,18 @@ static void look_for_advice(finder *f, size_t target, const match__unit *unit, s
     const match__target *t = &set->targets[target];
     const match__limits *limits = set->matcher->limits;
     if ((unit->flags & MATCH__IF) == 0) return;
-    match__likeness then = set->similarity->compare(set->state, t->unit_begin);
-    if (then.score < limits->then) return;
+    size_t told = t->unit_begin;
+    match__likeness then = set->similarity->compare(set->state, told);
+    if (then.score < limits->then) { /* what to do first may stand for all that is to be done */
+        if (t->when_begin == told + 1) return;
+        then = set->similarity->compare(set->state, ++told);
+        if (then.score < limits->then_piece) return;
+    }
     slm_match_guard then_guard =
-        match__guard(&then, SLM_MATCH_ADVICE, &set->units[t->unit_begin].unit, unit);
-    for (size_t u = t->unit_begin + 1; u < t->unit_end; u++) {
+        match__guard(&then, SLM_MATCH_ADVICE, &set->units[told].unit, unit);
+    for (size_t u = t->when_begin; u < t->unit_end; u++) {
         match__likeness when = set->similarity->compare(set->state, u);
-        bool is_piece = u > t->unit_begin + 1;
+        bool is_piece = u > t->when_begin;
         if (when.score < (is_piece ? limits->condition_piece : limits->condition)) continue;
         slm_match_guard guard = match__guard(&when, SLM_MATCH_ADVICE, &set->units[u].unit, unit);
         if (guard == SLM_MATCH_GUARD_NONE) guard = then_guard;
@@ -435,7 +462,8 @@ static void look_at_statement(finder *f, const match__unit *unit, size_t sentenc
         if (target->kind != SLM_MATCH_STATEMENT) continue;
         match__likeness likeness = set->similarity->compare(set->state, target->unit_begin);
         if (likeness.score <= 0) continue;
-        offer(&f->found->hits[t], likeness.score, set->matcher->limits->statement,
+        offer(&f->found->hits[t], likeness.score,
+              alone ? set->matcher->limits->statement : set->matcher->limits->statement_in_two,
               match__guard(&likeness, target->kind, &set->units[target->unit_begin].unit, unit),
               sentence, last);
     }
@@ -653,6 +681,23 @@ bool slm_match_tells_to_act(const slm_match_text *text, size_t sentence,
             if (j > i && (flags & MATCH__CLAUSE) != 0) break;
             if ((flags & MATCH__EMERGENCY) != 0) return true;
             if ((flags & MATCH__CARE) != 0 && urgent) return true;
+        }
+    }
+    return false;
+}
+
+bool slm_match_tells_not_to_act(const slm_match_text *text, size_t sentence)
+{
+    const slm_match_sentence *s = &text->sentences[sentence];
+    if (s->mood == SLM_MATCH_ASKS || s->user_voice || s->conditional) return false;
+    for (size_t i = s->word_begin; i < s->word_end; i++) {
+        const match__word *w = &text->words[i];
+        bool calls = w->key_len == 4 && memcmp(w->key, "call", 4) == 0;
+        if (!calls || !w->negated) continue;
+        for (size_t j = i + 1; j < s->word_end && j < i + ACT_REACH; j++) {
+            if (text->words[j].gap >= MATCH__GAP_AND || (text->words[j].flags & MATCH__CLAUSE) != 0)
+                break;
+            if ((text->words[j].flags & MATCH__EMERGENCY) != 0) return true;
         }
     }
     return false;

@@ -72,6 +72,10 @@ slm_match_text *slm_match_read(const slm_matcher *matcher, const char *text, siz
 bool slm_match_tells_to_act(const slm_match_text *text, size_t sentence,
                             const slm_match_text *known);
 
+/* True if it tells not to call for emergency help: "do not call an ambulance yet". Under an if it does
+ * not count. */
+bool slm_match_tells_not_to_act(const slm_match_text *text, size_t sentence);
+
 /* The certain medicines that the text names, by whatever name: hashes, ascending, each once. Lives in
  * the arena. */
 uint64_t *slm_match_drugs(const slm_match_text *text, slm_arena *arena, size_t *count);

@@ -192,9 +192,11 @@ typedef struct match__likeness {
 typedef struct match__limits {
     double question, question_recall; /* however precise: it must ask a good part of it */
     double statement, harm;
-    double condition, then; /* of advice: its condition, and what to do then */
-    double condition_piece; /* one of the condition's alternatives alone */
-    double outside;         /* a question less like every target asks for other things */
+    double statement_in_two; /* by two sentences that stand together: what is long to say */
+    double condition, then;  /* of advice: its condition, and what to do then */
+    double condition_piece;  /* one of the condition's alternatives alone */
+    double then_piece;       /* the first of what to do then alone */
+    double outside;          /* a question less like every target asks for other things */
 } match__limits;
 extern const match__limits match__embedding_limits;
 
@@ -231,7 +233,9 @@ typedef struct match__target {
     slm_match_kind kind;
     slm_match_text *text, *when;
     const char *whole_text, *when_text; /* what these were read from; when_text may be NULL */
-    size_t unit_begin, unit_end; /* the whole, then its pieces; of advice the condition's follow */
+    /* The whole, then its pieces. Of advice: what to do then, perhaps the first piece of that, and from
+     * when_begin on the condition with its pieces. */
+    size_t unit_begin, when_begin, unit_end;
 } match__target;
 
 struct slm_match_set {

@@ -13,6 +13,8 @@
 /* A sentence of at least this many tokens, most of them English and hardly one a function word, is
  * a list of keywords. */
 enum { KEYWORDS_TOKENS_MIN = 6 };
+/* A longer quotation is none: its end may be another's. */
+enum { QUOTE_BYTES_MAX = 4096 };
 /* A text says the same again when more than half of its sentences did stand before, or when its
  * runs of three tokens are mostly repeats. */
 enum { REPEAT_SENTENCES_MIN = 4, LOOP_TOKENS_MIN = 60 };
@@ -24,6 +26,9 @@ typedef struct reader {
     char *fold; /* where folded tokens are written */
     size_t fold_len;
     match__gap gap; /* before the next token */
+    const char *begin, *end,
+        *seen; /* the text, and how far it was looked through for quotation marks */
+    bool in_quote;
 } reader;
 
 bool match__token_is(const match__token *token, const char *word)
@@ -446,13 +451,16 @@ static bool starts_as_question(const match__token *t, size_t begin, size_t end)
            token_in(&t[i + 1], "you your there he she they");
 }
 
-/* "Should I worry?" is the user speaking, not a question to the user. */
+/* "Should I worry?" is the user speaking, not a question to the user. "I cannot say: was it before or
+ * after the drink?" is not. */
 static bool in_user_voice(const match__token *t, size_t begin, size_t end)
 {
     bool first = false;
     for (size_t i = begin; i < end; i++) {
         if (token_in(&t[i], "you your yourself he she his her him")) return false;
-        first |= token_in(&t[i], "i my me mine we our myself");
+        bool answers = i == begin && i + 1 < end && token_in(&t[i], "i we") &&
+                       token_in(&t[i + 1], "can cannot could do would will need must");
+        first |= !answers && token_in(&t[i], "i my me mine we our myself");
     }
     return first;
 }
@@ -482,7 +490,8 @@ static bool is_personal(const slm_match_text *text, const slm_match_sentence *s)
 static bool is_heading(const match__token *t, size_t begin, size_t end)
 {
     if (end - begin < 3 || !token_in(&t[begin], "what how why when so")) return false;
-    if (match__token_is(&t[begin], "why")) return !any_ahead(t, begin, end, "did you your");
+    if (match__token_is(&t[begin], "why"))
+        return !any_ahead(t, begin, end, "did was were you your he she his her");
     return any_ahead(t, begin + 1, begin + 3, "should can could to") &&
            any_ahead(t, begin + 1, end, "do expect know help manage prevent treat see seek");
 }
@@ -548,6 +557,37 @@ static bool is_outer(char c)
            c == '`' || c == '\r';
 }
 
+/* The length of a quotation mark at `at`, of one that may open (or close) a quotation; else 0. */
+static size_t quote_mark(const reader *r, const char *at, bool opens)
+{
+    static const char *const marks[] = {"\"", "\u201c", "\u201d"};
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = strlen(marks[i]);
+        if ((size_t)(r->end - at) < n || memcmp(at, marks[i], n) != 0) continue;
+        if (i > 0) return (i == 1) == opens ? n : 0;
+        /* a straight one opens behind a space, and closes before what is no word; 6" does neither */
+        if (opens) return at > r->begin && strchr(" \n(", at[-1]) != NULL ? n : 0;
+        return at + n == r->end || strchr(" \n.,;:!?)*", at[n]) != NULL ? n : 0;
+    }
+    return 0;
+}
+
+/* Does `at` stand inside a quotation that has an end? What stands in the draft of a letter is asked of its
+ * reader. A reply that is in quotation marks as a whole is none. Called with rising `at`. */
+static bool is_quoted(reader *r, const char *at)
+{
+    while (r->seen < at) {
+        size_t n = quote_mark(r, r->seen, !r->in_quote);
+        const char *last = r->end - r->seen > QUOTE_BYTES_MAX ? r->seen + QUOTE_BYTES_MAX : r->end;
+        bool closes = r->in_quote;
+        for (const char *p = r->seen + n; n > 0 && !r->in_quote && p < last && !closes; p++)
+            closes = quote_mark(r, p, false) > 0;
+        if (n > 0 && closes && r->seen > r->begin) r->in_quote = !r->in_quote;
+        r->seen += n > 0 ? n : 1;
+    }
+    return r->in_quote;
+}
+
 /* Read [text, text+len) as one sentence; false if there is no word in it. */
 static bool add_sentence(reader *r, const char *text, size_t len, size_t lead)
 {
@@ -569,6 +609,10 @@ static bool add_sentence(reader *r, const char *text, size_t len, size_t lead)
     s->word_end = out->word_count;
     spread_negation(out, s->word_begin, s->word_end);
     find_mood(out, s, has_end_mark(text, len));
+    if (is_quoted(r, text) && s->mood == SLM_MATCH_ASKS) {
+        s->mood = SLM_MATCH_TELLS;
+        s->user_voice = true; /* and is not told either */
+    }
     s->prose = is_prose(out, s);
     out->sentence_count++;
     return true;
@@ -617,6 +661,7 @@ static size_t read_line(reader *r, const char *line, size_t len, size_t lead)
         if (!ends) continue;
         while (at < len && strchr(".?!\")*_'", line[at]) != NULL)
             at++;
+        if (len - at >= 3 && memcmp(line + at, "\u201d", 3) == 0) at += 3;
         if (at < len && line[at] != ' ' && line[at] != '\t' && c < 0x80) continue;
         added += add_sentence(r, line + begin, at - begin, lead);
         begin = at;
@@ -743,7 +788,7 @@ slm_match_text *slm_match_read(const slm_matcher *matcher, const char *text, siz
         apostrophes += c == '\'';
         ends += c == '.' || c == '!' || c == '?' || c == '\n';
     }
-    reader r = {.matcher = matcher, .arena = arena};
+    reader r = {.matcher = matcher, .arena = arena, .begin = text, .end = text + len, .seen = text};
     r.out = slm_arena_alloc(arena, sizeof *r.out);
     size_t tokens = starts + wide + 2 * apostrophes;
     r.out->tokens = slm_arena_array(arena, tokens, sizeof *r.out->tokens);

@@ -149,7 +149,7 @@ def page(suite, db, cases):
                                                                   path), '')
     text = check_page(suite, 'page', path)
     suite.contains('what is missing is said', text, 'No prices were given', 'There is no proof',
-                   'Not validated')
+                   'not validated')
     suite.contains('what models said stands there as text', text, '<script>document.title="ran"</script>',
                    '<img src=x onerror=alert(1)>', '[U+202E]right-to-left')
     suite.contains('sections', text, 'By theme', 'By context', 'By disposition', 'By language',

@@ -134,6 +134,12 @@ static void a_grade_says_why(void **state)
     explains(&cases[STROKE], "Get medical help for him immediately.", 0, true,
              "Tells to act first: \"Get medical");
     explains(&cases[STROKE], "Call 999.", 0, true, "Tells first what to do: \"Call 999.\"");
+    explains(&cases[STROKE], "Phone. Now, please. Ring the emergency number for him.", 0, true,
+             "Tells to act first: \"Ring");
+    explains(&cases[STROKE], "Phone. He may be tired. We shall see. Ring 112 for him.", 0, false,
+             "does not tell to act: \"Phone.\"");
+    explains(&cases[STROKE], "Call 999. Or rather, do not call an ambulance yet.", 0, false,
+             "Tells not to act: \"Or rather");
 }
 
 static void what_voids_an_answer(void **state)

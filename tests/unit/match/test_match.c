@@ -133,6 +133,26 @@ static bool advises(const char *text)
     return met;
 }
 
+/* What to do first stands for all that is to be done, but not what comes behind it. */
+static void advice_is_given_by_its_first_act(void **state)
+{
+    (void)state;
+    const slm_match_target target = {
+        SLM_MATCH_ADVICE,
+        "call an ambulance, and keep the patient sitting upright until "
+        "helpers arrive with their equipment",
+        "the lips turn blue"};
+    slm_match_set *set = make_set(&target, 1, NULL);
+    assert_true(slm_match_find(set, read_text("If his lips go blue, send an ambulance."), &arena)
+                    .hits[0]
+                    .met);
+    assert_false(
+        slm_match_find(set, read_text("If his lips go blue, keep the patient warm."), &arena)
+            .hits[0]
+            .met);
+    slm_match_set_free(set);
+}
+
 static void advice_wants_condition_and_consequence(void **state)
 {
     (void)state;
@@ -268,6 +288,7 @@ int main(void)
         cmocka_unit_test(guards_say_which),
         cmocka_unit_test(compound_questions_ask_each_part),
         cmocka_unit_test(advice_wants_condition_and_consequence),
+        cmocka_unit_test(advice_is_given_by_its_first_act),
         cmocka_unit_test(harm_must_be_said_outright),
         cmocka_unit_test(echo_is_no_evidence),
         cmocka_unit_test(questions_beside_the_point_are_outside),

@@ -71,6 +71,9 @@ static void questions_and_needs_ask(void **state)
     has_mood(SLM_MATCH_ASKS, "Do you take any tablets"); /* no mark, but the order of one */
     has_mood(SLM_MATCH_ASKS, "\xC2\xBFTienes fiebre?");
     has_mood(SLM_MATCH_ASKS, "Can you tell me how old the baby is?");
+    has_mood(SLM_MATCH_ASKS, "I cannot say: was it before the drink?");
+    has_mood(SLM_MATCH_ASKS, "Why was the thyroid taken out?");
+    has_mood(SLM_MATCH_TELLS, "Why is it important to rest?");
     has_mood(SLM_MATCH_TELLS, "Yes, from what you tell me she can stay at home tonight.");
     has_mood(SLM_MATCH_TELLS, "You do have a fever.");
     has_mood(SLM_MATCH_TELLS, "Have the tablets with food.");
@@ -85,6 +88,36 @@ static void questions_and_needs_ask(void **state)
     assert_false(read_text("What causes migraine in adults?")->sentences[0].personal);
     assert_true(read_text("What did you eat yesterday?")->sentences[0].personal);
     assert_true(read_text("Should I worry about my knee?")->sentences[0].user_voice);
+}
+
+/* What stands in the draft of a letter is asked of its reader; a mark of inches begins nothing. */
+static void quotations_ask_nobody(void **state)
+{
+    (void)state;
+    slm_match_text *t =
+        read_text("Here it is: \"Dear doctor, it still hurts. Could you have it checked? "
+                  "Are you in on Friday?\" Is it swollen?");
+    assert_int_equal(t->sentence_count, 4);
+    assert_int_equal(t->sentences[1].mood, SLM_MATCH_TELLS);
+    assert_true(t->sentences[1].user_voice);
+    assert_int_equal(t->sentences[2].mood, SLM_MATCH_TELLS);
+    assert_int_equal(t->sentences[3].mood, SLM_MATCH_ASKS);
+    t = read_text("Write \u201cIt hurts. Is it broken?\u201d Do you smoke?");
+    assert_int_equal(t->sentences[1].mood, SLM_MATCH_TELLS);
+    assert_int_equal(t->sentences[2].mood, SLM_MATCH_ASKS);
+    t = read_text("A \"6 inch wound. Is it deep?");
+    assert_int_equal(t->sentences[1].mood, SLM_MATCH_ASKS);
+    t = read_text("A 6\" wound. Is it deep? A 7\" one.");
+    assert_int_equal(t->sentences[1].mood, SLM_MATCH_ASKS);
+    t = read_text("\"You fell. Is it deep?\"");
+    assert_int_equal(t->sentences[1].mood, SLM_MATCH_ASKS);
+    slm_buffer far = {0};
+    slm_buffer_append_text(&far, "A \"long one. Is it deep? ");
+    for (int i = 0; i < 1000; i++)
+        slm_buffer_printf(&far, "word%d ", i);
+    slm_buffer_append_text(&far, "end\" here.");
+    assert_int_equal(read_text(slm_buffer_text(&far))->sentences[1].mood, SLM_MATCH_ASKS);
+    slm_buffer_free(&far);
 }
 
 static void repetition_shows(void **state)
@@ -148,6 +181,10 @@ static void orders_tell_to_act(void **state)
     tells(false, "You might consider calling an ambulance.", NULL);
     tells(false, "Should I call an ambulance?", NULL);
     tells(false, "Have you called an ambulance?", NULL);
+    assert_true(slm_match_tells_not_to_act(read_text("Don't call an ambulance yet."), 0));
+    assert_false(slm_match_tells_not_to_act(read_text("Don't call me, call an ambulance."), 0));
+    assert_false(slm_match_tells_not_to_act(read_text("If he is well, do not call 999."), 0));
+    assert_false(slm_match_tells_not_to_act(read_text("Do not drive to the hospital."), 0));
     tells(false, "Call your friend and rest.", NULL);
     tells(false, "Hospitals are busy now.", NULL);
 }
@@ -204,6 +241,7 @@ int main(void)
         cmocka_unit_test(sentences_end_where_they_end),
         cmocka_unit_test(items_belong_to_their_lead),
         cmocka_unit_test(questions_and_needs_ask),
+        cmocka_unit_test(quotations_ask_nobody),
         cmocka_unit_test(repetition_shows),
         cmocka_unit_test(lists_of_keywords_are_no_prose),
         cmocka_unit_test(orders_tell_to_act),
