@@ -1,0 +1,207 @@
+/* test_grpo.c: practice that was killed anywhere ends where one ends that was not, with one thread or
+ * two; every rollout's log-probabilities are the trainer's; what cannot be practised is refused. */
+#define TRAIN_CRASHES
+#include "train_fixture.h"
+
+/* A case of the kind, with all that rewards look at. */
+static void put_case(slm_buffer *out, int number, const char *context, const char *disposition)
+{
+    slm_buffer_printf(
+        out,
+        "{\"prompt_id\":\"c%d\",\"prompt\":[{\"role\":\"user\",\"content\":\"Sore knee %d?\"}],"
+        "\"rubrics\":[{\"criterion\":\"Asks since when.\",\"points\":5,\"tags\":[]}],"
+        "\"example_tags\":[],\"family\":\"f%d\",\"context\":\"%s\",\"disposition\":\"%s\","
+        "\"follow_ups\":[{\"id\":\"q1\",\"question\":\"Since when?\",\"tier\":\"next_step\","
+        "\"weight\":5,\"why\":\"It decides.\"}],"
+        "\"facts\":[{\"id\":\"a1\",\"follow_up\":\"q1\",\"topic\":\"since\",\"answer\":\"May.\"}],"
+        "\"key_points\":[{\"id\":\"k1\",\"text\":\"Rest it.\",\"must\":true}],"
+        "\"advice\":[{\"id\":\"s1\",\"if\":\"it swells\",\"then\":\"see a doctor\"}],"
+        "\"never\":[{\"id\":\"n1\",\"text\":\"Run on it.\"}]}\n",
+        number, number, number, context, disposition);
+}
+
+static void put_cases(const char *path, int first)
+{
+    slm_buffer text = {0};
+    for (int i = first; i < first + 6; i++)
+        put_case(&text, i, i % 2 ? "enough" : "lacks", i % 3 == 2 ? "emergency" : "routine");
+    put_file(path, text.data, text.len);
+    slm_buffer_free(&text);
+}
+
+static void put_practice(slm_arena *arena, void **state)
+{
+    const tiny_shape shape = tiny_default();
+    const char *folder = *state;
+    slm_buffer text = {0};
+    tiny_write(&shape, 1, in_folder(arena, state, "model.gguf"));
+    put_cases(in_folder(arena, state, "cases.jsonl"), 0);
+    put_cases(in_folder(arena, state, "dev.jsonl"), 6);
+    slm_buffer_printf(&text,
+                      "model: %s/model.gguf\noutput: %s/out\nseed: 3\nsystem: ''\n"
+                      "lora:\n  rank: 4\n"
+                      "grpo:\n  data: %s/cases.jsonl\n  dev: %s/dev.jsonl\n  steps: 4\n"
+                      "  prompts: 3\n  rollouts: 4\n  max_tokens: 24\n  rows: 200\n  rate: 1e-2\n"
+                      "  min_spread: 0\n  check_cases: 1\n  dev_rollouts: 1\n  dev_steps: 2\n"
+                      "  save_steps: 1\n  updates: 2\n",
+                      folder, folder, folder, folder);
+    put_file(in_folder(arena, state, "recipe.yaml"), text.data, text.len);
+    slm_buffer_free(&text);
+}
+
+static slm_status run(slm_arena *arena, void **state, const char *output, const char *extra,
+                      int threads, slm_error *err)
+{
+    const char *const sets[] = {
+        slm_arena_printf(arena, "output=%s", in_folder(arena, state, output)), extra, NULL};
+    stage s;
+    slm_train_result result;
+    stage_open(&s, in_folder(arena, state, "recipe.yaml"), sets, threads);
+    const slm_status status = slm_train_grpo(&s.train, &result, err);
+    stage_close(&s);
+    return status;
+}
+
+static void run_whole(slm_arena *arena, void **state, const char *output, const char *extra,
+                      int threads)
+{
+    slm_error err = {0};
+    if (run(arena, state, output, extra, threads, &err) != SLM_OK) fail_msg("%s", err.message);
+}
+
+static void assert_same_runs(slm_arena *arena, void **state, const char *a, const char *b)
+{
+    static const char *const files[] = {"last/adapter_model.safetensors",
+                                        "last/optimiser.safetensors",
+                                        "best/adapter_model.safetensors", "samples.jsonl"};
+    const char *x = slm_arena_printf(arena, "%s/%s/grpo", (const char *)*state, a);
+    const char *y = slm_arena_printf(arena, "%s/%s/grpo", (const char *)*state, b);
+    for (size_t i = 0; i < 4; i++)
+        assert_same_file(x, y, files[i]);
+    char *of_x = metrics_text(x), *of_y = metrics_text(y);
+    assert_string_equal(of_x, of_y);
+    free(of_x);
+    free(of_y);
+}
+
+/* The log tells of every step, and that something was learnt from what was sampled, to the bit. */
+static void steps_are_told(void **state)
+{
+    slm_arena arena = {0};
+    slm_jsonl *file = NULL;
+    json_t *row = NULL;
+    slm_error err = {0};
+    int64_t steps = 0, learnt = 0;
+    put_practice(&arena, state);
+    run_whole(&arena, state, "out", NULL, 2);
+    assert_int_equal(
+        slm_jsonl_open(in_folder(&arena, state, "out/grpo/metrics.jsonl"), &file, &err), SLM_OK);
+    for (;;) {
+        assert_int_equal(slm_jsonl_next(file, &row, NULL, &err), SLM_OK);
+        if (!row) break;
+        if (json_integer_value(json_object_get(row, "step")) > 0) {
+            assert_int_equal(json_integer_value(json_object_get(row, "mismatches")), 0);
+            learnt += json_integer_value(json_object_get(row, "learnt_tokens"));
+            assert_non_null(json_object_get(row, "reward"));
+            steps++;
+        }
+        json_decref(row);
+    }
+    slm_jsonl_close(file);
+    assert_int_equal(steps, 4);
+    assert_true(learnt > 0);
+    slm_arena_free(&arena);
+}
+
+static void threads_change_nothing(void **state)
+{
+    slm_arena arena = {0};
+    put_practice(&arena, state);
+    run_whole(&arena, state, "one", NULL, 1);
+    run_whole(&arena, state, "two", NULL, 2);
+    assert_same_runs(&arena, state, "one", "two");
+    slm_arena_free(&arena);
+}
+
+/* Killed before the n-th call that changes a file, again and again, until it is done. */
+static void kills_change_nothing(void **state)
+{
+    static const long counts[] = {3, 9, 20, 37, 55, 80, 110, 150, 200, 260};
+    slm_arena arena = {0};
+    put_practice(&arena, state);
+    run_whole(&arena, state, "whole", NULL, 2);
+    int killed = 0;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            slm_error err = {0};
+            crash_countdown = counts[i];
+            _exit(run(&arena, state, "broken", NULL, i % 2 ? 1 : 2, &err) == SLM_OK ? 0 : 1);
+        }
+        int how = 0;
+        assert_int_equal(waitpid(child, &how, 0), child);
+        if (WIFSIGNALED(how)) killed++;
+        if (WIFEXITED(how)) assert_int_equal(WEXITSTATUS(how), 0);
+    }
+    assert_true(killed >= 5);
+    run_whole(&arena, state, "broken", NULL, 2);
+    assert_same_runs(&arena, state, "whole", "broken");
+    slm_arena_free(&arena);
+}
+
+/* Each way of practising runs, and tells no mismatch (that would be an error). */
+static void every_way_runs(void **state)
+{
+    static const char *const ways[] = {"grpo.loss=gspo",
+                                       "grpo.loss=dapo",
+                                       "grpo.advantage=mean-std",
+                                       "grpo.kl=base",
+                                       "grpo.kl=none",
+                                       "grpo.env=multi-turn",
+                                       "grpo.train_per_group=2",
+                                       "grpo.mask_cut_off=true",
+                                       "grpo.checkpointing=true",
+                                       "grpo.rows=60"};
+    slm_arena arena = {0};
+    put_practice(&arena, state);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        run_whole(&arena, state, slm_arena_printf(&arena, "way%zu", i), ways[i], 2);
+    slm_arena_free(&arena);
+}
+
+static void what_cannot_be_practised_is_refused(void **state)
+{
+    slm_arena arena = {0};
+    slm_error err = {0};
+    put_practice(&arena, state);
+    assert_int_equal(run(&arena, state, "out", "grpo.min_spread=1", 1, &err), SLM_ERR_INVALID);
+    assert_holds(err.message, "teach it by examples first");
+    static const char *const sets[][2] = {{"grpo.top_p=0.9", "top_p must be 1"},
+                                          {"grpo.repetition_penalty=1.1", "must be 1"},
+                                          {"lora.dropout=0.1", "dropout must be 0"},
+                                          {"grpo.train_per_group=5", "5 of 4 rollouts"},
+                                          {"reward.rubric=1", "no judge"}};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        slm_recipe recipe;
+        assert_int_not_equal(
+            slm_recipe_load(in_folder(&arena, state, "recipe.yaml"), &sets[i][0], 1, &recipe, &err),
+            SLM_OK);
+        assert_holds(err.message, sets[i][1]);
+    }
+    slm_arena_free(&arena);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(steps_are_told),
+        TEST(threads_change_nothing),
+        TEST(kills_change_nothing),
+        TEST(every_way_runs),
+        TEST(what_cannot_be_practised_is_refused),
+    };
+    return cmocka_run_group_tests_name("grpo", tests, NULL, NULL);
+}
