@@ -100,6 +100,15 @@ static slm_status write_adapter_config(const char *folder, const slm_train *trai
     return status;
 }
 
+train__state train__state_none(void)
+{
+    return (train__state){.best_loss = NAN,
+                          .first_loss = NAN,
+                          .best_score = NAN,
+                          .first_score = NAN,
+                          .first_entropy = NAN};
+}
+
 static void put_number(json_t *root, const char *key, double value)
 {
     json_object_set_new(root, key, isfinite(value) ? json_real(value) : json_null());
@@ -201,13 +210,9 @@ static slm_status read_state(const json_t *root, const char *path, train__state 
     int64_t metrics = 0, events = 0, samples = 0;
     double *const past = out->past;
     const size_t past_count = out->past_count;
-    *out = (train__state){.best_loss = NAN,
-                          .first_loss = NAN,
-                          .best_score = NAN,
-                          .first_score = NAN,
-                          .first_entropy = NAN,
-                          .past = past,
-                          .past_count = past_count};
+    *out = train__state_none();
+    out->past = past;
+    out->past_count = past_count;
     SLM_TRY(slm_json_integer(root, "step", &place, &out->step, err));
     SLM_TRY(slm_json_integer(root, "steps", &place, &out->steps, err));
     SLM_TRY(slm_json_integer(root, "best_step", &place, &out->best_step, err));

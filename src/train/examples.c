@@ -23,6 +23,11 @@ typedef struct builder {
     slm_sha256 *hash;
 } builder;
 
+bool train__adds_system(const char *system, const char *first_role)
+{
+    return system && *system && !(first_role && strcmp(first_role, "system") == 0);
+}
+
 static void keep(builder *b, const slm_tokens *ids, size_t prompt)
 {
     train__examples *out = b->out;
@@ -89,9 +94,9 @@ out:
 static slm_status add_case(builder *b, const slm_case *c, slm_error *err)
 {
     const char *place = slm_arena_printf(&b->out->arena, "%s:%zu", c->file, c->line);
-    const bool own = c->turns[0].role && strcmp(c->turns[0].role, "system") == 0;
     const char *system = b->reader->system;
-    const size_t extra = !own && system && *system ? 1 : 0, count = c->turn_count + extra;
+    const size_t extra = train__adds_system(system, c->turns[0].role);
+    const size_t count = c->turn_count + extra;
     slm_text_message *messages = slm_arena_array(&b->out->arena, count, sizeof *messages);
     const char *thinking = NULL;
     if (!c->reply)
@@ -147,7 +152,7 @@ static slm_status add_conversation(builder *b, json_t *row, const slm_json_place
         SLM_TRY_OUT(slm_json_string(one, "role", &at, &role, err));
         SLM_TRY_OUT(slm_json_string(one, "content", &at, &content, err));
         SLM_TRY_OUT(slm_json_string_optional(one, "ideal_thinking", &at, &thinking, err));
-        if (i == 0 && strcmp(role, "system") != 0 && system && *system)
+        if (i == 0 && train__adds_system(system, role))
             messages[given++] = (slm_text_message){"system", system};
         if (strcmp(role, "assistant") == 0) {
             SLM_TRY_OUT(add(b, messages, given, thinking, content, slm_buffer_text(&place), err));

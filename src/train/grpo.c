@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "base/hash.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "open/open.h"
@@ -28,29 +26,22 @@ typedef struct tally {
 } tally;
 
 typedef struct grpo {
-    const slm_train *train;
+    train__stage stage;
     const slm_recipe_grpo *settings;
-    slm_error *err;
-    char folder[4096];
     slm_cases data, dev;
     slm_env *env;
-    slm_training *training;
-    train__optimiser *optimiser;
-    train__metrics *metrics;
-    train__state state;
     slm_mem *start; /* of each parameter its value as the stage began; {NULL}s where not needed */
     slm_parameter *parameters;
     size_t parameter_count;
     train__group *groups; /* [prompts] of the step */
     size_t group_count;
-    double started_s;
 } grpo;
 
 /* ---- the reference ------------------------------------------------------------------------- */
 
 static slm_status remember_start(grpo *g)
 {
-    slm_device *device = slm_model_device(slm_open_model(g->train->chat));
+    slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
     const slm_kernels *kernels = slm_device_table(device);
     g->start = calloc(g->parameter_count, sizeof *g->start);
     if (!g->start) slm_out_of_memory(g->parameter_count * sizeof *g->start);
@@ -58,7 +49,7 @@ static slm_status remember_start(grpo *g)
     for (size_t i = 0; i < g->parameter_count; i++) {
         const slm_parameter *p = &g->parameters[i];
         const size_t items = p->rows * p->columns;
-        SLM_TRY(slm_device_alloc(device, items * sizeof(float), &g->start[i], g->err));
+        SLM_TRY(slm_device_alloc(device, items * sizeof(float), &g->start[i], g->stage.err));
         /* The base is the model with an adapter that does nothing. */
         if (strcmp(g->settings->kl, "start") == 0)
             kernels->convert(device, g->start[i], SLM_F32, p->value, 1.0f, items);
@@ -69,7 +60,7 @@ static slm_status remember_start(grpo *g)
 /* The model as the reference is, or as it was. */
 static void set_reference(const grpo *g, bool on)
 {
-    slm_device *device = slm_model_device(slm_open_model(g->train->chat));
+    slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
     for (size_t i = 0; i < g->parameter_count; i++) {
         const slm_parameter *p = &g->parameters[i];
         SLM_ASSERT(p->weight);
@@ -121,7 +112,7 @@ static const slm_case *draw(const grpo *g, slm_env_stratum stratum, slm_random *
             for (size_t k = 0; k < g->group_count && !taken; k++)
                 taken = g->groups[k].c == c;
             if (taken) continue;
-            const double weight = 0.1 + fmax(0.0, 1.0 - g->state.past[i]) / 2;
+            const double weight = 0.1 + fmax(0.0, 1.0 - g->stage.state.past[i]) / 2;
             if (pass == 0) {
                 total += weight;
                 continue;
@@ -140,13 +131,13 @@ static const slm_case *draw(const grpo *g, slm_env_stratum stratum, slm_random *
 
 static train__roll_options roll_options(const grpo *g, int64_t step)
 {
-    const slm_recipe *recipe = g->train->recipe;
+    const slm_recipe *recipe = g->stage.train->recipe;
     slm_chat_sampling sampling = slm_chat_sampling_default();
     sampling.temperature = g->settings->temperature;
     sampling.max_tokens = g->settings->max_tokens;
     sampling.seed = recipe->run.seed * 1000003 + step;
     return (train__roll_options){
-        .sampling = sampling, .system = recipe->run.system, .stop = g->train->stop};
+        .sampling = sampling, .system = recipe->run.system, .stop = g->stage.train->stop};
 }
 
 /* Play the groups from `first` on. */
@@ -155,8 +146,8 @@ static slm_status play(grpo *g, size_t first, int64_t step)
     const train__roll_options options = roll_options(g, step);
     for (size_t i = first; i < g->group_count; i++)
         g->groups[i].count = (size_t)g->settings->rollouts;
-    return train__roll(g->train->chat, g->env, &options, g->groups + first, g->group_count - first,
-                       g->err);
+    return train__roll(g->stage.train->chat, g->env, &options, g->groups + first,
+                       g->group_count - first, g->stage.err);
 }
 
 static void clear_groups(grpo *g)
@@ -170,7 +161,7 @@ static void clear_groups(grpo *g)
 static void note_rewards(grpo *g, size_t first)
 {
     for (size_t i = first; i < g->group_count; i++) {
-        double *past = &g->state.past[g->groups[i].c - g->data.items];
+        double *past = &g->stage.state.past[g->groups[i].c - g->data.items];
         *past = 0.5 * *past + 0.5 * train__group_mean(&g->groups[i]);
     }
 }
@@ -178,9 +169,9 @@ static void note_rewards(grpo *g, size_t first)
 /* A step's groups: drawn by quota; flat ones are replaced once from their own stratum. */
 static slm_status practise(grpo *g, size_t *flat)
 {
-    const int64_t step = g->state.step + 1;
+    const int64_t step = g->stage.state.step + 1;
     slm_random random =
-        slm_random_new((uint64_t)g->train->recipe->run.seed + 0x67727000u, (uint64_t)step);
+        slm_random_new((uint64_t)g->stage.train->recipe->run.seed + 0x67727000u, (uint64_t)step);
     size_t quota[SLM_ENV_STRATA];
     clear_groups(g);
     *flat = 0;
@@ -357,8 +348,9 @@ static void run_pass(grpo *g, const pieces *all, packed *room, pass what, double
             at += list[i].trace->reply_len;
         }
         float *log_prob = room->numbers + (size_t)g->settings->rows;
-        slm_training_forward(g->training, &room->batch, what == PASS_LEARN ? room->numbers : NULL,
-                             log_prob, entropy ? entropies : NULL);
+        slm_training_forward(g->stage.training, &room->batch,
+                             what == PASS_LEARN ? room->numbers : NULL, log_prob,
+                             entropy ? entropies : NULL);
         at = 0;
         for (size_t i = 0; i < taken; i++) {
             float *to = what == PASS_REFERENCE ? list[i].reference : list[i].log_prob;
@@ -367,7 +359,7 @@ static void run_pass(grpo *g, const pieces *all, packed *room, pass what, double
         }
         for (size_t i = 0; entropy && i < at; i++)
             sum += (double)entropies[i];
-        if (what == PASS_LEARN) slm_training_backward(g->training, NULL);
+        if (what == PASS_LEARN) slm_training_backward(g->stage.training, NULL);
     }
     if (entropy) *entropy = sum / (double)all->share.tokens;
 }
@@ -404,10 +396,11 @@ static void update(grpo *g, outcome *out)
     *out = (outcome){0};
     collect(g, &all);
     if (all.too_long > 0)
-        slm_log_print(g->train->log, SLM_LOG_WARNING,
+        slm_log_print(g->stage.train->log, SLM_LOG_WARNING,
                       "grpo step %lld: %zu replies with their prompts are longer than grpo.rows "
                       "(%lld) and teach nothing",
-                      (long long)g->state.step + 1, all.too_long, (long long)g->settings->rows);
+                      (long long)g->stage.state.step + 1, all.too_long,
+                      (long long)g->settings->rows);
     if (all.count == 0) goto out;
     room.ids = slm_arena_array(&all.arena, 3 * rows, sizeof *room.ids);
     room.want = room.ids + rows;
@@ -428,8 +421,8 @@ static void update(grpo *g, outcome *out)
         for (size_t i = 0; u == 0 && i < all.count; i++)
             for (size_t k = 0; k < all.items[i].trace->reply_len; k++)
                 out->mismatches += all.items[i].log_prob[k] != all.items[i].trace->logprobs[k];
-        train__optimiser_step(g->optimiser, g->state.step * g->settings->updates + u + 1,
-                              &out->norm);
+        train__optimiser_step(g->stage.optimiser,
+                              g->stage.state.step * g->settings->updates + u + 1, &out->norm);
         out->updates++;
     }
 out:
@@ -513,7 +506,7 @@ static slm_status play_dev(grpo *g, size_t most, size_t rollouts, train__group *
         if (have[slm_env_stratum_of(c)]++ >= most) continue;
         (*out)[(*count)++] = (train__group){.c = c, .count = rollouts};
     }
-    return train__roll(g->train->chat, g->env, &options, *out, *count, g->err);
+    return train__roll(g->stage.train->chat, g->env, &options, *out, *count, g->stage.err);
 }
 
 static void free_groups(train__group *groups, size_t count)
@@ -536,11 +529,12 @@ static slm_status check_spread(grpo *g)
     for (int s = 0; s < SLM_ENV_STRATA && status == SLM_OK; s++) {
         if (spread.count[s] == 0) continue;
         const double share = spread.sum[s] / (double)spread.count[s];
-        slm_log_print(g->train->log, SLM_LOG_INFO, "%s: %.0f of %zu development groups have spread",
+        slm_log_print(g->stage.train->log, SLM_LOG_INFO,
+                      "%s: %.0f of %zu development groups have spread",
                       slm_env_stratum_name((slm_env_stratum)s), spread.sum[s], spread.count[s]);
         if (share < o->min_spread)
             status = slm_error_set(
-                g->err, SLM_ERR_INVALID,
+                g->stage.err, SLM_ERR_INVALID,
                 "grpo: of %zu development groups of stratum %s only %.0f have rewards that differ "
                 "(grpo.min_spread wants %.0f%%): practice would teach nothing there; teach it by "
                 "examples first: sft.data lacks replies of that kind",
@@ -549,13 +543,6 @@ static slm_status check_spread(grpo *g)
     }
     free_groups(groups, count);
     return status;
-}
-
-static slm_status save(grpo *g, const char *name, bool with_optimiser)
-{
-    SLM_TRY(train__metrics_sync(g->metrics, &g->state.log, g->err));
-    return train__checkpoint_save(g->folder, name, g->train, g->training,
-                                  with_optimiser ? g->optimiser : NULL, &g->state, g->err);
 }
 
 /* Development reward; the best weights so far are kept. */
@@ -578,11 +565,11 @@ static slm_status measure_dev(grpo *g, json_t *values)
             json_object_set(values, name, value);
         }
         json_decref(parts);
-        if (isnan(g->state.first_score)) g->state.first_score = reward;
-        if (isnan(g->state.best_score) || reward > g->state.best_score) {
-            g->state.best_score = reward;
-            g->state.best_step = g->state.step;
-            status = save(g, "best", false);
+        if (isnan(g->stage.state.first_score)) g->stage.state.first_score = reward;
+        if (isnan(g->stage.state.best_score) || reward > g->stage.state.best_score) {
+            g->stage.state.best_score = reward;
+            g->stage.state.best_step = g->stage.state.step;
+            status = train__stage_save(&g->stage, "best", false);
         }
     }
     free_groups(groups, count);
@@ -598,78 +585,55 @@ static slm_status load_data(grpo *g)
     slm_env_options env = slm_env_options_default();
     env.kind = strcmp(o->env, "multi-turn") == 0 ? SLM_ENV_MULTI_TURN : SLM_ENV_SINGLE_TURN;
     env.turns_max = o->turns;
-    env.reward = g->train->recipe->reward;
-    SLM_TRY(slm_cases_load(o->data.items, o->data.count, &options, NULL, NULL, &g->data, g->err));
-    SLM_TRY(slm_cases_load(o->dev.items, o->dev.count, &options, NULL, NULL, &g->dev, g->err));
+    env.reward = g->stage.train->recipe->reward;
+    SLM_TRY(
+        slm_cases_load(o->data.items, o->data.count, &options, NULL, NULL, &g->data, g->stage.err));
+    SLM_TRY(
+        slm_cases_load(o->dev.items, o->dev.count, &options, NULL, NULL, &g->dev, g->stage.err));
     if (g->data.count == 0 || g->dev.count == 0)
-        return slm_error_set(g->err, SLM_ERR_INVALID, "%s: no case to practise on",
+        return slm_error_set(g->stage.err, SLM_ERR_INVALID, "%s: no case to practise on",
                              g->data.count == 0 ? o->data.items[0] : o->dev.items[0]);
-    slm_log_print(g->train->log, SLM_LOG_INFO, "%zu cases to practise on, %zu for development",
-                  g->data.count, g->dev.count);
-    return slm_env_new(&env, &g->env, g->err);
+    slm_log_print(g->stage.train->log, SLM_LOG_INFO,
+                  "%zu cases to practise on, %zu for development", g->data.count, g->dev.count);
+    return slm_env_new(&env, &g->env, g->stage.err);
 }
 
 static slm_status make_training(grpo *g)
 {
-    const bool all = strcmp(g->train->recipe->run.train, "all") == 0;
+    const bool all = strcmp(g->stage.train->recipe->run.train, "all") == 0;
     const slm_training_options options = {.full = all,
                                           .checkpoint = g->settings->checkpointing,
                                           .max_rows = (size_t)g->settings->rows,
                                           .max_sequences = 2 * TRAIN_MOST_SEQUENCES};
-    slm_model *model = slm_open_model(g->train->chat);
+    slm_model *model = slm_open_model(g->stage.train->chat);
     if (all)
         return slm_error_set(
-            g->err, SLM_ERR_UNSUPPORTED,
+            g->stage.err, SLM_ERR_UNSUPPORTED,
             "grpo trains an adapter; set train: adapter, or leave the section out");
-    SLM_TRY(slm_training_new(model, &options, &g->training, g->err));
-    g->parameters = slm_training_parameters(g->training, &g->parameter_count);
-    return train__optimiser_new(model, g->training, &g->settings->optimiser,
-                                g->settings->steps * g->settings->updates, &g->optimiser, g->err);
-}
-
-static void fresh_state(grpo *g)
-{
-    slm_sha256 *hash = slm_sha256_new();
-    g->state = (train__state){.steps = g->settings->steps,
-                              .best_loss = NAN,
-                              .first_loss = NAN,
-                              .best_score = NAN,
-                              .first_score = NAN,
-                              .first_entropy = NAN,
-                              .past_count = g->data.count};
-    g->state.past = slm_arena_array(&g->data.arena, g->data.count, sizeof *g->state.past);
-    memcpy(g->state.recipe, g->train->recipe->grpo_sha256, sizeof g->state.recipe);
-    slm_sha256_update_part(hash, g->data.sha256);
-    slm_sha256_update_part(hash, g->dev.sha256);
-    slm_sha256_finish(hash, g->state.data);
-    snprintf(g->state.kernels, sizeof g->state.kernels, "%s",
-             slm_device_kernels(slm_open_device(g->train->chat)));
+    SLM_TRY(slm_training_new(model, &options, &g->stage.training, g->stage.err));
+    g->parameters = slm_training_parameters(g->stage.training, &g->parameter_count);
+    return train__optimiser_new(model, g->stage.training, &g->settings->optimiser,
+                                g->settings->steps * g->settings->updates, &g->stage.optimiser,
+                                g->stage.err);
 }
 
 /* The stage as it begins, kept as `start`; or as its last checkpoint has it. */
 static slm_status begin(grpo *g)
 {
     bool found = false;
-    train__state last = {0};
     SLM_TRY(make_training(g));
-    fresh_state(g);
-    last.past = g->state.past;
-    last.past_count = g->state.past_count;
-    SLM_TRY(train__checkpoint_state(g->folder, "last", &found, &last, g->err));
-    if (found) {
-        SLM_TRY(train__state_check(g->folder, &last, &g->state, g->err));
-        SLM_TRY(train__checkpoint_load(g->folder, "start", g->train, g->training, NULL, g->err));
-        SLM_TRY(remember_start(g));
-        g->state = last;
-        SLM_TRY(
-            train__checkpoint_load(g->folder, "last", g->train, g->training, g->optimiser, g->err));
-        if (g->state.step > 0)
-            slm_log_print(g->train->log, SLM_LOG_INFO, "grpo goes on from step %lld of %lld",
-                          (long long)g->state.step, (long long)g->state.steps);
-    } else {
-        SLM_TRY(remember_start(g));
-    }
-    return train__metrics_open(g->folder, &g->state.log, &g->metrics, g->err);
+    train__stage_fresh(&g->stage, g->settings->steps, g->stage.train->recipe->grpo_sha256,
+                       g->data.sha256, g->dev.sha256);
+    g->stage.state.past_count = g->data.count;
+    g->stage.state.past =
+        slm_arena_array(&g->data.arena, g->data.count, sizeof *g->stage.state.past);
+    SLM_TRY(train__stage_find(&g->stage, &found));
+    if (found)
+        SLM_TRY(train__checkpoint_load(g->stage.folder, "start", g->stage.train, g->stage.training,
+                                       NULL, g->stage.err));
+    SLM_TRY(remember_start(g));
+    if (found) SLM_TRY(train__stage_load_last(&g->stage));
+    return train__stage_open_log(&g->stage);
 }
 
 /* Three of a step's rollouts, to be read. */
@@ -680,7 +644,7 @@ static slm_status put_samples(grpo *g)
         const train__rollout *r = &g->groups[i].rollouts[0];
         const size_t last = slm_env_reply_count(r->episode) - 1;
         const char *reply = slm_env_reply(r->episode, last);
-        slm_buffer_printf(&text, "{\"step\":%lld,\"case\":", (long long)g->state.step);
+        slm_buffer_printf(&text, "{\"step\":%lld,\"case\":", (long long)g->stage.state.step);
         slm_json_append_string(&text, g->groups[i].c->id, strlen(g->groups[i].c->id));
         slm_buffer_append_text(&text, ",\"reward\":");
         slm_json_append_number(&text, r->reward.total);
@@ -688,8 +652,8 @@ static slm_status put_samples(grpo *g)
         slm_json_append_string(&text, reply, strlen(reply));
         slm_buffer_append_text(&text, "}\n");
     }
-    slm_status status =
-        train__metrics_put_samples(g->metrics, slm_buffer_text(&text), text.len, g->err);
+    slm_status status = train__metrics_put_samples(g->stage.metrics, slm_buffer_text(&text),
+                                                   text.len, g->stage.err);
     slm_buffer_free(&text);
     return status;
 }
@@ -697,18 +661,20 @@ static slm_status put_samples(grpo *g)
 static json_t *step_values(grpo *g, const outcome *o, size_t flat)
 {
     json_t *values = json_object();
-    const double tokens = fmax(1, (double)o->sum.tokens);
+    const double tokens = (double)o->sum.tokens;
     const double reward = describe(g->groups, g->group_count, values);
     const double rate =
-        train__rate(&g->settings->optimiser, g->state.step * g->settings->updates + 1,
+        train__rate(&g->settings->optimiser, g->stage.state.step * g->settings->updates + 1,
                     g->settings->steps * g->settings->updates);
     json_object_set_new(values, "reward", json_real(reward));
     json_object_set_new(values, "loss", json_real(o->sum.loss));
     json_object_set_new(values, "grad_norm", json_real(o->norm));
     json_object_set_new(values, "rate", json_real(rate));
-    json_object_set_new(values, "kl", json_real(o->sum.divergence / tokens));
-    json_object_set_new(values, "clip_share", json_real((double)o->sum.clipped / tokens));
-    json_object_set_new(values, "entropy", json_real(o->entropy));
+    if (o->sum.tokens > 0) { /* else there is nothing that they could be of */
+        json_object_set_new(values, "kl", json_real(o->sum.divergence / tokens));
+        json_object_set_new(values, "clip_share", json_real((double)o->sum.clipped / tokens));
+        json_object_set_new(values, "entropy", json_real(o->entropy));
+    }
     json_object_set_new(values, "flat_groups", json_integer((json_int_t)flat));
     json_object_set_new(values, "groups", json_integer((json_int_t)g->group_count));
     json_object_set_new(values, "mismatches", json_integer((json_int_t)o->mismatches));
@@ -718,12 +684,12 @@ static json_t *step_values(grpo *g, const outcome *o, size_t flat)
 
 static void watch_entropy(grpo *g, double entropy)
 {
-    if (isnan(g->state.first_entropy)) g->state.first_entropy = entropy;
-    if (entropy < 0.3 * g->state.first_entropy)
-        slm_log_print(g->train->log, SLM_LOG_WARNING,
+    if (isnan(g->stage.state.first_entropy)) g->stage.state.first_entropy = entropy;
+    if (entropy < 0.3 * g->stage.state.first_entropy)
+        slm_log_print(g->stage.train->log, SLM_LOG_WARNING,
                       "grpo step %lld: the entropy of a token is %.3f, below 30%% of its %.3f at "
                       "the start: replies become all alike; an earlier checkpoint may be better",
-                      (long long)g->state.step, entropy, g->state.first_entropy);
+                      (long long)g->stage.state.step, entropy, g->stage.state.first_entropy);
 }
 
 static slm_status run_step(grpo *g, slm_progress *progress)
@@ -742,21 +708,19 @@ static slm_status run_step(grpo *g, slm_progress *progress)
     update(g, &out);
     const double learnt_s = slm_progress_clock_s();
     json_t *values = step_values(g, &out, flat);
-    g->state.step++;
-    slm_status status = SLM_OK;
-    if (!isfinite(out.norm) || !isfinite(out.sum.loss))
-        status = slm_error_set(g->err, SLM_ERR_INVALID,
-                               "grpo step %lld: the loss is %g and the gradient's norm %g; lower "
-                               "grpo.rate; the last checkpoint in %s is as it was",
-                               (long long)g->state.step, out.sum.loss, out.norm, g->folder);
-    else if (out.mismatches > 0)
+    g->stage.state.step++;
+    slm_status status;
+    if (out.mismatches == 0)
+        status = train__stage_check_finite(&g->stage, out.sum.loss, out.norm);
+    else
         status =
-            slm_error_set(g->err, SLM_ERR_INVALID,
+            slm_error_set(g->stage.err, SLM_ERR_INVALID,
                           "grpo step %lld: %zu of %zu log-probabilities differ between rollout "
                           "and training; that is a bug: please report it",
-                          (long long)g->state.step, out.mismatches, out.sum.tokens);
+                          (long long)g->stage.state.step, out.mismatches, out.sum.tokens);
     if (status == SLM_OK && out.sum.tokens > 0) watch_entropy(g, out.entropy);
-    if (status == SLM_OK && (g->state.step % o->dev_steps == 0 || g->state.step == g->state.steps))
+    if (status == SLM_OK &&
+        (g->stage.state.step % o->dev_steps == 0 || g->stage.state.step == g->stage.state.steps))
         status = measure_dev(g, values);
     if (status != SLM_OK) {
         json_decref(values);
@@ -764,21 +728,16 @@ static slm_status run_step(grpo *g, slm_progress *progress)
     }
     char note[128];
     snprintf(note, sizeof note, "reward %.3f, best dev %.3f, %zu flat",
-             json_number_value(json_object_get(values, "reward")), g->state.best_score, flat);
+             json_number_value(json_object_get(values, "reward")), g->stage.state.best_score, flat);
     json_t *times = json_pack("{s:f, s:f, s:f, s:f}", "rollout_s", played_s - begun_s, "training_s",
                               learnt_s - played_s, "rollout_tokens_per_s",
                               (double)tokens / (played_s - begun_s), "training_tokens_per_s",
                               (double)out.sum.tokens / (learnt_s - played_s));
-    SLM_TRY(train__metrics_put(g->metrics, g->state.step, values, times, g->err));
+    SLM_TRY(train__metrics_put(g->stage.metrics, g->stage.state.step, values, times, g->stage.err));
     SLM_TRY(put_samples(g));
-    slm_progress_update(progress, (uint64_t)g->state.step, note);
-    return g->state.step % o->save_steps == 0 ? save(g, "last", true) : SLM_OK;
-}
-
-static bool out_of_time(const grpo *g)
-{
-    const double budget_s = g->train->recipe->run.time_budget_minutes * 60;
-    return budget_s > 0 && slm_progress_clock_s() - g->started_s > budget_s;
+    slm_progress_update(progress, (uint64_t)g->stage.state.step, note);
+    return g->stage.state.step % o->save_steps == 0 ? train__stage_save(&g->stage, "last", true)
+                                                    : SLM_OK;
 }
 
 /* Before the first step: is there something to learn; how good is it now. */
@@ -786,68 +745,59 @@ static slm_status first_look(grpo *g)
 {
     json_t *values = json_object();
     slm_status status = check_spread(g);
-    if (status == SLM_OK) status = save(g, "start", false);
+    if (status == SLM_OK) status = train__stage_save(&g->stage, "start", false);
     if (status == SLM_OK) status = measure_dev(g, values);
     if (status != SLM_OK) {
         json_decref(values);
         return status;
     }
-    SLM_TRY(train__metrics_put(g->metrics, 0, values, json_object(), g->err));
-    return save(g, "last", true);
+    SLM_TRY(train__metrics_put(g->stage.metrics, 0, values, json_object(), g->stage.err));
+    return train__stage_save(&g->stage, "last", true);
 }
 
 static slm_status run_steps(grpo *g, slm_train_result *result)
 {
-    const slm_train *t = g->train;
     slm_status status = SLM_OK;
-    g->started_s = slm_progress_clock_s();
-    slm_progress *progress = slm_progress_new(t->log, "grpo", "steps", (uint64_t)g->state.steps,
-                                              (uint64_t)g->state.step);
-    if (g->state.step == 0 && isnan(g->state.best_score)) status = first_look(g);
-    while (status == SLM_OK && g->state.step < g->state.steps) {
+    slm_progress *progress =
+        slm_progress_new(g->stage.train->log, "grpo", "steps", (uint64_t)g->stage.state.steps,
+                         (uint64_t)g->stage.state.step);
+    if (g->stage.state.step == 0 && isnan(g->stage.state.best_score)) status = first_look(g);
+    while (status == SLM_OK && g->stage.state.step < g->stage.state.steps) {
+        bool pauses = false;
         status = run_step(g, progress);
-        if (status != SLM_OK || g->state.step == g->state.steps) break;
-        const bool stopped = t->stop && *t->stop;
-        if (!stopped && !out_of_time(g)) continue;
-        status = save(g, "last", true);
-        result->out_of_time = !stopped;
-        if (status == SLM_OK && stopped) status = SLM_ERR_CANCELLED;
-        break;
+        if (status != SLM_OK || g->stage.state.step == g->stage.state.steps) break;
+        status = train__stage_pause(&g->stage, &pauses, result);
+        if (pauses) break;
     }
     slm_progress_finish(progress);
-    if (status == SLM_ERR_CANCELLED)
-        slm_error_set(g->err, SLM_ERR_CANCELLED,
-                      "stopped at step %lld of %lld; the same command goes on",
-                      (long long)g->state.step, (long long)g->state.steps);
-    return status;
+    return status == SLM_ERR_CANCELLED ? train__stage_cancelled(&g->stage) : status;
 }
 
 static slm_status finish(grpo *g, slm_train_result *result)
 {
-    if (g->state.step == g->state.steps && !g->state.finished) {
-        g->state.finished = true;
-        SLM_TRY(save(g, "last", true));
+    if (g->stage.state.step == g->stage.state.steps && !g->stage.state.finished) {
+        g->stage.state.finished = true;
+        SLM_TRY(train__stage_save(&g->stage, "last", true));
     }
-    SLM_TRY(train__checkpoint_load(g->folder, "best", g->train, g->training, NULL, g->err));
-    result->steps = g->state.step;
-    result->best_step = g->state.best_step;
-    result->dev_reward = g->state.best_score;
-    result->first_dev_reward = g->state.first_score;
-    snprintf(result->folder, sizeof result->folder, "%.4000s/best", g->folder);
+    SLM_TRY(train__checkpoint_load(g->stage.folder, "best", g->stage.train, g->stage.training, NULL,
+                                   g->stage.err));
+    result->steps = g->stage.state.step;
+    result->best_step = g->stage.state.best_step;
+    result->dev_reward = g->stage.state.best_score;
+    result->first_dev_reward = g->stage.state.first_score;
+    snprintf(result->folder, sizeof result->folder, "%.4000s/best", g->stage.folder);
     return SLM_OK;
 }
 
 static void grpo_free(grpo *g)
 {
-    slm_device *device = slm_model_device(slm_open_model(g->train->chat));
+    slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
     if (g->groups) clear_groups(g);
     free(g->groups);
     for (size_t i = 0; g->start && i < g->parameter_count; i++)
         slm_device_free(device, g->start[i]);
     free(g->start);
-    train__metrics_close(g->metrics);
-    train__optimiser_free(g->optimiser);
-    slm_training_free(g->training);
+    train__stage_free(&g->stage);
     slm_env_free(g->env);
     slm_cases_free(&g->data);
     slm_cases_free(&g->dev);
@@ -856,16 +806,15 @@ static void grpo_free(grpo *g)
 slm_status slm_train_grpo(const slm_train *train, slm_train_result *result, slm_error *err)
 {
     slm_status status = SLM_OK;
-    grpo g = {.train = train, .settings = &train->recipe->grpo, .err = err};
+    grpo g = {.settings = &train->recipe->grpo};
     *result = (slm_train_result){
         .dev_loss = NAN, .first_dev_loss = NAN, .dev_reward = NAN, .first_dev_reward = NAN};
-    snprintf(g.folder, sizeof g.folder, "%.4000s/grpo", train->recipe->run.output);
     g.groups = calloc(2 * (size_t)train->recipe->grpo.prompts, sizeof *g.groups);
     if (!g.groups) slm_out_of_memory(sizeof *g.groups);
-    SLM_TRY_OUT(slm_file_make_folders(g.folder, err));
+    SLM_TRY_OUT(train__stage_begin(&g.stage, "grpo", train, err));
     SLM_TRY_OUT(load_data(&g));
     SLM_TRY_OUT(begin(&g));
-    if (!g.state.finished) SLM_TRY_OUT(run_steps(&g, result));
+    if (!g.stage.state.finished) SLM_TRY_OUT(run_steps(&g, result));
     SLM_TRY_OUT(finish(&g, result));
 out:
     grpo_free(&g);

@@ -71,7 +71,7 @@ static slm_status ask(replay *r, size_t index)
         const json_t *one = json_array_get(messages, i);
         const char *role = json_string_value(json_object_get(one, "role"));
         const char *content = json_string_value(json_object_get(one, "content"));
-        if (i == 0 && system && *system && role && strcmp(role, "system") != 0)
+        if (i == 0 && train__adds_system(system, role))
             list[count++] = (slm_chat_message){"system", system};
         list[count++] = (slm_chat_message){role ? role : "", content ? content : ""};
     }

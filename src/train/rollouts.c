@@ -37,9 +37,8 @@ static slm_status ask(flight *f, board *b, size_t group, size_t rollout)
     const slm_episode *episode = g->rollouts[all ? 0 : rollout].episode;
     size_t count = 0;
     const slm_chat_message *messages = slm_env_messages(episode, &count);
-    const bool own = count > 0 && strcmp(messages[0].role, "system") == 0;
     const char *system = f->options->system;
-    const size_t extra = !own && system && *system ? 1 : 0;
+    const size_t extra = train__adds_system(system, messages[0].role);
     slm_chat_message *list = malloc((count + 1) * sizeof *list);
     if (!list) slm_out_of_memory((count + 1) * sizeof *list);
     if (extra) list[0] = (slm_chat_message){"system", system};

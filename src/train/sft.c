@@ -9,33 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "base/hash.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "open/open.h"
 #include "train_internal.h"
 
 typedef struct sft {
-    const slm_train *train;
+    train__stage stage;
     const slm_recipe_sft *settings;
-    slm_error *err;
-    char folder[4096];
     train__examples data, dev, replay;
-    slm_training *training;
-    train__optimiser *optimiser;
-    train__metrics *metrics;
-    train__state state;
     size_t *order; /* of the epoch below */
     size_t *plain; /* 0, 1, 2 ... for development data */
     size_t *picks; /* of a step */
     int64_t epoch;
-    double started_s, computed_tokens;
+    double computed_tokens;
 } sft;
 
 static train__reader reader_of(const sft *s)
 {
-    const slm_train *t = s->train;
+    const slm_train *t = s->stage.train;
     return (train__reader){.tokenizer = slm_open_chat_tokenizer(t->chat),
                            .tmpl = slm_open_chat_template(t->chat),
                            .system = t->recipe->run.system,
@@ -49,12 +41,12 @@ static slm_status add_replay(sft *s)
     train__reader reader = reader_of(s);
     slm_status status = SLM_OK;
     reader.thinking = false; /* answers as they came */
-    SLM_TRY_OUT(train__replay(s->train, s->folder, &path, s->err));
+    SLM_TRY_OUT(train__replay(s->stage.train, s->stage.folder, &path, s->stage.err));
     const char *file = slm_buffer_text(&path);
     const slm_option_list list = {.items = &file, .count = 1};
-    SLM_TRY_OUT(train__examples_load(&list, &reader, &s->replay, s->err));
+    SLM_TRY_OUT(train__examples_load(&list, &reader, &s->replay, s->stage.err));
     train__examples_mix(&s->data, &s->replay, s->settings->replay_share,
-                        (uint64_t)s->train->recipe->run.seed);
+                        (uint64_t)s->stage.train->recipe->run.seed);
 out:
     slm_buffer_free(&path);
     return status;
@@ -64,26 +56,26 @@ static slm_status load_data(sft *s)
 {
     const train__reader reader = reader_of(s);
     if (reader.thinking && !slm_template_thinks(reader.tmpl))
-        return slm_error_set(s->err, SLM_ERR_UNSUPPORTED,
+        return slm_error_set(s->stage.err, SLM_ERR_UNSUPPORTED,
                              "sft.thinking is on, but the template '%s' has no thinking",
                              slm_template_name(reader.tmpl));
-    SLM_TRY(train__examples_load(&s->settings->data, &reader, &s->data, s->err));
+    SLM_TRY(train__examples_load(&s->settings->data, &reader, &s->data, s->stage.err));
     if (s->settings->dev.count > 0)
-        SLM_TRY(train__examples_load(&s->settings->dev, &reader, &s->dev, s->err));
+        SLM_TRY(train__examples_load(&s->settings->dev, &reader, &s->dev, s->stage.err));
     else if (s->settings->dev_share > 0)
         train__examples_hold_back(&s->data, s->settings->dev_share,
-                                  (uint64_t)s->train->recipe->run.seed, &s->dev);
+                                  (uint64_t)s->stage.train->recipe->run.seed, &s->dev);
     if (s->data.count == 0)
-        return slm_error_set(s->err, SLM_ERR_INVALID,
+        return slm_error_set(s->stage.err, SLM_ERR_INVALID,
                              "sft.dev_share (%g) leaves no example to learn from",
                              s->settings->dev_share);
     if (s->settings->replay.count > 0 && s->settings->replay_share > 0) SLM_TRY(add_replay(s));
-    slm_log_print(s->train->log, SLM_LOG_INFO,
+    slm_log_print(s->stage.train->log, SLM_LOG_INFO,
                   "%zu examples, %llu tokens, %llu of them learnt; %zu for development",
                   s->data.count, (unsigned long long)s->data.tokens,
                   (unsigned long long)s->data.learnt, s->dev.count);
     if (s->data.too_long + s->dev.too_long > 0)
-        slm_log_print(s->train->log, SLM_LOG_WARNING,
+        slm_log_print(s->stage.train->log, SLM_LOG_WARNING,
                       "%zu examples are longer than sft.max_tokens (%lld) and were left out",
                       s->data.too_long + s->dev.too_long, (long long)s->settings->max_tokens);
     return SLM_OK;
@@ -91,7 +83,7 @@ static slm_status load_data(sft *s)
 
 static slm_status make_training(sft *s)
 {
-    const slm_recipe *recipe = s->train->recipe;
+    const slm_recipe *recipe = s->stage.train->recipe;
     const bool all = strcmp(recipe->run.train, "all") == 0;
     const slm_training_options options = {.full = all,
                                           .embeddings = all,
@@ -99,53 +91,27 @@ static slm_status make_training(sft *s)
                                           .dropout = all ? 0.0f : (float)recipe->lora.dropout,
                                           .max_rows = (size_t)s->settings->rows,
                                           .max_sequences = TRAIN_MOST_SEQUENCES};
-    slm_model *model = slm_open_model(s->train->chat);
-    SLM_TRY(slm_training_new(model, &options, &s->training, s->err));
-    SLM_TRY(train__optimiser_new(model, s->training, &s->settings->optimiser, s->state.steps,
-                                 &s->optimiser, s->err));
-    slm_log_print(s->train->log, SLM_LOG_DEBUG, "training takes %.0f MB beside the model",
-                  (double)slm_training_bytes(s->training) / 1e6);
+    slm_model *model = slm_open_model(s->stage.train->chat);
+    SLM_TRY(slm_training_new(model, &options, &s->stage.training, s->stage.err));
+    SLM_TRY(train__optimiser_new(model, s->stage.training, &s->settings->optimiser,
+                                 s->stage.state.steps, &s->stage.optimiser, s->stage.err));
+    slm_log_print(s->stage.train->log, SLM_LOG_DEBUG, "training takes %.0f MB beside the model",
+                  (double)slm_training_bytes(s->stage.training) / 1e6);
     return SLM_OK;
 }
 
-/* Examples and development examples: the latter choose what is kept. */
-static void hash_data(sft *s)
-{
-    slm_sha256 *hash = slm_sha256_new();
-    slm_sha256_update_part(hash, s->data.sha256);
-    slm_sha256_update_part(hash, s->dev.sha256);
-    slm_sha256_finish(hash, s->state.data);
-}
-
-/* The stage as it begins, or as its last checkpoint has it. */
+/* The stage as it begins, or as its last checkpoint has it. Development examples are part of what it
+ * is: they choose what is kept. */
 static slm_status begin(sft *s)
 {
-    const slm_recipe *recipe = s->train->recipe;
     const double examples = s->settings->epochs * (double)s->data.count;
-    const char *kernels = slm_device_kernels(slm_open_device(s->train->chat));
-    train__state last = {0};
     bool found = false;
-    s->state = (train__state){.steps = (int64_t)ceil(examples / (double)s->settings->batch - 1e-9),
-                              .best_loss = NAN,
-                              .first_loss = NAN,
-                              .best_score = NAN,
-                              .first_score = NAN,
-                              .first_entropy = NAN};
-    memcpy(s->state.recipe, recipe->sft_sha256, sizeof recipe->sft_sha256);
-    hash_data(s);
-    snprintf(s->state.kernels, sizeof s->state.kernels, "%s", kernels);
+    train__stage_fresh(&s->stage, (int64_t)ceil(examples / (double)s->settings->batch - 1e-9),
+                       s->stage.train->recipe->sft_sha256, s->data.sha256, s->dev.sha256);
     SLM_TRY(make_training(s));
-    SLM_TRY(train__checkpoint_state(s->folder, "last", &found, &last, s->err));
-    if (found) {
-        SLM_TRY(train__state_check(s->folder, &last, &s->state, s->err));
-        s->state = last;
-        SLM_TRY(
-            train__checkpoint_load(s->folder, "last", s->train, s->training, s->optimiser, s->err));
-        if (s->state.step > 0)
-            slm_log_print(s->train->log, SLM_LOG_INFO, "sft goes on from step %lld of %lld",
-                          (long long)s->state.step, (long long)s->state.steps);
-    }
-    return train__metrics_open(s->folder, &s->state.log, &s->metrics, s->err);
+    SLM_TRY(train__stage_find(&s->stage, &found));
+    if (found) SLM_TRY(train__stage_load_last(&s->stage));
+    return train__stage_open_log(&s->stage);
 }
 
 /* ---- steps --------------------------------------------------------------------------------- */
@@ -155,8 +121,8 @@ static size_t example_at(sft *s, int64_t place)
 {
     const int64_t count = (int64_t)s->data.count, epoch = place / count;
     if (epoch != s->epoch) {
-        slm_random random =
-            slm_random_new((uint64_t)s->train->recipe->run.seed, 0x5f7a0000u + (uint64_t)epoch);
+        slm_random random = slm_random_new((uint64_t)s->stage.train->recipe->run.seed,
+                                           0x5f7a0000u + (uint64_t)epoch);
         for (size_t i = 0; i < s->data.count; i++)
             s->order[i] = i;
         slm_random_shuffle(&random, s->order, s->data.count, sizeof *s->order);
@@ -167,7 +133,7 @@ static size_t example_at(sft *s, int64_t place)
 
 static train__loss take_step(sft *s, double *norm)
 {
-    const int64_t first = s->state.step * s->settings->batch;
+    const int64_t first = s->stage.state.step * s->settings->batch;
     size_t count = 0;
     uint64_t learnt = 0;
     const double last = s->settings->epochs * (double)s->data.count;
@@ -177,28 +143,21 @@ static train__loss take_step(sft *s, double *norm)
         s->computed_tokens += (double)s->data.items[pick].len;
         s->picks[count++] = pick;
     }
-    const uint32_t pass = (uint32_t)(s->state.step * s->settings->batch);
+    const uint32_t pass = (uint32_t)(s->stage.state.step * s->settings->batch);
     const train__loss loss =
-        train__pass(s->training, &s->data, s->picks, count, (size_t)s->settings->rows,
-                    1.0f / (float)learnt, (uint64_t)s->train->recipe->run.seed, pass);
-    train__optimiser_step(s->optimiser, s->state.step + 1, norm);
-    s->state.step++;
+        train__pass(s->stage.training, &s->data, s->picks, count, (size_t)s->settings->rows,
+                    1.0f / (float)learnt, (uint64_t)s->stage.train->recipe->run.seed, pass);
+    train__optimiser_step(s->stage.optimiser, s->stage.state.step + 1, norm);
+    s->stage.state.step++;
     return loss;
 }
 
 static double dev_loss(sft *s)
 {
     if (s->dev.count == 0) return NAN;
-    const train__loss loss = train__pass(s->training, &s->dev, s->plain, s->dev.count,
+    const train__loss loss = train__pass(s->stage.training, &s->dev, s->plain, s->dev.count,
                                          (size_t)s->settings->rows, 0.0f, 0, 0);
     return loss.sum / (double)loss.tokens;
-}
-
-static slm_status save(sft *s, const char *name, bool with_optimiser)
-{
-    SLM_TRY(train__metrics_sync(s->metrics, &s->state.log, s->err));
-    return train__checkpoint_save(s->folder, name, s->train, s->training,
-                                  with_optimiser ? s->optimiser : NULL, &s->state, s->err);
 }
 
 /* Measure, log, and keep the weights if they are the best so far. */
@@ -207,20 +166,11 @@ static slm_status measure_dev(sft *s, json_t *values)
     const double loss = dev_loss(s);
     if (isnan(loss)) return SLM_OK;
     json_object_set_new(values, "dev_loss", json_real(loss));
-    if (isnan(s->state.first_loss)) s->state.first_loss = loss;
-    if (!isnan(s->state.best_loss) && !(loss < s->state.best_loss)) return SLM_OK;
-    s->state.best_loss = loss;
-    s->state.best_step = s->state.step;
-    return save(s, "best", false);
-}
-
-static slm_status check_finite(const sft *s, double loss, double norm)
-{
-    if (isfinite(loss) && isfinite(norm)) return SLM_OK;
-    return slm_error_set(s->err, SLM_ERR_INVALID,
-                         "sft step %lld: the loss is %g and the gradient's norm %g; lower "
-                         "sft.rate; the last checkpoint in %s is as it was",
-                         (long long)s->state.step, loss, norm, s->folder);
+    if (isnan(s->stage.state.first_loss)) s->stage.state.first_loss = loss;
+    if (!isnan(s->stage.state.best_loss) && !(loss < s->stage.state.best_loss)) return SLM_OK;
+    s->stage.state.best_loss = loss;
+    s->stage.state.best_step = s->stage.state.step;
+    return train__stage_save(&s->stage, "best", false);
 }
 
 /* One step with all that belongs to it. */
@@ -229,64 +179,51 @@ static slm_status run_step(sft *s, slm_progress *progress)
     const slm_recipe_sft *o = s->settings;
     const double before_s = slm_progress_clock_s(), tokens = s->computed_tokens;
     double norm;
-    const double rate = train__rate(&o->optimiser, s->state.step + 1, s->state.steps);
+    const double rate = train__rate(&o->optimiser, s->stage.state.step + 1, s->stage.state.steps);
     const train__loss loss = take_step(s, &norm);
     const double mean = loss.sum / (double)loss.tokens;
     const double took_s = slm_progress_clock_s() - before_s;
     const double speed = (s->computed_tokens - tokens) / took_s;
-    const int64_t step = s->state.step;
-    SLM_TRY(check_finite(s, mean, norm));
+    const int64_t step = s->stage.state.step;
+    SLM_TRY(train__stage_check_finite(&s->stage, mean, norm));
     json_t *values = json_pack("{s:f, s:f, s:f, s:f, s:I}", "loss", mean, "grad_norm", norm, "rate",
                                rate, "epoch", (double)(step * o->batch) / (double)s->data.count,
                                "learnt_tokens", (json_int_t)loss.tokens);
     slm_status status = SLM_OK;
-    if (step % o->dev_steps == 0 || step == s->state.steps) status = measure_dev(s, values);
+    if (step % o->dev_steps == 0 || step == s->stage.state.steps) status = measure_dev(s, values);
     if (status != SLM_OK) {
         json_decref(values);
         return status;
     }
     json_t *times = json_pack("{s:f, s:f}", "step_s", took_s, "tokens_per_s", speed);
-    SLM_TRY(train__metrics_put(s->metrics, step, values, times, s->err));
+    SLM_TRY(train__metrics_put(s->stage.metrics, step, values, times, s->stage.err));
     char note[96];
-    snprintf(note, sizeof note, "loss %.3f, best dev %.3f, %.0f tokens/s", mean, s->state.best_loss,
-             speed);
+    snprintf(note, sizeof note, "loss %.3f, best dev %.3f, %.0f tokens/s", mean,
+             s->stage.state.best_loss, speed);
     slm_progress_update(progress, (uint64_t)step, note);
-    return step % o->save_steps == 0 ? save(s, "last", true) : SLM_OK;
-}
-
-static bool out_of_time(const sft *s)
-{
-    const double budget_s = s->train->recipe->run.time_budget_minutes * 60;
-    return budget_s > 0 && slm_progress_clock_s() - s->started_s > budget_s;
+    return step % o->save_steps == 0 ? train__stage_save(&s->stage, "last", true) : SLM_OK;
 }
 
 static slm_status run_steps(sft *s, slm_train_result *result)
 {
-    const slm_train *t = s->train;
+    const slm_train *t = s->stage.train;
     slm_status status = SLM_OK;
-    s->started_s = slm_progress_clock_s();
-    slm_progress *progress =
-        slm_progress_new(t->log, "sft", "steps", (uint64_t)s->state.steps, (uint64_t)s->state.step);
-    if (s->state.step == 0) {
+    slm_progress *progress = slm_progress_new(
+        t->log, "sft", "steps", (uint64_t)s->stage.state.steps, (uint64_t)s->stage.state.step);
+    if (s->stage.state.step == 0) {
         json_t *values = json_object();
         status = measure_dev(s, values);
         if (status == SLM_OK && json_object_size(values) > 0)
-            status = train__metrics_put(s->metrics, 0, values, json_object(), s->err);
+            status = train__metrics_put(s->stage.metrics, 0, values, json_object(), s->stage.err);
         else
             json_decref(values);
     }
-    while (status == SLM_OK && s->state.step < s->state.steps) {
+    while (status == SLM_OK && s->stage.state.step < s->stage.state.steps) {
+        bool pauses = false;
         status = run_step(s, progress);
-        if (status != SLM_OK || s->state.step == s->state.steps) break;
-        const bool stopped = t->stop && *t->stop;
-        if (!stopped && !out_of_time(s)) continue;
-        status = save(s, "last", true);
-        result->out_of_time = !stopped;
-        if (status == SLM_OK && stopped)
-            status = slm_error_set(s->err, SLM_ERR_CANCELLED,
-                                   "stopped at step %lld of %lld; the same command goes on",
-                                   (long long)s->state.step, (long long)s->state.steps);
-        break;
+        if (status != SLM_OK || s->stage.state.step == s->stage.state.steps) break;
+        status = train__stage_pause(&s->stage, &pauses, result);
+        if (pauses) break;
     }
     slm_progress_finish(progress);
     return status;
@@ -295,33 +232,32 @@ static slm_status run_steps(sft *s, slm_train_result *result)
 /* The best weights into the model and `best`, and the stage marked as done. */
 static slm_status finish(sft *s, slm_train_result *result)
 {
-    if (s->state.step == s->state.steps && !s->state.finished) {
-        s->state.finished = true;
-        SLM_TRY(save(s, "last", true));
+    if (s->stage.state.step == s->stage.state.steps && !s->stage.state.finished) {
+        s->stage.state.finished = true;
+        SLM_TRY(train__stage_save(&s->stage, "last", true));
         if (s->dev.count == 0) {
-            s->state.best_step = s->state.step;
-            SLM_TRY(save(s, "best", false));
+            s->stage.state.best_step = s->stage.state.step;
+            SLM_TRY(train__stage_save(&s->stage, "best", false));
         }
     }
     bool found = false;
     train__state best = {0};
-    SLM_TRY(train__checkpoint_state(s->folder, "best", &found, &best, s->err));
+    SLM_TRY(train__checkpoint_state(s->stage.folder, "best", &found, &best, s->stage.err));
     if (found)
-        SLM_TRY(train__checkpoint_load(s->folder, "best", s->train, s->training, NULL, s->err));
-    result->steps = s->state.step;
-    result->best_step = found ? best.best_step : s->state.step;
-    result->dev_loss = s->state.best_loss;
-    result->first_dev_loss = s->state.first_loss;
-    snprintf(result->folder, sizeof result->folder, "%.4000s/%s", s->folder,
+        SLM_TRY(train__checkpoint_load(s->stage.folder, "best", s->stage.train, s->stage.training,
+                                       NULL, s->stage.err));
+    result->steps = s->stage.state.step;
+    result->best_step = found ? best.best_step : s->stage.state.step;
+    result->dev_loss = s->stage.state.best_loss;
+    result->first_dev_loss = s->stage.state.first_loss;
+    snprintf(result->folder, sizeof result->folder, "%.4000s/%s", s->stage.folder,
              found ? "best" : "last");
     return SLM_OK;
 }
 
 static void sft_free(sft *s)
 {
-    train__metrics_close(s->metrics);
-    train__optimiser_free(s->optimiser);
-    slm_training_free(s->training);
+    train__stage_free(&s->stage);
     train__examples_free(&s->dev);
     train__examples_free(&s->data);
     train__examples_free(&s->replay);
@@ -333,11 +269,10 @@ static void sft_free(sft *s)
 slm_status slm_train_sft(const slm_train *train, slm_train_result *result, slm_error *err)
 {
     slm_status status = SLM_OK;
-    sft s = {.train = train, .settings = &train->recipe->sft, .err = err, .epoch = -1};
+    sft s = {.settings = &train->recipe->sft, .epoch = -1};
     *result = (slm_train_result){
         .dev_loss = NAN, .first_dev_loss = NAN, .dev_reward = NAN, .first_dev_reward = NAN};
-    snprintf(s.folder, sizeof s.folder, "%.4000s/sft", train->recipe->run.output);
-    SLM_TRY_OUT(slm_file_make_folders(s.folder, err));
+    SLM_TRY_OUT(train__stage_begin(&s.stage, "sft", train, err));
     SLM_TRY_OUT(load_data(&s));
     s.order = malloc(s.data.count * sizeof *s.order);
     s.plain = malloc((s.dev.count + 1) * sizeof *s.plain);
@@ -346,7 +281,7 @@ slm_status slm_train_sft(const slm_train *train, slm_train_result *result, slm_e
     for (size_t i = 0; i < s.dev.count; i++)
         s.plain[i] = i;
     SLM_TRY_OUT(begin(&s));
-    if (!s.state.finished) SLM_TRY_OUT(run_steps(&s, result));
+    if (!s.stage.state.finished) SLM_TRY_OUT(run_steps(&s, result));
     SLM_TRY_OUT(finish(&s, result));
 out:
     sft_free(&s);

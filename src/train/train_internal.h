@@ -108,6 +108,8 @@ typedef struct train__state {
     char recipe[65], data[65], kernels[32];
 } train__state;
 
+/* Nothing done, nothing measured. */
+train__state train__state_none(void);
 /* Write FOLDER/NAME: weights, state, and the optimiser unless NULL; the old one stays until the new
  * one is whole. */
 slm_status train__checkpoint_save(const char *folder, const char *name, const slm_train *train,
@@ -123,6 +125,43 @@ slm_status train__state_check(const char *folder, const train__state *last, cons
 slm_status train__checkpoint_load(const char *folder, const char *name, const slm_train *train,
                                   slm_training *training, train__optimiser *optimiser,
                                   slm_error *err);
+
+/* ---- a stage (stage.c) --------------------------------------------------------------------- */
+
+/* What every stage has; the first member of its own struct. */
+typedef struct train__stage {
+    const slm_train *train;
+    slm_error *err;
+    const char *name; /* "sft" */
+    char folder[4096];
+    slm_training *training;
+    train__optimiser *optimiser;
+    train__metrics *metrics;
+    train__state state;
+    double started_s;
+} train__stage;
+
+/* Set up, and make its folder. train__stage_free after it, whatever it returns. */
+slm_status train__stage_begin(train__stage *stage, const char *name, const slm_train *train,
+                              slm_error *err);
+void train__stage_free(train__stage *stage);
+/* The state of a stage that has done nothing yet, on these settings and data. */
+void train__stage_fresh(train__stage *stage, int64_t steps, const char *recipe_sha256,
+                        const char *data_sha256, const char *dev_sha256);
+/* Take over the state of `last`, if there is one, and it is of these settings and data. */
+slm_status train__stage_find(train__stage *stage, bool *found);
+/* Its weights and optimiser; says where the stage goes on. */
+slm_status train__stage_load_last(train__stage *stage);
+/* The log, cut back to what the state knows; the time budget begins. */
+slm_status train__stage_open_log(train__stage *stage);
+slm_status train__stage_save(train__stage *stage, const char *name, bool with_optimiser);
+slm_status train__stage_check_finite(const train__stage *stage, double loss, double norm);
+slm_status train__stage_cancelled(const train__stage *stage);
+/* Between two steps: is it to end here? Then `last` is saved; SLM_ERR_CANCELLED if it was told to stop. */
+slm_status train__stage_pause(train__stage *stage, bool *pauses, slm_train_result *result);
+
+/* Whether a conversation that begins with a message of this role gets the recipe's system text. */
+bool train__adds_system(const char *system, const char *first_role);
 
 /* ---- steps (steps.c) ----------------------------------------------------------------------- */
 
