@@ -87,8 +87,8 @@ static slm_status run_stage(cli_app *app, const train_options *options, const sl
 
 /* The words of a command line, in the program's arena. */
 typedef struct words {
-    char *items[256];
-    int count;
+    char **items;
+    int count, room;
 } words;
 
 static void say(cli_app *app, words *w, const char *format, ...)
@@ -100,7 +100,12 @@ static void say(cli_app *app, words *w, const char *format, ...)
     va_start(arguments, format);
     if (vasprintf(&text, format, arguments) < 0) slm_out_of_memory(strlen(format));
     va_end(arguments);
-    SLM_ASSERT((size_t)w->count < sizeof w->items / sizeof *w->items);
+    if (w->count == w->room) {
+        w->room = w->room > 0 ? 2 * w->room : 32;
+        char **grown = slm_arena_array(&app->arena, (size_t)w->room, sizeof *grown);
+        if (w->count > 0) memcpy(grown, w->items, (size_t)w->count * sizeof *grown);
+        w->items = grown;
+    }
     w->items[w->count++] = slm_arena_strdup(&app->arena, text);
     free(text);
 }
@@ -109,6 +114,10 @@ static void say_machine(cli_app *app, words *w, const cli_shared *shared)
 {
     if (shared->threads > 0) say(app, w, "--threads=%lld", (long long)shared->threads);
     if (shared->batch > 0) say(app, w, "--batch=%lld", (long long)shared->batch);
+    if (shared->context > 0) say(app, w, "--ctx=%lld", (long long)shared->context);
+    if (shared->memory > 0) say(app, w, "--memory=%llu", (unsigned long long)shared->memory);
+    if (shared->device) say(app, w, "--device=%s", shared->device);
+    if (!shared->prefix_sharing) say(app, w, "--no-prefix-sharing");
     if (shared->dtype) say(app, w, "--dtype=%s", shared->dtype);
     if (shared->quantised) say(app, w, "--quantised=%s", shared->quantised);
     if (shared->kernels) say(app, w, "--kernels=%s", shared->kernels);

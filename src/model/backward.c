@@ -202,7 +202,8 @@ slm_status slm_training_new(slm_model *model, const slm_training_options *option
     SLM_TRY_OUT(make_scratch(t, err));
     SLM_TRY_OUT(make_cache(t, err));
     SLM_TRY_OUT(training__collect(t, err));
-    t->taken_bytes += slm_forward_bytes(&model->config, model->adapter_rank, options->max_rows, 0);
+    t->taken_bytes += slm_forward_bytes(&model->config, model->adapter_rank, options->max_rows, 0) +
+                      options->max_rows * (size_t)model->config.embedding * sizeof(float);
     *out = t;
     t = NULL;
 out:

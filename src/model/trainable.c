@@ -103,7 +103,7 @@ bool slm_model_adapter_options(const slm_model *m, slm_lora_options *out)
 
 /* ---- parameters ---------------------------------------------------------------------------- */
 
-/* Where a parameter's place in the layers keeps its gradient, for backward.c. */
+/* The list that is being made; the first failure ends it. */
 typedef struct collector {
     slm_training *t;
     slm_error *err;

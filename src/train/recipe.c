@@ -94,7 +94,7 @@ static const slm_option sft_table[] = {
     {.name = "rows", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, rows), .min = 8, .max = 131072,
      .value_name = "N", .default_text = "1024", .help = "tokens computed at once, packed"},
     {.name = "checkpointing", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_sft, checkpointing),
-     .help = "keep each layer's input alone and compute it again: less memory, a third slower"},
+     .help = "keep each layer's input alone and compute it again: less memory, more time"},
     {.name = "thinking", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_sft, thinking),
      .choices = "on|off", .value_name = "ON", .default_text = "off",
      .help = "off: an empty thought is prompt; on: examples bring theirs"},
