@@ -335,10 +335,10 @@ static void *allocate(size_t bytes)
     return memory;
 }
 
-slm_status model__export_numbers(export_job *job, const export_tensor *tensor, export_put *put,
-                                 void *file, slm_error *err)
+slm_status model__export_numbers(export_job *job, const export_tensor *tensor,
+                                 slm_tensor_writer *file, slm_error *err)
 {
-    if (tensor->values) return put(file, tensor->values, tensor->columns, err);
+    if (tensor->values) return slm_tensor_writer_put(file, tensor->values, tensor->columns, err);
     slm_status status = SLM_OK;
     const export_tensor t = as_rows(tensor);
     const size_t most = t.columns < PIECE_ITEMS ? PIECE_ITEMS / t.columns : 1;
@@ -359,7 +359,7 @@ slm_status model__export_numbers(export_job *job, const export_tensor *tensor, e
         slm_dequantise(t.dtype, p.bytes, n, p.back);
         SLM_TRY_OUT(check_finite(&t, &p, n, err));
         if (changed) sum_losses(&job->sums[t.kind], &p, n);
-        SLM_TRY_OUT(put(file, p.bytes, n, err));
+        SLM_TRY_OUT(slm_tensor_writer_put(file, p.bytes, n, err));
         job->done_bytes += slm_dtype_bytes(t.dtype, n);
         slm_progress_update(job->progress, in_mib(job->done_bytes), t.name);
         if (job->options->stop && *job->options->stop)

@@ -381,11 +381,6 @@ out:
 
 /* ---- weights ------------------------------------------------------------------------------- */
 
-static slm_status put_safetensors(void *file, const void *data, size_t items, slm_error *err)
-{
-    return slm_safetensors_put(file, data, items, err);
-}
-
 /* How many tensors from `first` on fit into a file; at least one. */
 static size_t shard_end(const slm_tensor *list, size_t count, size_t first, uint64_t limit)
 {
@@ -409,14 +404,14 @@ static slm_status write_shard(export_job *job, const char *path, const slm_tenso
 {
     const char *pairs[EXPORT_PAIRS + 1][2] = {{"format", "pt"}};
     const size_t pair_count = 1 + model__export_origin(job, pairs + 1);
-    slm_safetensors *file = NULL;
+    slm_tensor_writer *file = NULL;
     slm_status status = SLM_OK;
     SLM_TRY(slm_safetensors_create(path, list + first, end - first, (const char *const(*)[2])pairs,
                                    pair_count, &file, err));
     for (size_t i = first; i < end && status == SLM_OK; i++)
-        status = model__export_numbers(job, &job->tensors[i], put_safetensors, file, err);
-    if (status == SLM_OK) return slm_safetensors_finish(file, err);
-    slm_safetensors_abandon(file);
+        status = model__export_numbers(job, &job->tensors[i], file, err);
+    if (status == SLM_OK) return slm_tensor_writer_finish(file, err);
+    slm_tensor_writer_abandon(file);
     return status;
 }
 
@@ -480,7 +475,7 @@ static slm_status put_adapter(const slm_tensors *from, const char *path, const c
     const char *pairs[][2] = {
         {keep[0], "pt"}, {"slm.version", SLM_VERSION}, {"slm.adapter_sha256", sha256}};
     const size_t count = slm_tensors_count(from);
-    slm_safetensors *file = NULL;
+    slm_tensor_writer *file = NULL;
     slm_status status = SLM_OK;
     slm_tensor *list = calloc(count + 1, sizeof *list);
     if (!list) slm_out_of_memory(count * sizeof *list);
@@ -489,11 +484,11 @@ static slm_status put_adapter(const slm_tensors *from, const char *path, const c
     status =
         slm_safetensors_create(path, list, count, (const char *const(*)[2])pairs, 3, &file, err);
     for (size_t i = 0; i < count && status == SLM_OK; i++)
-        status = slm_safetensors_put(file, list[i].data, (size_t)slm_tensor_items(&list[i]), err);
+        status = slm_tensor_writer_put(file, list[i].data, (size_t)slm_tensor_items(&list[i]), err);
     if (status == SLM_OK)
-        status = slm_safetensors_finish(file, err);
+        status = slm_tensor_writer_finish(file, err);
     else
-        slm_safetensors_abandon(file);
+        slm_tensor_writer_abandon(file);
     free(list);
     return status;
 }

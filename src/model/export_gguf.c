@@ -140,11 +140,6 @@ static slm_status check_table(const export_job *job, slm_error *err)
 
 /* ---- the file ------------------------------------------------------------------------------ */
 
-static slm_status put_gguf(void *file, const void *data, size_t items, slm_error *err)
-{
-    return slm_gguf_put(file, data, items, err);
-}
-
 slm_status model__export_check_file(const char *path, bool force, slm_error *err)
 {
     struct stat there;
@@ -155,7 +150,7 @@ slm_status model__export_check_file(const char *path, bool force, slm_error *err
 slm_status model__export_gguf(export_job *job, slm_export_report *report, slm_error *err)
 {
     slm_gguf_meta meta = {0};
-    slm_gguf *file = NULL;
+    slm_tensor_writer *file = NULL;
     slm_tensor *list = NULL;
     slm_status status = SLM_OK;
     SLM_TRY(check_table(job, err));
@@ -164,14 +159,14 @@ slm_status model__export_gguf(export_job *job, slm_export_report *report, slm_er
     list = model__export_list(job);
     SLM_TRY_OUT(slm_gguf_create(job->options->path, list, job->count, &meta, &file, err));
     for (size_t i = 0; i < job->count && status == SLM_OK; i++)
-        status = model__export_numbers(job, &job->tensors[i], put_gguf, file, err);
+        status = model__export_numbers(job, &job->tensors[i], file, err);
     if (status == SLM_OK) {
-        status = slm_gguf_finish(file, err);
+        status = slm_tensor_writer_finish(file, err);
         file = NULL;
     }
     report->files = 1;
 out:
-    slm_gguf_abandon(file);
+    slm_tensor_writer_abandon(file);
     slm_gguf_meta_free(&meta);
     free(list);
     return status;

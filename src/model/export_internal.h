@@ -46,11 +46,9 @@ typedef struct export_job {
     uint64_t done_bytes;
 } export_job;
 
-/* Where a tensor's numbers go, piece by piece. */
-typedef slm_status export_put(void *file, const void *data, size_t items, slm_error *err);
-/* All numbers of a tensor, in order. */
-slm_status model__export_numbers(export_job *job, const export_tensor *tensor, export_put *put,
-                                 void *file, slm_error *err);
+/* All numbers of a tensor, in order, piece by piece. */
+slm_status model__export_numbers(export_job *job, const export_tensor *tensor,
+                                 slm_tensor_writer *file, slm_error *err);
 /* The list as the writers want it; malloc'd, names borrowed. */
 slm_tensor *model__export_list(const export_job *job);
 

@@ -270,7 +270,7 @@ slm_status slm_training_save(slm_training *t, const char *path, const char *cons
                              size_t metadata_count, slm_error *err)
 {
     slm_status status = SLM_OK;
-    slm_safetensors *file = NULL;
+    slm_tensor_writer *file = NULL;
     const size_t most = most_items(t);
     float *values = malloc(2 * most * sizeof *values);
     slm_tensor *list = calloc(t->parameter_count + 1, sizeof *list);
@@ -289,12 +289,12 @@ slm_status slm_training_save(slm_training *t, const char *path, const char *cons
         const size_t items = p->rows * p->columns;
         slm_device_download(t->model->device, values, p->value, items * sizeof *values);
         reorder(t, i, values, values + most, true);
-        SLM_TRY_OUT(slm_safetensors_put(file, values + most, items, err));
+        SLM_TRY_OUT(slm_tensor_writer_put(file, values + most, items, err));
     }
-    status = slm_safetensors_finish(file, err);
+    status = slm_tensor_writer_finish(file, err);
     file = NULL;
 out:
-    slm_safetensors_abandon(file);
+    slm_tensor_writer_abandon(file);
     free(list);
     free(values);
     return status;

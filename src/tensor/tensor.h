@@ -193,23 +193,25 @@ slm_status slm_meta_real(const slm_tensors *tensors, const char *key, bool requi
 slm_status slm_meta_string(const slm_tensors *tensors, const char *key, bool required,
                            const char **out, slm_error *err);
 
-/* ---- writing safetensors (write_safetensors.c) --------------------------------------------- */
+/* ---- writing (write.c) --------------------------------------------------------------------- */
 
-/* A file made tensor by tensor: shapes first, then the numbers in the same order. Nothing appears
- * under `path` before slm_safetensors_finish. */
-typedef struct slm_safetensors slm_safetensors;
+/* A file made tensor by tensor: shapes first, which slm_safetensors_create or slm_gguf_create is
+ * given, then the numbers in the same order. Nothing appears under its path before
+ * slm_tensor_writer_finish. */
+typedef struct slm_tensor_writer slm_tensor_writer;
+/* The next `items` numbers, already in the dtype of the list; a tensor may come in pieces. */
+slm_status slm_tensor_writer_put(slm_tensor_writer *writer, const void *data, size_t items,
+                                 slm_error *err);
+/* Sync and rename; all numbers must have been put (asserted). Frees, whether it succeeds or not. */
+slm_status slm_tensor_writer_finish(slm_tensor_writer *writer, slm_error *err);
+/* Remove what was written and free. NULL is allowed. */
+void slm_tensor_writer_abandon(slm_tensor_writer *writer);
+
 /* list[count]: name, dtype (a plain one), dims and shape count; names differ (asserted). metadata:
  * pairs of key and value for `__metadata__`. */
 slm_status slm_safetensors_create(const char *path, const slm_tensor *list, size_t count,
                                   const char *const (*metadata)[2], size_t metadata_count,
-                                  slm_safetensors **out, slm_error *err);
-/* The next `items` numbers, already in the dtype of the list; a tensor may come in pieces. */
-slm_status slm_safetensors_put(slm_safetensors *file, const void *data, size_t items,
-                               slm_error *err);
-/* Sync and rename; all numbers must have been put (asserted). Frees, whether it succeeds or not. */
-slm_status slm_safetensors_finish(slm_safetensors *file, slm_error *err);
-/* Remove what was written and free. NULL is allowed. */
-void slm_safetensors_abandon(slm_safetensors *file);
+                                  slm_tensor_writer **out, slm_error *err);
 
 /* ---- writing GGUF (write_gguf.c) ----------------------------------------------------------- */
 
@@ -235,12 +237,8 @@ void slm_gguf_put_string(slm_gguf_meta *meta, const char *text, size_t len);
 void slm_gguf_add_copy(slm_gguf_meta *meta, const slm_meta *entry);
 void slm_gguf_meta_free(slm_gguf_meta *meta);
 
-/* A GGUF v3 file made tensor by tensor, as slm_safetensors is; dtypes are those that GGUF has. */
-typedef struct slm_gguf slm_gguf;
+/* As slm_safetensors_create, a GGUF v3 file; dtypes are those that GGUF has. */
 slm_status slm_gguf_create(const char *path, const slm_tensor *list, size_t count,
-                           const slm_gguf_meta *meta, slm_gguf **out, slm_error *err);
-slm_status slm_gguf_put(slm_gguf *file, const void *data, size_t items, slm_error *err);
-slm_status slm_gguf_finish(slm_gguf *file, slm_error *err);
-void slm_gguf_abandon(slm_gguf *file);
+                           const slm_gguf_meta *meta, slm_tensor_writer **out, slm_error *err);
 
 #endif

@@ -121,6 +121,31 @@ static inline uint64_t slm_tensor__u64(const uint8_t *at)
     return (uint64_t)slm_tensor__u32(at) | (uint64_t)slm_tensor__u32(at + 4) << 32;
 }
 
+/* ---- writing ------------------------------------------------------------------------------- */
+
+enum { TENSOR_ALIGNMENT_MAX = 32 };
+
+struct slm_tensor_writer {
+    slm_file_writer *file;
+    char *path;
+    slm_tensor *list; /* dtype and size alone are used */
+    size_t count;
+    size_t alignment; /* each tensor is padded with zeros to a multiple of it */
+    size_t at;        /* the tensor that is being put */
+    size_t filled;    /* bytes of it that were */
+};
+
+/* write.c: the list copied, its bytes computed, and the file opened; then the container's head must
+ * go in. */
+slm_status slm_tensor__writer_open(const char *path, const slm_tensor *list, size_t count,
+                                   size_t alignment, slm_tensor_writer **out, slm_error *err);
+slm_status slm_tensor__writer_begin(slm_tensor_writer *writer, const slm_buffer *head,
+                                    slm_error *err);
+/* Bytes that are missing to a multiple of `alignment`. */
+size_t slm_tensor__padding(uint64_t bytes, size_t alignment);
+void slm_tensor__append_u32(slm_buffer *out, uint32_t value);
+void slm_tensor__append_u64(slm_buffer *out, uint64_t value);
+
 /* The numbers of GGUF's value types. */
 typedef enum gguf_type {
     GGUF_U8,

@@ -1,14 +1,10 @@
 /* write_gguf.c: writing the container that gguf.c reads, version 3, and narrowing numbers to the
  * types that are written.
  *
- * As in write_safetensors.c the shapes alone tell where everything will lie, so the head goes first
- * and memory does not grow with the numbers. Each tensor begins at a multiple of 32, the format's
- * own alignment. Q8_0 (docs of the ggml project): of each 32 numbers d = max |x| / 127 in f32, q =
+ * Each tensor begins at a multiple of 32, the format's own alignment. Q8_0 (docs of the ggml project): of each 32 numbers d = max |x| / 127 in f32, q =
  * x / d rounded half away from zero, d stored as binary16. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include "base/file.h"
 #include "tensor/tensor_internal.h"
 
 enum { ALIGNMENT = 32, Q8_ITEMS = 32 };
@@ -57,45 +53,31 @@ void slm_narrow(slm_dtype dtype, const float *values, size_t items, void *out)
 
 /* ---- metadata ------------------------------------------------------------------------------ */
 
-static void append_u32(slm_buffer *out, uint32_t value)
-{
-    uint8_t bytes[4];
-    for (int i = 0; i < 4; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    slm_buffer_append(out, bytes, sizeof bytes);
-}
-
-static void append_u64(slm_buffer *out, uint64_t value)
-{
-    append_u32(out, (uint32_t)value);
-    append_u32(out, (uint32_t)(value >> 32));
-}
-
 static void append_f32(slm_buffer *out, float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    append_u32(out, bits);
+    slm_tensor__append_u32(out, bits);
 }
 
 static void append_string(slm_buffer *out, const char *text, size_t len)
 {
-    append_u64(out, len);
+    slm_tensor__append_u64(out, len);
     if (len > 0) slm_buffer_append(out, text, len);
 }
 
 static void begin(slm_gguf_meta *meta, const char *key, uint32_t type)
 {
     append_string(&meta->bytes, key, strlen(key));
-    append_u32(&meta->bytes, type);
+    slm_tensor__append_u32(&meta->bytes, type);
     meta->count++;
 }
 
 static void begin_array(slm_gguf_meta *meta, const char *key, uint32_t type, size_t count)
 {
     begin(meta, key, GGUF_ARRAY);
-    append_u32(&meta->bytes, type);
-    append_u64(&meta->bytes, count);
+    slm_tensor__append_u32(&meta->bytes, type);
+    slm_tensor__append_u64(&meta->bytes, count);
 }
 
 void slm_gguf_add_string(slm_gguf_meta *meta, const char *key, const char *text, size_t len)
@@ -107,7 +89,7 @@ void slm_gguf_add_string(slm_gguf_meta *meta, const char *key, const char *text,
 void slm_gguf_add_u32(slm_gguf_meta *meta, const char *key, uint32_t value)
 {
     begin(meta, key, GGUF_U32);
-    append_u32(&meta->bytes, value);
+    slm_tensor__append_u32(&meta->bytes, value);
 }
 
 void slm_gguf_add_f32(slm_gguf_meta *meta, const char *key, float value)
@@ -126,7 +108,7 @@ void slm_gguf_add_i32s(slm_gguf_meta *meta, const char *key, const int32_t *valu
 {
     begin_array(meta, key, GGUF_I32, count);
     for (size_t i = 0; i < count; i++)
-        append_u32(&meta->bytes, (uint32_t)values[i]);
+        slm_tensor__append_u32(&meta->bytes, (uint32_t)values[i]);
 }
 
 void slm_gguf_add_f32s(slm_gguf_meta *meta, const char *key, const float *values, size_t count)
@@ -191,15 +173,6 @@ void slm_gguf_meta_free(slm_gguf_meta *meta)
 
 /* ---- the file ------------------------------------------------------------------------------ */
 
-struct slm_gguf {
-    slm_file_writer *writer;
-    char *path;
-    slm_tensor *list; /* dtype and size alone are used */
-    size_t count;
-    size_t at;     /* the tensor that is being put */
-    size_t filled; /* bytes of it that were */
-};
-
 /* The ggml project's number of a type. */
 static uint32_t type_number(slm_dtype dtype)
 {
@@ -216,110 +189,40 @@ static uint32_t type_number(slm_dtype dtype)
     }
 }
 
-static size_t padding(size_t bytes)
-{
-    return (ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT;
-}
-
 static void append_table(slm_buffer *out, const slm_tensor *list, size_t count)
 {
     uint64_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         append_string(out, list[i].name, strlen(list[i].name));
-        append_u32(out, (uint32_t)list[i].dims);
+        slm_tensor__append_u32(out, (uint32_t)list[i].dims);
         for (int d = list[i].dims; d-- > 0;)
-            append_u64(out, list[i].shape[d]);
-        append_u32(out, type_number(list[i].dtype));
-        append_u64(out, offset);
-        offset += list[i].bytes + padding(list[i].bytes);
+            slm_tensor__append_u64(out, list[i].shape[d]);
+        slm_tensor__append_u32(out, type_number(list[i].dtype));
+        slm_tensor__append_u64(out, offset);
+        offset += list[i].bytes + slm_tensor__padding(list[i].bytes, ALIGNMENT);
     }
-    for (size_t fill = padding(out->len); fill > 0; fill--)
+    for (size_t fill = slm_tensor__padding(out->len, ALIGNMENT); fill > 0; fill--)
         slm_buffer_append_char(out, 0);
 }
 
-static slm_status write_bytes(slm_gguf *file, const void *bytes, size_t len, slm_error *err)
-{
-    FILE *stream = slm_file_writer_stream(file->writer);
-    if (len == 0 || fwrite(bytes, 1, len, stream) == len) return SLM_OK;
-    return slm_error_set(err, SLM_ERR_IO, "%s: cannot write: %m; is the disk full?", file->path);
-}
-
-/* Behind what is full already, padded, and what has no numbers. */
-static slm_status skip_full(slm_gguf *file, slm_error *err)
-{
-    static const uint8_t zeros[ALIGNMENT] = {0};
-    while (file->at < file->count && file->filled == file->list[file->at].bytes) {
-        SLM_TRY(write_bytes(file, zeros, padding(file->filled), err));
-        file->at++;
-        file->filled = 0;
-    }
-    return SLM_OK;
-}
-
 slm_status slm_gguf_create(const char *path, const slm_tensor *list, size_t count,
-                           const slm_gguf_meta *meta, slm_gguf **out, slm_error *err)
+                           const slm_gguf_meta *meta, slm_tensor_writer **out, slm_error *err)
 {
     slm_status status = SLM_OK;
     slm_buffer head = {0};
-    slm_gguf *file = calloc(1, sizeof *file);
-    if (!file) slm_out_of_memory(sizeof *file);
-    file->path = strdup(path);
-    file->list = calloc(count + 1, sizeof *list);
-    if (!file->path || !file->list) slm_out_of_memory(count * sizeof *list);
-    file->count = count;
-    for (size_t i = 0; i < count; i++) {
-        file->list[i] = list[i];
-        SLM_ASSERT(list[i].dims >= 1);
-        file->list[i].bytes =
-            slm_dtype_bytes(list[i].dtype, (size_t)slm_tensor_items(&file->list[i]));
-    }
-    SLM_TRY_OUT(slm_file_writer_open(path, &file->writer, err));
+    slm_tensor_writer *writer = NULL;
+    SLM_TRY(slm_tensor__writer_open(path, list, count, ALIGNMENT, &writer, err));
     slm_buffer_append(&head, "GGUF", 4);
-    append_u32(&head, 3);
-    append_u64(&head, count);
-    append_u64(&head, meta->count);
+    slm_tensor__append_u32(&head, 3);
+    slm_tensor__append_u64(&head, count);
+    slm_tensor__append_u64(&head, meta->count);
     if (meta->bytes.len > 0) slm_buffer_append(&head, meta->bytes.data, meta->bytes.len);
-    append_table(&head, file->list, count);
-    SLM_TRY_OUT(write_bytes(file, head.data, head.len, err));
-    SLM_TRY_OUT(skip_full(file, err));
-    *out = file;
-    file = NULL;
+    append_table(&head, writer->list, count);
+    SLM_TRY_OUT(slm_tensor__writer_begin(writer, &head, err));
+    *out = writer;
+    writer = NULL;
 out:
     slm_buffer_free(&head);
-    slm_gguf_abandon(file);
+    slm_tensor_writer_abandon(writer);
     return status;
-}
-
-slm_status slm_gguf_put(slm_gguf *file, const void *data, size_t items, slm_error *err)
-{
-    if (items == 0) return SLM_OK;
-    SLM_ASSERT(file->at < file->count);
-    const slm_tensor *tensor = &file->list[file->at];
-    const size_t bytes = slm_dtype_bytes(tensor->dtype, items);
-    SLM_ASSERT(bytes <= tensor->bytes - file->filled);
-    SLM_TRY(write_bytes(file, data, bytes, err));
-    file->filled += bytes;
-    return skip_full(file, err);
-}
-
-static void release(slm_gguf *file)
-{
-    free(file->path);
-    free(file->list);
-    free(file);
-}
-
-slm_status slm_gguf_finish(slm_gguf *file, slm_error *err)
-{
-    SLM_ASSERT(file->at == file->count);
-    slm_status status = slm_file_writer_commit(file->writer, err);
-    release(file);
-    return status;
-}
-
-void slm_gguf_abandon(slm_gguf *file)
-{
-    if (!file) return;
-    slm_file_writer_abort(file->writer);
-    release(file);
 }

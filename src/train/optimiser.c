@@ -119,7 +119,7 @@ slm_status train__optimiser_save(train__optimiser *o, const char *path, slm_erro
 {
     slm_status status = SLM_OK;
     slm_arena arena = {0};
-    slm_safetensors *file = NULL;
+    slm_tensor_writer *file = NULL;
     size_t most = 1;
     slm_tensor *list = slm_arena_array(&arena, 2 * o->count, sizeof *list);
     for (size_t i = 0; i < 2 * o->count; i++) {
@@ -137,12 +137,12 @@ slm_status train__optimiser_save(train__optimiser *o, const char *path, slm_erro
     for (size_t i = 0; i < 2 * o->count; i++) {
         const size_t items = items_of(&o->parameters[i % o->count]);
         slm_device_download(o->device, values, o->first[i], items * sizeof *values);
-        SLM_TRY_OUT(slm_safetensors_put(file, values, items, err));
+        SLM_TRY_OUT(slm_tensor_writer_put(file, values, items, err));
     }
-    status = slm_safetensors_finish(file, err);
+    status = slm_tensor_writer_finish(file, err);
     file = NULL;
 out:
-    slm_safetensors_abandon(file);
+    slm_tensor_writer_abandon(file);
     slm_arena_free(&arena);
     return status;
 }

@@ -61,20 +61,20 @@ static void fill_meta(slm_gguf_meta *meta)
 static void write_all(const char *to, const slm_gguf_meta *meta, const float *values)
 {
     uint8_t bytes[1024];
-    slm_gguf *file = NULL;
+    slm_tensor_writer *file = NULL;
     slm_error err = {0};
     if (slm_gguf_create(to, list, COUNT, meta, &file, &err) != SLM_OK) fail_msg("%s", err.message);
     for (size_t i = 0; i < COUNT; i++) {
         const size_t items = (size_t)slm_tensor_items(&list[i]);
         slm_narrow(list[i].dtype, values, items, bytes);
         const size_t half = items / 64 * 32; /* in pieces */
-        assert_int_equal(slm_gguf_put(file, bytes, half, &err), SLM_OK);
-        assert_int_equal(
-            slm_gguf_put(file, bytes + slm_dtype_bytes(list[i].dtype, half), items - half, &err),
-            SLM_OK);
+        assert_int_equal(slm_tensor_writer_put(file, bytes, half, &err), SLM_OK);
+        assert_int_equal(slm_tensor_writer_put(file, bytes + slm_dtype_bytes(list[i].dtype, half),
+                                               items - half, &err),
+                         SLM_OK);
     }
     assert_false(slm_file_exists(to));
-    if (slm_gguf_finish(file, &err) != SLM_OK) fail_msg("%s", err.message);
+    if (slm_tensor_writer_finish(file, &err) != SLM_OK) fail_msg("%s", err.message);
 }
 
 static void check_meta(const slm_tensors *file)
@@ -190,15 +190,15 @@ static void test_abandoned(void **state)
 {
     (void)state;
     slm_gguf_meta meta = {0};
-    slm_gguf *file = NULL;
+    slm_tensor_writer *file = NULL;
     slm_error err = {0};
     const float values[6] = {0};
     unlink(path);
     assert_int_equal(slm_gguf_create(path, list, COUNT, &meta, &file, &err), SLM_OK);
-    assert_int_equal(slm_gguf_put(file, values, 6, &err), SLM_OK);
-    slm_gguf_abandon(file);
+    assert_int_equal(slm_tensor_writer_put(file, values, 6, &err), SLM_OK);
+    slm_tensor_writer_abandon(file);
     assert_false(slm_file_exists(path));
-    slm_gguf_abandon(NULL);
+    slm_tensor_writer_abandon(NULL);
     assert_int_equal(slm_gguf_create("/nosuch/folder/x.gguf", list, COUNT, &meta, &file, &err),
                      SLM_ERR_NOT_FOUND);
     assert_non_null(strstr(err.message, "/nosuch/folder"));
@@ -208,15 +208,15 @@ static void test_full_disk(void **state)
 {
     (void)state;
     slm_gguf_meta meta = {0};
-    slm_gguf *file = NULL;
+    slm_tensor_writer *file = NULL;
     slm_error err = {0};
     float *values = calloc(1 << 20, sizeof *values);
     const slm_tensor big = {.name = "big", .dtype = SLM_F32, .dims = 1, .shape = {1 << 20}};
     assert_non_null(values);
     assert_int_equal(slm_gguf_create("/dev/full", &big, 1, &meta, &file, &err), SLM_OK);
-    assert_int_equal(slm_gguf_put(file, values, 1 << 20, &err), SLM_ERR_IO);
+    assert_int_equal(slm_tensor_writer_put(file, values, 1 << 20, &err), SLM_ERR_IO);
     assert_non_null(strstr(err.message, "disk full"));
-    slm_gguf_abandon(file);
+    slm_tensor_writer_abandon(file);
     free(values);
 }
 

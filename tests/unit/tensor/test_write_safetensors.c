@@ -37,10 +37,10 @@ static const slm_tensor list[] = {
 static const float numbers[6] = {1, -2, 3.5f, 0, 1e-30f, 6};
 static const uint16_t halves[5] = {0x3f80, 0xbf80, 0, 0x4000, 0x7f80};
 
-static slm_safetensors *create(void)
+static slm_tensor_writer *create(void)
 {
     static const char *const metadata[][2] = {{"format", "pt"}, {"made by", "a test"}};
-    slm_safetensors *file = NULL;
+    slm_tensor_writer *file = NULL;
     slm_error err = {0};
     assert_int_equal(slm_safetensors_create(path, list, 3, metadata, 2, &file, &err), SLM_OK);
     return file;
@@ -52,12 +52,12 @@ static void test_reads_back(void **state)
     slm_tensors *tensors = NULL;
     const slm_meta *meta;
     (void)state;
-    slm_safetensors *file = create();
-    assert_int_equal(slm_safetensors_put(file, numbers, 4, &err), SLM_OK); /* in pieces */
-    assert_int_equal(slm_safetensors_put(file, numbers + 4, 2, &err), SLM_OK);
-    assert_int_equal(slm_safetensors_put(file, halves, 5, &err), SLM_OK);
+    slm_tensor_writer *file = create();
+    assert_int_equal(slm_tensor_writer_put(file, numbers, 4, &err), SLM_OK); /* in pieces */
+    assert_int_equal(slm_tensor_writer_put(file, numbers + 4, 2, &err), SLM_OK);
+    assert_int_equal(slm_tensor_writer_put(file, halves, 5, &err), SLM_OK);
     assert_false(slm_file_exists(path));
-    assert_int_equal(slm_safetensors_finish(file, &err), SLM_OK);
+    assert_int_equal(slm_tensor_writer_finish(file, &err), SLM_OK);
     assert_int_equal(slm_tensors_open(path, &tensors, &err), SLM_OK);
     assert_int_equal(slm_tensors_count(tensors), 3);
     const slm_tensor *a = slm_tensors_find(tensors, "a.weight");
@@ -83,21 +83,21 @@ static void test_abandoned_leaves_what_was(void **state)
     slm_buffer before = {0}, after = {0};
     (void)state;
     assert_int_equal(slm_file_read(path, 0, &before, &err), SLM_OK);
-    slm_safetensors *file = create();
-    assert_int_equal(slm_safetensors_put(file, numbers, 6, &err), SLM_OK);
-    slm_safetensors_abandon(file);
+    slm_tensor_writer *file = create();
+    assert_int_equal(slm_tensor_writer_put(file, numbers, 6, &err), SLM_OK);
+    slm_tensor_writer_abandon(file);
     assert_int_equal(slm_file_read(path, 0, &after, &err), SLM_OK);
     assert_int_equal(before.len, after.len);
     assert_memory_equal(before.data, after.data, after.len);
     slm_buffer_free(&before);
     slm_buffer_free(&after);
-    slm_safetensors_abandon(NULL);
+    slm_tensor_writer_abandon(NULL);
 }
 
 static void test_no_such_folder(void **state)
 {
     slm_error err = {0};
-    slm_safetensors *file = NULL;
+    slm_tensor_writer *file = NULL;
     (void)state;
     assert_int_equal(
         slm_safetensors_create("/nowhere/at/all/x.safetensors", list, 3, NULL, 0, &file, &err),
