@@ -141,10 +141,10 @@ static bool says_literally(const slm_match_text *text, const char *statement)
     return same;
 }
 
-static bool has(const uint64_t *sorted, size_t count, uint64_t value)
+static bool has(const uint64_t *values, size_t count, uint64_t value)
 {
     for (size_t i = 0; i < count; i++)
-        if (sorted[i] == value) return true;
+        if (values[i] == value) return true;
     return false;
 }
 

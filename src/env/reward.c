@@ -117,11 +117,6 @@ slm_status slm_reward_options_check(const slm_reward_options *options, slm_error
 
 /* ---- an episode's replies ------------------------------------------------------------------ */
 
-static double lower(double a, double b)
-{
-    return a < b ? a : b;
-}
-
 void env__tally_take(env__tally *tally, const env__scenario *s, const env__reading *r,
                      const char *reply, bool is_first)
 {
@@ -137,8 +132,8 @@ void env__tally_take(env__tally *tally, const env__scenario *s, const env__readi
     tally->last_outside = r->outside;
     if (is_first) tally->acts_first = r->acts_first;
     if (s->language != ENV__LANGUAGE_UNKNOWN)
-        tally->language = lower(tally->language, env__language_penalty(reply, s->language));
-    tally->format = lower(tally->format, env__format_penalty(reply));
+        tally->language = fmin(tally->language, env__language_penalty(reply, s->language));
+    tally->format = fmin(tally->format, env__format_penalty(reply));
     size_t words = env__words(reply);
     if (words > tally->words) tally->words = words;
 }

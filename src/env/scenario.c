@@ -9,12 +9,6 @@
 #include "data/targets.h"
 #include "env/env_internal.h"
 
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* Where matching takes a sentence of the ideal reply for what must never be said (it says "most" where
  * the other says "all"), only what is more like it counts. */
 static void find_harm_floors(env__scenario *s, const slm_matcher *matcher, const slm_case *c)
@@ -63,7 +57,6 @@ static void find_known(env__scenario *s, const slm_matcher *matcher, const slm_c
     s->drugs = slm_arena_array(&s->arena, count + 1, sizeof *s->drugs);
     memcpy(s->drugs, drugs, count * sizeof *drugs);
     s->drug_count = count;
-    qsort(s->drugs, count, sizeof *s->drugs, by_value);
     slm_arena_free(&scratch);
     slm_buffer_free(&known);
 }

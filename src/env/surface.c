@@ -28,16 +28,6 @@ size_t env__words(const char *text)
 
 static const char joining_words[] = "and or plus y o et ou e और या अथवा au ama";
 
-static bool is_joining(const char *word, size_t len)
-{
-    for (const char *at = joining_words; *at != '\0';) {
-        size_t n = strcspn(at, " ");
-        if (n == len && memcmp(at, word, len) == 0) return true;
-        at += n + (at[n] == ' ');
-    }
-    return false;
-}
-
 size_t env__pieces(const char *text, size_t len)
 {
     size_t pieces = 0, words_in_piece = 0;
@@ -46,7 +36,7 @@ size_t env__pieces(const char *text, size_t len)
         while (i < len && strchr(" \t\r\n,;/?!.:()", text[i]) == NULL)
             i++;
         if (i > begin) {
-            if (!is_joining(text + begin, i - begin)) {
+            if (!env__among(joining_words, text + begin, i - begin)) {
                 if (words_in_piece++ == 0) pieces++;
             } else {
                 words_in_piece = 0;
