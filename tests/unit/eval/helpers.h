@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/buffer.h"
 #include "base/file.h"
@@ -483,20 +484,75 @@ static inline slm_status evaluate(const char *file, const slm_cases *cases, fake
     return status;
 }
 
+/* A new model, whose replies come in the order that `disorder` gives. */
+typedef fake_chat *new_chat_fn(uint64_t disorder);
+
 /* The export of an unbroken, well-behaved evaluation; free it. */
-static inline char *unbroken(const slm_cases *cases, uint64_t taste,
-                             const slm_eval_options *options)
+static inline char *unbroken_by(new_chat_fn *new_chat, const slm_cases *cases, uint64_t taste,
+                                const slm_eval_options *options)
 {
     char file[160];
     slm_error err = {0};
     in_folder(file, "unbroken.db");
     unlink(file);
-    fake_chat *chat = fake_chat_new(1);
+    fake_chat *chat = new_chat(1);
     fake_judge *judge = fake_judge_new(taste);
     ok(evaluate(file, cases, chat, judge, options, &err), &err);
     slm_chat_free(&chat->chat);
     slm_judge_free(&judge->judge);
     return export_of(file);
+}
+
+static inline char *unbroken(const slm_cases *cases, uint64_t taste,
+                             const slm_eval_options *options)
+{
+    return unbroken_by(fake_chat_new, cases, taste, options);
+}
+
+/* In a child that kills itself at the given poll; true if it finished before. */
+static inline bool evaluate_until_killed(new_chat_fn *new_chat, const slm_cases *cases,
+                                         const slm_eval_options *options, int64_t kill_at,
+                                         uint64_t disorder)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        slm_error err = {0};
+        fake_chat *chat = new_chat(disorder);
+        fake_judge *judge = fake_judge_new(1);
+        judge->in_disorder = true;
+        chat->kill_at = kill_at;
+        slm_status status = evaluate(path, cases, chat, judge, options, &err);
+        _exit(status == SLM_OK ? 0 : 1);
+    }
+    int how = 0;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    if (WIFSIGNALED(how)) {
+        assert_int_equal(WTERMSIG(how), SIGKILL);
+        return false;
+    }
+    assert_int_equal(WEXITSTATUS(how), 0);
+    return true;
+}
+
+/* The database is what an unbroken evaluation makes; then it is taken away. */
+static inline void assert_evaluated(const char *expected)
+{
+    char *text = export_of(path);
+    assert_same_export(text, expected);
+    free(text);
+    unlink(path);
+}
+
+/* Killed once, at every possible reply; how many of these there are. */
+static inline int64_t kill_at_every_reply(new_chat_fn *new_chat, const slm_cases *cases,
+                                          const slm_eval_options *options, const char *expected)
+{
+    for (int64_t at = 1;; at++) {
+        bool done = evaluate_until_killed(new_chat, cases, options, at, (uint64_t)at);
+        if (!done) assert_true(evaluate_until_killed(new_chat, cases, options, 0, 98));
+        assert_evaluated(expected);
+        if (done) return at - 1;
+    }
 }
 
 #endif

@@ -1,7 +1,6 @@
 /* Episodes in an evaluation: each stored once and whole, the same bits whatever is killed, fails or comes
  * late; asking counts in whatever reply it stands. */
 #include "helpers.h"
-#include <sys/wait.h>
 
 /* A model that asks now and then: what it says depends on the turn's own random key alone. */
 static slm_status talking_poll(slm_chat *chat, int timeout_ms, slm_chat_reply **reply,
@@ -43,20 +42,6 @@ static slm_env *env_of(bool patient_is_model)
     return env;
 }
 
-static char *unbroken_episodes(const slm_cases *cases, const slm_eval_options *options)
-{
-    slm_error err = {0};
-    char file[160];
-    in_folder(file, "unbroken.db");
-    unlink(file);
-    fake_chat *chat = talking_new(1);
-    fake_judge *judge = fake_judge_new(1);
-    ok(evaluate(file, cases, chat, judge, options, &err), &err);
-    slm_chat_free(&chat->chat);
-    slm_judge_free(&judge->judge);
-    return export_of(file);
-}
-
 static void an_episode_is_stored_whole(void **state)
 {
     (void)state;
@@ -65,7 +50,7 @@ static void an_episode_is_stored_whole(void **state)
     slm_eval_options options = options_of(3);
     char *plain = unbroken(&cases, 1, &options);
     options.env = env_of(false);
-    char *text = unbroken_episodes(&cases, &options);
+    char *text = unbroken_by(talking_new, &cases, 1, &options);
     assert_int_equal(count_rows(text, "samples"), count_rows(plain, "samples"));
     assert_int_equal(count_rows(text, "gradings"), count_rows(plain, "gradings"));
     assert_holds(text, "\\\"kind\\\":\\\"multi-turn\\\"");
@@ -90,7 +75,7 @@ static void nothing_leaves_a_trace(void **state)
         fake_chat *patient = fake_chat_new(3);
         options.env = env_of(with_model);
         options.patient = with_model ? &patient->chat : NULL;
-        char *expected = unbroken_episodes(&cases, &options);
+        char *expected = unbroken_by(talking_new, &cases, 1, &options);
         if (with_model) assert_true(patient->asked > 0);
         for (uint64_t disorder = 10; disorder < 16; disorder++) {
             slm_error err = {0};
@@ -129,29 +114,6 @@ static void nothing_leaves_a_trace(void **state)
     slm_cases_free(&cases);
 }
 
-static bool evaluate_until_killed(const slm_cases *cases, const slm_eval_options *options,
-                                  int64_t kill_at, uint64_t disorder)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        slm_error err = {0};
-        fake_chat *chat = talking_new(disorder);
-        fake_judge *judge = fake_judge_new(1);
-        judge->in_disorder = true;
-        chat->kill_at = kill_at;
-        slm_status status = evaluate(path, cases, chat, judge, options, &err);
-        _exit(status == SLM_OK ? 0 : 1);
-    }
-    int how = 0;
-    assert_int_equal(waitpid(child, &how, 0), child);
-    if (WIFSIGNALED(how)) {
-        assert_int_equal(WTERMSIG(how), SIGKILL);
-        return false;
-    }
-    assert_int_equal(WEXITSTATUS(how), 0);
-    return true;
-}
-
 static void killed_at_every_reply_it_goes_on(void **state)
 {
     (void)state;
@@ -160,19 +122,8 @@ static void killed_at_every_reply_it_goes_on(void **state)
     slm_eval_options options = options_of(2);
     options.commit_s = 1e-9;
     options.env = env_of(false);
-    char *expected = unbroken_episodes(&cases, &options);
-    int64_t kills = 0;
-    for (int64_t at = 1;; at++) {
-        bool done = evaluate_until_killed(&cases, &options, at, (uint64_t)at);
-        kills += !done;
-        if (!done) assert_true(evaluate_until_killed(&cases, &options, 0, 98));
-        char *text = export_of(path);
-        assert_same_export(text, expected);
-        free(text);
-        unlink(path);
-        if (done) break;
-    }
-    assert_true(kills > 8);
+    char *expected = unbroken_by(talking_new, &cases, 1, &options);
+    assert_true(kill_at_every_reply(talking_new, &cases, &options, expected) > 8);
     free(expected);
     slm_env_free(options.env);
     slm_cases_free(&cases);
@@ -185,7 +136,7 @@ static void stopped_in_the_middle_it_goes_on(void **state)
     make_cases(&cases, 8);
     slm_eval_options options = options_of(3);
     options.env = env_of(false);
-    char *expected = unbroken_episodes(&cases, &options);
+    char *expected = unbroken_by(talking_new, &cases, 1, &options);
     volatile bool stop = false;
     options.stop = &stop;
     for (int64_t poll = 1; poll < 24; poll += 5) {
@@ -199,10 +150,7 @@ static void stopped_in_the_middle_it_goes_on(void **state)
         stop = false;
         chat->stop_at_poll = NULL;
         ok(evaluate(path, &cases, chat, judge, &options, &err), &err);
-        char *text = export_of(path);
-        assert_same_export(text, expected);
-        free(text);
-        unlink(path);
+        assert_evaluated(expected);
         slm_chat_free(&chat->chat);
         slm_judge_free(&judge->judge);
     }
@@ -223,7 +171,7 @@ static void failures_are_told(void **state)
     fake_chat *chat = talking_new(4), *patient = fake_chat_new(2);
     fake_judge *judge = fake_judge_new(1);
     options.patient = &patient->chat;
-    char *expected = unbroken_episodes(&cases, &options);
+    char *expected = unbroken_by(talking_new, &cases, 1, &options);
     patient->fail_after = patient->polls + 3;
     assert_int_equal(evaluate(path, &cases, chat, judge, &options, &err), SLM_ERR_NETWORK);
     assert_holds(err.message, "cable");

@@ -1,6 +1,5 @@
 /* The loop: every sample once, whatever is killed, fails, comes late or in disorder. */
 #include "helpers.h"
-#include <sys/wait.h>
 
 static void every_case_is_asked_and_graded(void **state)
 {
@@ -52,39 +51,12 @@ static void the_order_of_arrival_leaves_no_trace(void **state)
         judge->in_disorder = disorder % 2;
         options.commit_s = disorder % 3 ? 1e-9 : 0;
         ok(evaluate(path, &cases, chat, judge, &options, &err), &err);
-        char *text = export_of(path);
-        assert_same_export(text, expected);
-        free(text);
-        unlink(path);
+        assert_evaluated(expected);
         slm_chat_free(&chat->chat);
         slm_judge_free(&judge->judge);
     }
     free(expected);
     slm_cases_free(&cases);
-}
-
-/* In a child that kills itself at the given poll; true if it finished before. */
-static bool evaluate_until_killed(const slm_cases *cases, const slm_eval_options *options,
-                                  int64_t kill_at, uint64_t disorder)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        slm_error err = {0};
-        fake_chat *chat = fake_chat_new(disorder);
-        fake_judge *judge = fake_judge_new(1);
-        judge->in_disorder = true;
-        chat->kill_at = kill_at;
-        slm_status status = evaluate(path, cases, chat, judge, options, &err);
-        _exit(status == SLM_OK ? 0 : 1);
-    }
-    int how = 0;
-    assert_int_equal(waitpid(child, &how, 0), child);
-    if (WIFSIGNALED(how)) {
-        assert_int_equal(WTERMSIG(how), SIGKILL);
-        return false;
-    }
-    assert_int_equal(WEXITSTATUS(how), 0);
-    return true;
 }
 
 static void killed_at_every_reply_it_goes_on(void **state)
@@ -98,28 +70,16 @@ static void killed_at_every_reply_it_goes_on(void **state)
     /* Killed at poll 1, then 2, then 3... of one and the same database, then the same backwards. */
     for (int direction = 0; direction < 2; direction++) {
         int64_t round = 1;
-        while (!evaluate_until_killed(&cases, &options, direction ? 1 + 40 % round : round,
-                                      (uint64_t)round)) {
+        while (!evaluate_until_killed(fake_chat_new, &cases, &options,
+                                      direction ? 1 + 40 % round : round, (uint64_t)round)) {
             round++;
             if (round > 200) fail_msg("it never ends");
             if (direction && round > 12) break;
         }
-        if (direction) assert_true(evaluate_until_killed(&cases, &options, 0, 99));
-        char *text = export_of(path);
-        assert_same_export(text, expected);
-        free(text);
-        unlink(path);
+        if (direction) assert_true(evaluate_until_killed(fake_chat_new, &cases, &options, 0, 99));
+        assert_evaluated(expected);
     }
-    /* Killed once, at every possible reply. */
-    for (int64_t at = 1;; at++) {
-        bool done = evaluate_until_killed(&cases, &options, at, (uint64_t)at);
-        if (!done) assert_true(evaluate_until_killed(&cases, &options, 0, 98));
-        char *text = export_of(path);
-        assert_same_export(text, expected);
-        free(text);
-        unlink(path);
-        if (done) break;
-    }
+    kill_at_every_reply(fake_chat_new, &cases, &options, expected);
     free(expected);
     slm_cases_free(&cases);
 }
@@ -152,14 +112,11 @@ static void killed_at_random_moments_it_goes_on(void **state)
         kills += WIFSIGNALED(how);
         if (WIFEXITED(how)) {
             assert_int_equal(WEXITSTATUS(how), 0);
-            char *text = export_of(path);
-            assert_same_export(text, expected);
-            free(text);
-            unlink(path);
+            assert_evaluated(expected);
         }
     }
     assert_true(kills >= 10);
-    assert_true(evaluate_until_killed(&cases, &options, 0, 77));
+    assert_true(evaluate_until_killed(fake_chat_new, &cases, &options, 0, 77));
     char *text = export_of(path);
     assert_same_export(text, expected);
     free(text);
@@ -280,10 +237,7 @@ static void raising_k_adds_and_gaps_are_filled(void **state)
     slm_buffer_truncate(&chat->log, 0);
     ok(evaluate(path, &cases, chat, judge, &five, &err), &err);
     assert_string_equal(slm_buffer_text(&chat->log), "case-000 2 3\ncase-001 2 3\ncase-002 2 3\n");
-    char *text = export_of(path);
-    assert_same_export(text, expected);
-    free(text);
-    unlink(path);
+    assert_evaluated(expected);
     /* Rollouts 1 and 3 of a case are there: 0, 2 and 4 are asked for, each from its own index. */
     char run_hash[65];
     char *sampling = slm_chat_sampling_json(&five.sampling);
@@ -456,10 +410,7 @@ static void a_broken_handle_keeps_what_came(void **state)
         judge = fake_judge_new(1);
         ok(evaluate(path, &cases, chat, judge, &options, &err), &err);
         if (at > 15) assert_true(chat->asked < 40);
-        char *text = export_of(path);
-        assert_same_export(text, expected);
-        free(text);
-        unlink(path);
+        assert_evaluated(expected);
         slm_chat_free(&chat->chat);
         slm_judge_free(&judge->judge);
     }
