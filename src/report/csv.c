@@ -148,15 +148,6 @@ static void write_tags(const report__summary *summary, const slm_results *result
     slm_arena_free(&arena);
 }
 
-/* The name that a summary gave an arm. */
-static const char *name_of(const report__group *group, const slm_arm *arm)
-{
-    for (size_t i = 0; i < group->model_count; i++) {
-        if (group->rows[i].arm == arm) return group->rows[i].name;
-    }
-    return NULL;
-}
-
 static void write_comparisons(const report__summary *summary, const slm_results *results, FILE *out)
 {
     slm_arena arena = {0};
@@ -171,10 +162,10 @@ static void write_comparisons(const report__summary *summary, const slm_results 
             for (size_t i = 0; i < count; i++) {
                 const slm_comparison *c = &list[i];
                 slm_figure figure = {c->difference, c->interval, c->low, c->high, c->cases};
-                if (!name_of(group, c->first)) continue;
-                put_text(out, name_of(group, c->first));
+                if (!report__row_of(group, c->first)) continue;
+                put_text(out, report__row_of(group, c->first)->name);
                 fputc(',', out);
-                put_text(out, name_of(group, c->second));
+                put_text(out, report__row_of(group, c->second)->name);
                 fprintf(out, ",%zu,%zu,%zu,", measure.k, c->families, c->left_out);
                 put_number(out, c->p);
                 fputc(',', out);

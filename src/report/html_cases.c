@@ -407,9 +407,8 @@ static void put_chips(FILE *out, const slm_case *c)
     fputs("</ul>\n", out);
 }
 
-static void put_case_body(FILE *out, const slm_case *c)
+void report__html_turns(FILE *out, const slm_case *c)
 {
-    put_chips(out, c);
     for (size_t i = 0; i < c->turn_count; i++) {
         const slm_turn *turn = &c->turns[i];
         bool assistant = strcmp(turn->role, "assistant") == 0;
@@ -419,6 +418,12 @@ static void put_case_body(FILE *out, const slm_case *c)
         report__html_text(out, turn->content);
         fputs("</div>\n", out);
     }
+}
+
+static void put_case_body(FILE *out, const slm_case *c)
+{
+    put_chips(out, c);
+    report__html_turns(out, c);
     if (c->gloss && *c->gloss) {
         fputs("<p class=\"note\">In English: ", out);
         report__escape(out, c->gloss, ANSWER_BYTES);

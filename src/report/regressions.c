@@ -289,14 +289,7 @@ static slm_status put_one(FILE *out, slm_store *store, const report__row *base,
     report__escape_line(out, r->after->case_id, 60);
     fprintf(out, "</span></span><span class=\"score bad\">%s</span></summary>\n<div class=\"in\">",
             report__points(fall_of(r), text));
-    for (size_t t = 0; c && t < c->turn_count; t++) {
-        bool assistant = strcmp(c->turns[t].role, "assistant") == 0;
-        fprintf(out, "<div class=\"turn%s\"><span class=\"who\">", assistant ? " assistant" : "");
-        report__escape_line(out, c->turns[t].role, 20);
-        fputs("</span>", out);
-        report__html_text(out, c->turns[t].content);
-        fputs("</div>\n", out);
-    }
+    if (c) report__html_turns(out, c);
     put_changes(out, r);
     fputs("<div class=\"two\">\n", out);
     SLM_TRY(put_answer(out, store, base, r->before, r->before_mean, err));

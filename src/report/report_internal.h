@@ -301,6 +301,8 @@ enum { REPORT_SOURCE_BYTES = 64 };
 const char *report__source_hash(const char *text, char out[REPORT_SOURCE_BYTES]);
 /* Texts of answers, cut where they are too long, with a note. */
 void report__html_text(FILE *out, const char *text);
+/* The conversation of a case. */
+void report__html_turns(FILE *out, const slm_case *c);
 /* The two figures at the top; tables of grids.c; the judge and the proof (html_evidence.c). g: the
  * group's index, which its ids begin with. */
 void report__html_figures(FILE *out, const report__group *group, size_t g,
