@@ -237,6 +237,26 @@ void report__grids_of(const slm_results *results, const report__group *group,
     name_section(out, from, "m", "Targets");
 }
 
+/* ---- counts of answers ---- */
+
+const char *const report__count_heads[REPORT_COUNTS] = {
+    "samples", "unscored", "refused", "empty", "cut off", "tokens read", "tokens written"};
+
+void report__counts(const slm_arm *arm, int64_t out[REPORT_COUNTS])
+{
+    const int64_t counts[REPORT_COUNTS] = {
+        (int64_t)arm->samples, (int64_t)arm->unscored, (int64_t)arm->refused, (int64_t)arm->empty,
+        (int64_t)arm->cut_off, arm->prompt_tokens,     arm->reply_tokens};
+    memcpy(out, counts, sizeof counts);
+}
+
+const char *report__count_text(const int64_t counts[REPORT_COUNTS], size_t index,
+                               char out[REPORT_NUMBER_BYTES])
+{
+    bool is_told = index < 5 || counts[index] > 0;
+    return is_told ? report__count(counts[index], out) : "-";
+}
+
 /* ---- cost ---- */
 
 const slm_arm_cost *report__cost_of(const report__row *row, const slm_report_options *options)

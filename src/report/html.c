@@ -344,30 +344,24 @@ static void put_scores(FILE *out, const report__group *group, size_t g)
 
 static void put_counts(FILE *out, const report__group *group, size_t g)
 {
-    static const char *const heads[] = {"samples", "unscored",    "refused",       "empty",
-                                        "cut off", "tokens read", "tokens written"};
     fprintf(out,
             "<h3 id=\"g%zu-a\">Answers</h3>\n<p>Refused, empty and cut-off answers are graded as "
             "they stand. Unscored: the judge failed, which is no verdict on the answer.</p>\n"
             "<div class=\"scroll\" tabindex=\"0\"><table class=\"cards num "
             "pairs\"><thead><tr><td></td>",
             g);
-    for (size_t h = 0; h < sizeof heads / sizeof heads[0]; h++)
-        fprintf(out, "<th scope=\"col\">%s</th>", heads[h]);
+    for (size_t h = 0; h < REPORT_COUNTS; h++)
+        fprintf(out, "<th scope=\"col\">%s</th>", report__count_heads[h]);
     fputs("</tr></thead>\n<tbody>\n", out);
     for (size_t i = 0; i < group->count; i++) {
-        const slm_arm *arm = group->rows[i].arm;
-        const int64_t values[] = {(int64_t)arm->samples, (int64_t)arm->unscored,
-                                  (int64_t)arm->refused, (int64_t)arm->empty,
-                                  (int64_t)arm->cut_off, arm->prompt_tokens,
-                                  arm->reply_tokens};
+        int64_t counts[REPORT_COUNTS];
+        report__counts(group->rows[i].arm, counts);
         put_row_head(out, group, i);
-        for (size_t h = 0; h < sizeof heads / sizeof heads[0]; h++) {
+        for (size_t h = 0; h < REPORT_COUNTS; h++) {
             char text[REPORT_NUMBER_BYTES];
-            bool told = h < 5 || values[h] > 0;
-            bool bad = h > 0 && h < 5 && values[h] > 0 && !group->rows[i].baseline;
-            fprintf(out, "<td data-l=\"%s\"%s>%s</td>", heads[h], bad ? " class=\"warn\"" : "",
-                    told ? report__count(values[h], text) : "-");
+            bool bad = h > 0 && h < 5 && counts[h] > 0 && !group->rows[i].baseline;
+            fprintf(out, "<td data-l=\"%s\"%s>%s</td>", report__count_heads[h],
+                    bad ? " class=\"warn\"" : "", report__count_text(counts, h, text));
         }
         fputs("</tr>\n", out);
     }

@@ -61,22 +61,16 @@ static void put_curves(FILE *out, const report__group *group)
 
 static void put_counts(FILE *out, const report__group *group)
 {
-    static const char *const heads[] = {"answers", "unscored",    "refused",       "empty",
-                                        "cut off", "tokens read", "tokens written"};
     report__grids grids = {0};
-    report__grid *grid = report__grids_add(&grids, "Answers", 7);
-    memcpy(grid->heads, heads, sizeof heads);
+    report__grid *grid = report__grids_add(&grids, "Answers", REPORT_COUNTS);
+    memcpy(grid->heads, report__count_heads, sizeof report__count_heads);
     for (size_t i = 0; i < group->count; i++) {
-        const slm_arm *arm = group->rows[i].arm;
-        const int64_t values[] = {(int64_t)arm->samples, (int64_t)arm->unscored,
-                                  (int64_t)arm->refused, (int64_t)arm->empty,
-                                  (int64_t)arm->cut_off, arm->prompt_tokens,
-                                  arm->reply_tokens};
+        int64_t counts[REPORT_COUNTS];
+        report__counts(group->rows[i].arm, counts);
         report__cell *cells = report__grid_add(&grids, grid, group->rows[i].name);
-        for (size_t v = 0; v < 7; v++) {
+        for (size_t c = 0; c < REPORT_COUNTS; c++) {
             char text[REPORT_NUMBER_BYTES];
-            bool told = v < 5 || values[v] > 0;
-            cells[v] = report__cell_text(&grids, told ? report__count(values[v], text) : "-");
+            cells[c] = report__cell_text(&grids, report__count_text(counts, c, text));
         }
     }
     put_grids(out, &grids);

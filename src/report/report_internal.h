@@ -239,6 +239,12 @@ void report__grids_proof(const slm_report_options *options, report__grids *out);
 const char *report__proof_sentence(const report__group *group, const slm_report_options *options,
                                    slm_arena *arena, bool *good);
 const slm_arm_cost *report__cost_of(const report__row *row, const slm_report_options *options);
+/* What is counted of an arm's answers, and how a count is printed: "-" where tokens were not told. */
+enum { REPORT_COUNTS = 7 };
+extern const char *const report__count_heads[REPORT_COUNTS];
+void report__counts(const slm_arm *arm, int64_t out[REPORT_COUNTS]);
+const char *report__count_text(const int64_t counts[REPORT_COUNTS], size_t index,
+                               char out[REPORT_NUMBER_BYTES]);
 /* "$12,500" */
 const char *report__usd(double usd, char out[REPORT_NUMBER_BYTES]);
 
