@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include "base/buffer.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "report/report_internal.h"
 
 enum { NAME_COLUMNS = 32 };
@@ -36,16 +37,14 @@ static void put_line(FILE *out, const char *text, size_t columns)
 
 /* ---- table ---- */
 
-/* Padded by characters and not by bytes. */
+/* Padded by columns: a Chinese character takes two. */
 static void put_name(FILE *out, const char *name)
 {
     slm_buffer line = {0};
     report__append_line(&line, name, NAME_COLUMNS);
-    const char *text = slm_buffer_text(&line);
-    size_t width = 0;
-    for (const char *c = text; *c != '\0'; c++)
-        width += ((unsigned char)*c & 0xC0) != 0x80;
-    fprintf(out, "%s%*s", text, width < NAME_COLUMNS ? (int)(NAME_COLUMNS - width) : 0, "");
+    size_t used = slm_utf8_columns(slm_buffer_text(&line), line.len);
+    fprintf(out, "%s%*s", slm_buffer_text(&line),
+            used < NAME_COLUMNS ? (int)(NAME_COLUMNS - used) : 0, "");
     slm_buffer_free(&line);
 }
 
