@@ -1,5 +1,5 @@
-/* arms.c: what stands behind the first tables: HealthBench's tags, how answers are written, refusals,
- * arms against each other, and targets.
+/* arms.c: what stands behind the first tables: parts of the cases, HealthBench's tags, how answers are
+ * written, refusals, arms against each other, and targets.
  *
  * Tables have a measure a row and an arm a column, as many as the line holds, then the next block.
  * Only models and imported scores are shown: baselines have their place above. A table that would
@@ -57,11 +57,11 @@ static void put_padded(line *l, const char *text, size_t width, bool right)
     slm_buffer_printf(&l->text, "%*s%s%*s", right ? pad : 0, "", text, right ? 0 : pad, "");
 }
 
-static void put_short(line *l, const char *name, size_t width, bool right)
+static void put_short(line *l, const char *name, size_t width)
 {
     slm_buffer text = {0};
     report__append_line(&text, name, width - 2);
-    put_padded(l, slm_buffer_text(&text), width, right);
+    put_padded(l, slm_buffer_text(&text), width, false);
     slm_buffer_free(&text);
 }
 
@@ -121,10 +121,10 @@ static void put_blocks(FILE *out, const report__group *group, const slm_report_o
         table t = {&l, group, from, from + per_block};
         if (t.to > group->model_count) t.to = group->model_count;
         end_line(&l);
-        put_short(&l, title, LABEL, false);
+        put_short(&l, title, LABEL);
         for (size_t i = t.from; i < t.to; i++) {
             slm_buffer_append_char(&l.text, ' ');
-            put_short(&l, group->rows[i].name, COLUMN - 1, false);
+            put_short(&l, group->rows[i].name, COLUMN - 1);
         }
         end_line(&l);
         body(&t, context);
@@ -140,7 +140,43 @@ static void put_label(const table *t, const char *label)
         end_line(t->line);
         label = "";
     }
-    put_short(t->line, label, LABEL, false);
+    put_short(t->line, label, LABEL);
+}
+
+/* ---- parts of the cases ---- */
+
+typedef struct part_columns {
+    const slm_results *results;
+    size_t kind;
+} part_columns;
+
+static void put_parts(table *t, void *context)
+{
+    const part_columns *c = context;
+    const char *parts[REPORT_PARTS_MAX];
+    size_t count = report__parts(t->group, c->kind, parts);
+    for (size_t p = 0; p < count; p++) {
+        put_short(t->line, parts[p], LABEL);
+        for (size_t i = t->from; i < t->to; i++) {
+            slm_figure figure =
+                report__part_figure(c->results, t->group->rows[i].arm, c->kind, parts[p]);
+            put_share(t->line, &figure);
+        }
+        end_line(t->line);
+    }
+}
+
+static void print_parts(FILE *out, const slm_results *results, const report__group *group,
+                        const slm_report_options *options)
+{
+    for (size_t kind = 0; kind < REPORT_PART_KINDS; kind++) {
+        const char *parts[REPORT_PARTS_MAX];
+        char title[LABEL];
+        part_columns c = {results, kind};
+        if (report__parts(group, kind, parts) < 2) continue;
+        snprintf(title, sizeof title, "By %s", report__part_kinds[kind]);
+        put_blocks(out, group, options, title, put_parts, &c);
+    }
 }
 
 /* ---- tags ---- */
@@ -316,8 +352,8 @@ static void put_comparison(line *l, const report__group *group, const slm_compar
     char value[REPORT_NUMBER_BYTES], low[REPORT_NUMBER_BYTES], high[REPORT_NUMBER_BYTES],
         p[REPORT_NUMBER_BYTES], holm[REPORT_NUMBER_BYTES];
     slm_buffer range = {0};
-    put_short(l, report__row_of(group, c->first)->name, PAIR, false);
-    put_short(l, report__row_of(group, c->second)->name, PAIR, false);
+    put_short(l, report__row_of(group, c->first)->name, PAIR);
+    put_short(l, report__row_of(group, c->second)->name, PAIR);
     put_padded(l, report__points(c->difference, value), 7, true);
     if (isnan(c->interval.low))
         slm_buffer_append_text(&range, "-");
@@ -379,8 +415,8 @@ static void print_targets(FILE *out, const slm_results *results, const report__g
             const slm_target *target = &options->targets[t];
             slm_figure figure;
             slm_target_state state = slm_target_check(results, group->rows[i].arm, target, &figure);
-            put_short(&l, group->rows[i].name, 24, false);
-            put_short(&l, target->name, 24, false);
+            put_short(&l, group->rows[i].name, 24);
+            put_short(&l, target->name, 24);
             slm_buffer_printf(&l.text, "%5.1f  ", 100 * target->value);
             put_share(&l, &figure);
             slm_buffer_printf(&l.text, " %s", slm_target_state_name(state));
@@ -394,6 +430,7 @@ void report__print_arms(FILE *out, const slm_results *results, const report__gro
                         const slm_report_options *options)
 {
     slm_arena arena = {0};
+    print_parts(out, results, group, options);
     print_tags(out, results, group, options, &arena);
     if (report__any_text(group))
         put_blocks(out, group, options, "An answer", put_styles, (void *)(uintptr_t)results);
@@ -427,17 +464,24 @@ static void close_with(slm_buffer *out, const char *text)
     slm_buffer_append_text(out, text);
 }
 
-static void put_figure(slm_buffer *out, const char *key, const slm_figure *figure)
+/* What stands around a value: its interval, its bounds, and the cases behind it. */
+static void put_range(slm_buffer *out, const slm_figure *figure)
 {
-    slm_buffer_printf(out, "\"%s\":{", key);
-    put_number(out, "value", figure->value);
     put_number(out, "low", figure->interval.low);
     put_number(out, "high", figure->interval.high);
     slm_buffer_append_text(out, "\"bounds\":[");
     slm_json_append_number(out, figure->low);
     slm_buffer_append_char(out, ',');
     slm_json_append_number(out, figure->high);
-    slm_buffer_printf(out, "],\"cases\":%zu},", figure->cases);
+    slm_buffer_printf(out, "],\"cases\":%zu,", figure->cases);
+}
+
+static void put_figure(slm_buffer *out, const char *key, const slm_figure *figure)
+{
+    slm_buffer_printf(out, "\"%s\":{", key);
+    put_number(out, "value", figure->value);
+    put_range(out, figure);
+    close_with(out, "},");
 }
 
 static void put_tag_scores(slm_buffer *out, const slm_results *results, const slm_arm *arm,
@@ -509,20 +553,15 @@ void report__json_comparisons(slm_buffer *out, const slm_results *results,
         slm_compare_all(results, &measure, &arena, &list, &count);
         for (size_t i = 0; i < count; i++) {
             const slm_comparison *c = &list[i];
+            slm_figure figure = {c->difference, c->interval, c->low, c->high, c->cases};
             if (!report__row_of(group, c->first)) continue;
             slm_buffer_append_char(out, '{');
             put_text(out, "first", report__row_of(group, c->first)->name);
             put_text(out, "second", report__row_of(group, c->second)->name);
             slm_buffer_printf(out, "\"k\":%zu,", measure.k);
-            put_number(out, "difference", c->difference);
-            put_number(out, "low", c->interval.low);
-            put_number(out, "high", c->interval.high);
-            slm_buffer_append_text(out, "\"bounds\":[");
-            slm_json_append_number(out, c->low);
-            slm_buffer_append_char(out, ',');
-            slm_json_append_number(out, c->high);
-            slm_buffer_printf(out, "],\"cases\":%zu,\"families\":%zu,\"left_out\":%zu,", c->cases,
-                              c->families, c->left_out);
+            put_number(out, "difference", figure.value);
+            put_range(out, &figure);
+            slm_buffer_printf(out, "\"families\":%zu,\"left_out\":%zu,", c->families, c->left_out);
             put_number(out, "p", c->p);
             put_number(out, "p_holm", c->p_holm);
             slm_buffer_printf(out, "\"exact\":%s},", c->is_exact ? "true" : "false");

@@ -7,10 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
-#include "base/utf8.h"
 #include "report/report_internal.h"
-
-enum { LABEL = 32, COLUMN = 14 };
 
 const char *const report__part_kinds[REPORT_PART_KINDS] = {"context", "disposition", "language"};
 
@@ -74,71 +71,6 @@ slm_figure report__part_figure(const slm_results *results, const slm_arm *arm, s
         slm_figure_of(results, &some, &(slm_measure){.kind = SLM_MEASURE_SCORE, .k = 1});
     free(some.cases);
     return figure;
-}
-
-/* ---- text ---- */
-
-static void put_padded(slm_buffer *line, const char *text, size_t width)
-{
-    size_t used = slm_utf8_columns(text, strlen(text));
-    slm_buffer_printf(line, "%s%*s", text, used < width ? (int)(width - used) : 0, "");
-}
-
-static void put_short(slm_buffer *line, const char *name, size_t width)
-{
-    slm_buffer text = {0};
-    report__append_line(&text, name, width - 2);
-    put_padded(line, slm_buffer_text(&text), width);
-    slm_buffer_free(&text);
-}
-
-static void end_line(FILE *out, slm_buffer *line)
-{
-    while (line->len && line->data[line->len - 1] == ' ')
-        line->len--;
-    fprintf(out, "%.*s\n", (int)line->len, slm_buffer_text(line));
-    slm_buffer_truncate(line, 0);
-}
-
-static void print_kind(FILE *out, const slm_results *results, const report__group *group,
-                       size_t kind, size_t from, size_t to)
-{
-    const char *parts[REPORT_PARTS_MAX];
-    size_t count = report__parts(group, kind, parts);
-    slm_buffer line = {0};
-    slm_buffer_printf(&line, "By %-*s", LABEL - 3, report__part_kinds[kind]);
-    for (size_t i = from; i < to; i++) {
-        slm_buffer_append_char(&line, ' ');
-        put_short(&line, group->rows[i].name, COLUMN - 1);
-    }
-    fputc('\n', out);
-    end_line(out, &line);
-    for (size_t p = 0; p < count; p++) {
-        put_short(&line, parts[p], LABEL);
-        for (size_t i = from; i < to; i++) {
-            char value[REPORT_NUMBER_BYTES], range[REPORT_NUMBER_BYTES];
-            slm_figure figure = report__part_figure(results, group->rows[i].arm, kind, parts[p]);
-            slm_buffer_printf(&line, "%6s ", report__percent_tenths(figure.value, value));
-            put_padded(&line, report__interval(&figure, range), COLUMN - 7);
-        }
-        end_line(out, &line);
-    }
-    slm_buffer_free(&line);
-}
-
-void report__print_parts(FILE *out, const slm_results *results, const report__group *group,
-                         const slm_report_options *options)
-{
-    size_t columns = options && options->columns > 80 ? options->columns : 80;
-    size_t block = (columns - LABEL) / COLUMN;
-    for (size_t kind = 0; kind < REPORT_PART_KINDS; kind++) {
-        const char *parts[REPORT_PARTS_MAX];
-        if (report__parts(group, kind, parts) < 2) continue;
-        for (size_t from = 0; from < group->model_count; from += block) {
-            size_t to = from + block < group->model_count ? from + block : group->model_count;
-            print_kind(out, results, group, kind, from, to);
-        }
-    }
 }
 
 /* ---- JSON ---- */

@@ -83,7 +83,7 @@ size_t report__longest_curve(const report__group *group);
 /* A figure of the first table at any k. */
 slm_figure report__figure(const slm_results *results, const slm_arm *arm, size_t measure, size_t k);
 
-/* ---- tags, style, refusals, pairs, targets (arms.c) ------------------------------------------ */
+/* ---- parts, tags, style, refusals, pairs, targets (arms.c) ----------------------------------- */
 
 void report__print_arms(FILE *out, const slm_results *results, const report__group *group,
                         const slm_report_options *options);
@@ -135,8 +135,6 @@ size_t report__parts(const report__group *group, size_t kind, const char *parts[
 /* The whole score over the cases of a part. */
 slm_figure report__part_figure(const slm_results *results, const slm_arm *arm, size_t kind,
                                const char *part);
-void report__print_parts(FILE *out, const slm_results *results, const report__group *group,
-                         const slm_report_options *options);
 void report__json_parts(slm_buffer *out, const slm_results *results, const report__group *group,
                         const slm_arm *arm);
 

@@ -338,7 +338,6 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
         print_scores(&s, group);
         print_curves(&s, group);
         print_counts(&s, group);
-        report__print_parts(out, results, group, options);
         report__print_arms(out, results, group, options);
         report__print_regressions(out, group, options);
         report__print_validity(out, group, options);
