@@ -47,9 +47,9 @@ static void put_not_drawn(FILE *out, const report__group *group, const slm_repor
             size_t len = strlen(name);
             if (strncmp(sentence, name, len) != 0) continue;
             /* Where two runs share a name, the sentence names the run's hash behind it. */
-            bool mine = sentence[len] == ' ' && sentence[len + 1] != '(';
-            mine = mine || (sentence[len] == ' ' && row->arm->run.hash &&
-                            strncmp(sentence + len + 2, row->arm->run.hash, 8) == 0);
+            const char *hash = row->arm->run.hash, *rest = sentence + len;
+            bool mine = strncmp(rest, " has no cost", 12) == 0;
+            mine = mine || (strncmp(rest, " (", 2) == 0 && hash && strncmp(rest + 2, hash, 8) == 0);
             if (mine) why = sentence;
         }
         if (!cost && !why) why = "has no cost";

@@ -251,17 +251,19 @@ static void costs_are_drawn(void **state)
                             .price = &price,
                             .prompt = 60,
                             .reply = 200}};
-    const char *left_out[] = {"worse has no cost: no price of <it>"};
+    const char *left_out[] = {"worse 2 has no cost: it is another's",
+                              "worse has no cost: no price of <it>"};
     slm_costs costs = {.options = slm_cost_options_default(),
                        .arms = arms,
                        .count = 1,
                        .left_out = left_out,
-                       .left_out_count = 1};
+                       .left_out_count = 2};
     call c = {.f = &f, .options = slm_report_options_default(), .html = true};
     c.options.costs = &costs;
     char *page = text_of(&c);
     assert_non_null(strstr(page, "base: $12,500 a month, "));
     assert_non_null(strstr(page, "<li>worse has no cost: no price of &lt;it&gt;</li>"));
+    assert_null(strstr(page, "worse 2"));
     assert_non_null(strstr(page, ">$10k</text>"));
     assert_null(strstr(page, "No prices were given"));
     free(page);
