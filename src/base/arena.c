@@ -81,6 +81,15 @@ void *slm_arena_array(slm_arena *arena, size_t count, size_t item_bytes)
     return slm_arena_alloc(arena, count * item_bytes);
 }
 
+void *slm_arena_grow(slm_arena *arena, void *items, size_t count, size_t *cap, size_t item_bytes)
+{
+    if (count < *cap) return items;
+    *cap = *cap > 0 ? 2 * *cap : 16;
+    void *grown = slm_arena_array(arena, *cap, item_bytes);
+    if (count > 0) memcpy(grown, items, count * item_bytes);
+    return grown;
+}
+
 char *slm_arena_strndup(slm_arena *arena, const char *text, size_t len)
 {
     if (text == NULL) return NULL;

@@ -22,6 +22,9 @@ void *slm_arena_alloc(slm_arena *arena, size_t bytes);
 void *slm_arena_alloc_aligned(slm_arena *arena, size_t bytes, size_t align);
 /* Zeroed array; a product that overflows ends in slm_out_of_memory. */
 void *slm_arena_array(slm_arena *arena, size_t count, size_t item_bytes);
+/* `items` where there is room behind `count` of them; else a copy with twice the room, at least 16,
+ * and *cap is that. What was before stays until the arena goes. */
+void *slm_arena_grow(slm_arena *arena, void *items, size_t count, size_t *cap, size_t item_bytes);
 /* NUL-terminated copies. slm_arena_strndup copies exactly len bytes. NULL in gives NULL. */
 char *slm_arena_strdup(slm_arena *arena, const char *text);
 char *slm_arena_strndup(slm_arena *arena, const char *text, size_t len);

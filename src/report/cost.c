@@ -71,13 +71,8 @@ static bool on_run(void *context, const slm_run *run)
 {
     run_list *list = context;
     if (strcmp(run->kind, "baseline") == 0) return true;
-    if (list->count == list->cap) {
-        size_t cap = list->cap ? 2 * list->cap : 16;
-        slm_run *items = slm_arena_array(list->arena, cap, sizeof *items);
-        if (list->count) memcpy(items, list->items, list->count * sizeof *items);
-        list->items = items;
-        list->cap = cap;
-    }
+    list->items =
+        slm_arena_grow(list->arena, list->items, list->count, &list->cap, sizeof *list->items);
     list->items[list->count++] = (slm_run){
         .hash = slm_arena_strdup(list->arena, run->hash),
         .model_name = slm_arena_strdup(list->arena, run->model_name),

@@ -25,13 +25,8 @@ report__grid *report__grids_add(report__grids *grids, const char *title, size_t 
 
 report__cell *report__grid_add(report__grids *grids, report__grid *grid, const char *label)
 {
-    if (grid->count == grid->cap) {
-        size_t cap = grid->cap ? 2 * grid->cap : 16;
-        report__grid_row *rows = slm_arena_array(&grids->arena, cap, sizeof *rows);
-        if (grid->count) memcpy(rows, grid->rows, grid->count * sizeof *rows);
-        grid->rows = rows;
-        grid->cap = cap;
-    }
+    grid->rows =
+        slm_arena_grow(&grids->arena, grid->rows, grid->count, &grid->cap, sizeof *grid->rows);
     report__grid_row *row = &grid->rows[grid->count++];
     row->label = label;
     row->cells = slm_arena_array(&grids->arena, grid->columns, sizeof *row->cells);

@@ -21,13 +21,7 @@ static bool gather(void *context, const char *judge_hash, const char *labels, co
                    const char *json)
 {
     gathering *g = context;
-    if (g->count == g->cap) {
-        size_t cap = g->cap ? 2 * g->cap : 8;
-        slm_report_agreement *items = slm_arena_array(g->arena, cap, sizeof *items);
-        if (g->count) memcpy(items, g->items, g->count * sizeof *items);
-        g->items = items;
-        g->cap = cap;
-    }
+    g->items = slm_arena_grow(g->arena, g->items, g->count, &g->cap, sizeof *g->items);
     g->items[g->count++] = (slm_report_agreement){
         .judge_hash = slm_arena_strdup(g->arena, judge_hash),
         .labels = slm_arena_strdup(g->arena, labels),

@@ -97,12 +97,35 @@ static void arrays_and_empty_things(void **state)
     slm_arena_free(&empty);
 }
 
+static void a_list_grows_and_keeps_what_it_has(void **state)
+{
+    (void)state;
+    slm_arena arena = {0};
+    size_t cap = 0, moves = 0;
+    int *numbers = NULL;
+    for (size_t i = 0; i < 100; i++) {
+        int *before = numbers;
+        numbers = slm_arena_grow(&arena, numbers, i, &cap, sizeof *numbers);
+        moves += numbers != before;
+        assert_int_equal(numbers[i], 0);
+        numbers[i] = (int)i;
+    }
+    assert_int_equal(cap, 128);
+    assert_int_equal(moves, 4); /* 16, 32, 64, 128 */
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(numbers[i], i);
+    slm_arena_free(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_is_aligned_and_zero), cmocka_unit_test(allocations_do_not_overlap),
-        cmocka_unit_test(reset_reuses_memory_zeroed), cmocka_unit_test(text_is_copied),
+        cmocka_unit_test(memory_is_aligned_and_zero),
+        cmocka_unit_test(allocations_do_not_overlap),
+        cmocka_unit_test(reset_reuses_memory_zeroed),
+        cmocka_unit_test(text_is_copied),
         cmocka_unit_test(arrays_and_empty_things),
+        cmocka_unit_test(a_list_grows_and_keeps_what_it_has),
     };
     return cmocka_run_group_tests_name("base/arena", tests, NULL, NULL);
 }
