@@ -339,8 +339,8 @@ static slm_status find_family(writer *w, slm_error *err)
 {
     const char *pre = NULL;
     SLM_TRY(slm_meta_string(w->file, "tokenizer.ggml.pre", true, &pre, err));
-    for (size_t i = 0; (w->family = slm_text__family(i)) != NULL; i++)
-        if (strcmp(w->family->name, pre) == 0) return SLM_OK;
+    w->family = slm_text__family_named(pre);
+    if (w->family) return SLM_OK;
     return slm_error_set(err, SLM_ERR_UNSUPPORTED, "%s: pre-tokenizer '%s' is not known",
                          slm_tensors_path(w->file), pre);
 }

@@ -109,7 +109,7 @@ static bool merge_parts(const json_t *merge, const char **left, size_t *left_len
     return true;
 }
 
-static slm_status add_merges(const reader *r, const json_t *merges)
+static void add_merges(const reader *r, const json_t *merges)
 {
     slm_buffer text = {0};
     slm_gguf_add_strings(r->out, "tokenizer.ggml.merges", json_array_size(merges));
@@ -125,7 +125,6 @@ static slm_status add_merges(const reader *r, const json_t *merges)
         slm_gguf_put_string(r->out, slm_buffer_text(&text), text.len);
     }
     slm_buffer_free(&text);
-    return SLM_OK;
 }
 
 /* Minus the rank of the first merge that makes a token, into scores, which hold NAN before. */
@@ -258,7 +257,7 @@ static slm_status convert(const reader *r, const json_t *config)
     slm_gguf_add_string(r->out, "tokenizer.ggml.pre", pre, strlen(pre));
     add_tokens(r);
     if (family) {
-        SLM_TRY(add_merges(r, merges));
+        add_merges(r, merges);
     } else {
         SLM_TRY(add_scores(r, merges));
         slm_gguf_add_bool(r->out, "tokenizer.ggml.add_space_prefix", prefix);

@@ -29,6 +29,14 @@ const text_family *slm_text__family(size_t index)
     return index < sizeof(families) / sizeof(families[0]) ? &families[index] : NULL;
 }
 
+const text_family *slm_text__family_named(const char *name)
+{
+    const text_family *family = NULL;
+    for (size_t i = 0; (family = slm_text__family(i)) != NULL; i++)
+        if (strcmp(family->name, name) == 0) break;
+    return family;
+}
+
 /* ---- lists --------------------------------------------------------------------------------- */
 
 slm_status slm_text__rule_add(text_rules *rules, text_rule_kind kind, text_rule **out,
@@ -54,10 +62,8 @@ slm_status slm_text__rule_add_split(text_rules *rules, const char *pattern,
 
 slm_status slm_text__rules_by_name(slm_tokenizer *t, const char *name, slm_error *err)
 {
-    const text_family *family = NULL;
+    const text_family *family = slm_text__family_named(name);
     text_rule *rule = NULL;
-    for (size_t i = 0; (family = slm_text__family(i)) != NULL; i++)
-        if (strcmp(family->name, name) == 0) break;
     if (family == NULL)
         return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                              "pre-tokenizer '%s' is not supported; known are smollm, gpt-2, qwen2, "

@@ -205,6 +205,7 @@ typedef struct text_family {
     bool adds_bos; /* unless the file says otherwise */
 } text_family;
 const text_family *slm_text__family(size_t index);
+const text_family *slm_text__family_named(const char *name);
 /* The rules of a GGUF file's tokenizer.ggml.pre; SLM_ERR_UNSUPPORTED names those there are. */
 slm_status slm_text__rules_by_name(slm_tokenizer *tokenizer, const char *name, slm_error *err);
 void slm_text__rules_free(text_rules *rules);
