@@ -7,47 +7,8 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <unistd.h>
 
-#include "engine/engine_internal.h"
-#include "tiny_model.h"
-
-static char path[64];
-
-typedef struct fixture {
-    slm_device *device;
-    slm_model *model;
-    slm_tokenizer *tokenizer;
-    slm_engine *engine;
-} fixture;
-
-static void open_fixture(fixture *f, const char *kernels, int threads, slm_dtype dtype,
-                         const slm_engine_options *options)
-{
-    slm_error err = {0};
-    slm_tensors *file = NULL;
-    const slm_device_options device_options = {.kernels = kernels, .threads = threads};
-    const slm_model_options model_options = {.dtype = dtype};
-    assert_int_equal(slm_device_open(&device_options, &f->device, &err), SLM_OK);
-    assert_int_equal(slm_tensors_open(path, &file, &err), SLM_OK);
-    assert_int_equal(slm_model_load(f->device, file, &model_options, &f->model, &err), SLM_OK);
-    assert_int_equal(slm_tokenizer_from_gguf(file, &f->tokenizer, &err), SLM_OK);
-    slm_tensors_close(file);
-    if (slm_engine_new(f->model, f->tokenizer, options, &f->engine, &err) != SLM_OK)
-        fail_msg("%s", err.message);
-}
-
-/* Every page must have come back. */
-static void close_fixture(fixture *f)
-{
-    assert_int_equal(f->engine->pages.free_count, f->engine->pages.count);
-    assert_int_equal(f->engine->pages.promised, 0);
-    assert_null(f->engine->groups);
-    slm_engine_free(f->engine);
-    slm_tokenizer_free(f->tokenizer);
-    slm_model_free(f->model);
-    slm_device_close(f->device);
-}
+#include "engine_fixture.h"
 
 static slm_sample_options plain(void)
 {
@@ -417,16 +378,14 @@ static void test_prompt_computed_once(void **state)
 static int setup(void **state)
 {
     (void)state;
-    tiny_shape shape = tiny_default();
-    snprintf(path, sizeof path, "/tmp/slm-engine-%d.gguf", (int)getpid());
-    tiny_write(&shape, 21, path);
+    write_fixture();
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    return unlink(path);
+    return unlink(fixture_path());
 }
 
 int main(void)

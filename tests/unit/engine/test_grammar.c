@@ -7,12 +7,10 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <unistd.h>
 
 #include "base/utf8.h"
-#include "engine/engine_internal.h"
+#include "engine_fixture.h"
 #include "schema_validator.h"
-#include "tiny_model.h"
 
 static const char JUDGE[] =
     "{\"type\":\"object\",\"properties\":{\"explanation\":{\"type\":\"string\"},"
@@ -362,7 +360,7 @@ static void test_random_schemas(void **state)
 
 /* ---- masks --------------------------------------------------------------------------------- */
 
-static char path[64], vocabulary_path[64];
+static char vocabulary_path[64];
 static const char *const merges[] = {
     "\" ,",         /* ", */
     "\", \"",       /* "," */
@@ -542,39 +540,6 @@ static void test_poor_vocabularies(void **state)
 
 /* ---- replies ------------------------------------------------------------------------------- */
 
-typedef struct fixture {
-    slm_device *device;
-    slm_model *model;
-    slm_tokenizer *tokenizer;
-    slm_engine *engine;
-} fixture;
-
-static void open_fixture(fixture *f, int batch, int threads)
-{
-    slm_error err = {0};
-    slm_tensors *file = NULL;
-    const slm_device_options device = {.threads = threads};
-    const slm_model_options model = {.dtype = SLM_F32};
-    slm_engine_options options = slm_engine_options_default();
-    options.batch = batch;
-    assert_int_equal(slm_device_open(&device, &f->device, &err), SLM_OK);
-    assert_int_equal(slm_tensors_open(path, &file, &err), SLM_OK);
-    assert_int_equal(slm_model_load(f->device, file, &model, &f->model, &err), SLM_OK);
-    assert_int_equal(slm_tokenizer_from_gguf(file, &f->tokenizer, &err), SLM_OK);
-    slm_tensors_close(file);
-    assert_int_equal(slm_engine_new(f->model, f->tokenizer, &options, &f->engine, &err), SLM_OK);
-}
-
-static void close_fixture(fixture *f)
-{
-    for (const engine__grammar *g = f->engine->grammars; g; g = g->next)
-        assert_int_equal(g->holders, 0);
-    slm_engine_free(f->engine);
-    slm_tokenizer_free(f->tokenizer);
-    slm_model_free(f->model);
-    slm_device_close(f->device);
-}
-
 enum { REQUESTS = 6, SAMPLES = 4, REPLY = 300 };
 static const char SHORT[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\","
                             "\"maxLength\":12},\"b\":{\"type\":"
@@ -655,7 +620,9 @@ static void test_replies(void **state)
     for (int run = 0; run < 3; run++) {
         fixture f;
         slm_generated *out[REQUESTS][SAMPLES] = {0};
-        open_fixture(&f, batches[run], 1 + run % 2);
+        slm_engine_options options = slm_engine_options_default();
+        options.batch = batches[run];
+        open_fixture(&f, NULL, 1 + run % 2, SLM_F32, &options);
         run_requests(&f, out);
         slm_engine_stats stats = slm_engine_get_stats(f.engine);
         assert_true(stats.masked_tokens > stats.masks && stats.masks > 0);
@@ -702,7 +669,9 @@ static void test_requests(void **state)
     slm_token prompt[30];
     uint64_t id;
     slm_generated *g;
-    open_fixture(&f, 4, 1);
+    slm_engine_options options = slm_engine_options_default();
+    options.batch = 4;
+    open_fixture(&f, NULL, 1, SLM_F32, &options);
     slm_generate r = make_request(0, prompt);
     r.stop_token_count = 0;
     r.samples = 1;
@@ -738,10 +707,8 @@ static void test_requests(void **state)
 static int setup(void **state)
 {
     (void)state;
-    tiny_shape shape = tiny_default();
     gguf_writer w = {0};
-    snprintf(path, sizeof path, "/tmp/slm-grammar-%d.gguf", (int)getpid());
-    tiny_write(&shape, 21, path);
+    write_fixture();
     snprintf(vocabulary_path, sizeof vocabulary_path, "/tmp/slm-grammar-v-%d.gguf", (int)getpid());
     gguf_add_string(&w, "general.architecture", "llama");
     gguf_add_byte_tokenizer(&w, "smollm", merges, sizeof merges / sizeof merges[0]);
@@ -753,7 +720,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    return unlink(path) | unlink(vocabulary_path);
+    return unlink(fixture_path()) | unlink(vocabulary_path);
 }
 
 int main(void)

@@ -93,12 +93,24 @@ static void check_meta(const slm_tensors *file)
     assert_int_equal(len, 0);
 }
 
+/* A copy of all of the file's metadata has these bytes. */
+static void expect_copy(const slm_tensors *file, const slm_buffer *bytes, uint64_t count)
+{
+    slm_gguf_meta copy = {0};
+    for (size_t i = 0; i < slm_meta_count(file); i++)
+        slm_gguf_add_copy(&copy, slm_meta_at(file, i));
+    assert_int_equal(copy.count, count);
+    assert_int_equal(copy.bytes.len, bytes->len);
+    assert_memory_equal(copy.bytes.data, bytes->data, bytes->len);
+    slm_gguf_meta_free(&copy);
+}
+
 static void test_reads_back(void **state)
 {
     (void)state;
     float values[128], back[128];
     slm_random random = slm_random_new(1, 1);
-    slm_gguf_meta meta = {0}, copy = {0};
+    slm_gguf_meta meta = {0};
     slm_tensors *file = NULL;
     slm_error err = {0};
     for (int i = 0; i < 128; i++)
@@ -125,14 +137,9 @@ static void test_reads_back(void **state)
                         limit * (tensor->dtype == SLM_Q8_0 ? 1.0 : fabs((double)values[j])));
     }
     /* The same file again, by copies of its metadata. */
-    for (size_t i = 0; i < slm_meta_count(file); i++)
-        slm_gguf_add_copy(&copy, slm_meta_at(file, i));
-    assert_int_equal(copy.count, meta.count);
-    assert_int_equal(copy.bytes.len, meta.bytes.len);
-    assert_memory_equal(copy.bytes.data, meta.bytes.data, copy.bytes.len);
+    expect_copy(file, &meta.bytes, meta.count);
     slm_tensors_close(file);
     slm_gguf_meta_free(&meta);
-    slm_gguf_meta_free(&copy);
 }
 
 /* Types that fill_meta does not have go over in their own width. */
@@ -140,7 +147,6 @@ static void test_copies_every_width(void **state)
 {
     (void)state;
     gguf_writer w = {0};
-    slm_gguf_meta meta = {0};
     slm_tensors *file = NULL;
     slm_error err = {0};
     gguf_add_u64(&w, "long", UINT64_C(1) << 40);
@@ -151,12 +157,8 @@ static void test_copies_every_width(void **state)
     slm_buffer_append(&w.entries, &third, sizeof third);
     assert_true(gguf_write(&w, other));
     assert_int_equal(slm_tensors_open(other, &file, &err), SLM_OK);
-    for (size_t i = 0; i < slm_meta_count(file); i++)
-        slm_gguf_add_copy(&meta, slm_meta_at(file, i));
-    assert_int_equal(meta.bytes.len, w.entries.len);
-    assert_memory_equal(meta.bytes.data, w.entries.data, w.entries.len);
+    expect_copy(file, &w.entries, 3);
     slm_tensors_close(file);
-    slm_gguf_meta_free(&meta);
     gguf_writer_free(&w);
 }
 
