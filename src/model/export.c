@@ -296,7 +296,7 @@ static slm_status check_finite(const export_tensor *t, const pieces *p, size_t i
                                slm_error *err)
 {
     for (size_t i = 0; i < items; i++)
-        if (!isfinite(p->back[i]))
+        if (!isfinite(p->value[i]) || !isfinite(p->back[i])) /* Q8_0 has a zero for no number */
             return slm_error_set(err, SLM_ERR_UNSUPPORTED,
                                  isfinite(p->value[i])
                                      ? "tensor %s holds %g, which is beyond %s: use --type bf16"

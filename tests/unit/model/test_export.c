@@ -568,6 +568,9 @@ static void test_numbers_that_do_not_fit(void **state)
     write_gguf_file(&f, SLM_F32, at("a.gguf"));
     o.path = at("other");
     check_refused(&o, SLM_ERR_UNSUPPORTED, "no number");
+    o.gguf = true;
+    o.dtype = SLM_Q8_0;
+    check_refused(&o, SLM_ERR_UNSUPPORTED, "no number");
     family_free(&f);
 }
 
