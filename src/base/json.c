@@ -351,6 +351,34 @@ void slm_jsonl_close(slm_jsonl *reader)
     free(reader);
 }
 
+enum { SCAN_WORK_MAX = 32 << 20 };
+
+json_t *slm_json_scan_next(slm_json_scan *scan)
+{
+    while (scan->at < scan->len && !slm_json_scan_is_tangled(scan)) {
+        size_t begin = scan->at++;
+        if (scan->text[begin] != '{') continue;
+        json_error_t error;
+        json_t *object = json_loadb(scan->text + begin, scan->len - begin,
+                                    JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
+        size_t used = error.position > 0 ? (size_t)error.position : 1;
+        scan->work += used;
+        scan->behind = begin + used;
+        if (object != NULL) return object;
+    }
+    return NULL;
+}
+
+void slm_json_scan_skip(slm_json_scan *scan)
+{
+    scan->at = scan->behind;
+}
+
+bool slm_json_scan_is_tangled(const slm_json_scan *scan)
+{
+    return scan->work >= SCAN_WORK_MAX;
+}
+
 void slm_json_append_string(slm_buffer *out, const char *text, size_t len)
 {
     slm_buffer_append_char(out, '"');

@@ -69,6 +69,24 @@ slm_status slm_jsonl_open(const char *path, slm_jsonl **out, slm_error *err);
 slm_status slm_jsonl_next(slm_jsonl *reader, json_t **out, size_t *line, slm_error *err);
 void slm_jsonl_close(slm_jsonl *reader);
 
+/* The JSON objects in a text that may hold anything else: a reply with a code fence, an introduction,
+ * a remark. Each "{" is tried from left to right, also those within an object that was given. That is
+ * quadratic at worst, for which a text would have to be made on purpose; the work is bounded.
+ * {.text, .len} is the beginning. */
+typedef struct slm_json_scan {
+    const char *text;
+    size_t len;
+    size_t at;     /* where the search goes on */
+    size_t behind; /* the last object that was given */
+    size_t work;   /* bytes read over all tries */
+} slm_json_scan;
+/* A new reference; NULL: there are no more, or the bound is reached. Duplicate keys are an error. */
+json_t *slm_json_scan_next(slm_json_scan *scan);
+/* Do not look into the last object. */
+void slm_json_scan_skip(slm_json_scan *scan);
+/* Was the bound reached? */
+bool slm_json_scan_is_tangled(const slm_json_scan *scan);
+
 /* Append `text` as a JSON string with quotes. Invalid UTF-8 is replaced by U+FFFD. */
 void slm_json_append_string(slm_buffer *out, const char *text, size_t len);
 /* Append a number so that reading it gives the same double; NaN and infinities become null. */

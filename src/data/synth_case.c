@@ -1,7 +1,7 @@
 /* synth_case.c: a model's reply -> a case.
  *
  * The JSON is looked for wherever it stands: in a code fence, behind an introduction, within another
- * object. Every "{" is tried from left to right; the last object that looks like a case is taken. Then
+ * object (slm_json_scan); the last object that looks like a case is taken. Then
  * it is held to the schema it was asked for, whether or not the model was; then ids, facts, rubrics and
  * tags are built around it, by the convention of data/ask-first/README.md, and the row goes through the
  * reader of case files and the check of our own cases, together with the case whose twin it is; and
@@ -14,8 +14,7 @@
 #include "base/utf8.h"
 
 enum {
-    PARSE_WORK_MAX = 32 << 20, /* bytes read over all tries; see judge/parse.c */
-    PROBLEMS_MAX = 16,         /* more help nobody */
+    PROBLEMS_MAX = 16, /* more help nobody */
 };
 
 void synth__problem(synth__problems *problems, const char *format, ...)
@@ -48,19 +47,12 @@ static bool looks_like_a_case(const json_t *object)
 json_t *synth__find(const char *text, size_t len)
 {
     json_t *best = NULL;
-    size_t work = 0;
-    for (size_t at = 0; at < len && work < PARSE_WORK_MAX; at++) {
-        if (text[at] != '{') continue;
-        json_error_t error;
-        json_t *object = json_loadb(text + at, len - at,
-                                    JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
-        size_t used = error.position > 0 ? (size_t)error.position : 1;
-        work += used;
-        if (object == NULL) continue;
+    slm_json_scan scan = {.text = text, .len = len};
+    for (json_t *object; (object = slm_json_scan_next(&scan)) != NULL;) {
         if (looks_like_a_case(object)) {
             json_decref(best);
             best = json_incref(object);
-            at += used - 1;
+            slm_json_scan_skip(&scan);
         }
         json_decref(object);
     }

@@ -1,23 +1,17 @@
 /* parse.c: the verdict in a judge's reply.
  *
  * Models put their JSON into code fences, behind an introduction, before a remark, or write a draft
- * first. So every "{" is tried as the beginning of an object, from left to right; what was read as
- * one that fits is passed over, and the last that fits is the verdict. An object that does not fit
- * is looked into: some models wrap their answer. Nothing is repaired or guessed: `criteria_met` must
+ * first. So every object in the reply is looked at (slm_json_scan); one that fits is passed over, and
+ * the last that fits is the verdict. An object that does not fit is looked into: some models wrap their
+ * answer. Nothing is repaired or guessed: `criteria_met` must
  * be true or false, not "true", 1 or yes, `explanation` a string, and neither may stand twice.
- *
- * Trying each "{" is quadratic at worst, for which a reply would have to be made on purpose; the
- * work is bounded, and a reply that goes past the bound holds no verdict. */
+ * A reply that goes past the bound of the search holds no verdict. */
 #include <stdlib.h>
 #include <string.h>
-#include <jansson.h>
 #include "base/utf8.h"
 #include "judge/judge_internal.h"
 
-enum {
-    PARSE_WORK_MAX = 32 << 20, /* bytes read over all tries */
-    EXPLANATION_BYTES_MAX = 4000,
-};
+enum { EXPLANATION_BYTES_MAX = 4000 };
 
 typedef enum fit { FIT_NONE, FIT_NO_VERDICT, FIT_NOT_BOOLEAN, FIT_NO_EXPLANATION, FIT_YES } fit;
 
@@ -55,27 +49,20 @@ static char *copy_explanation(const json_t *object)
 bool slm_judge_parse(const char *text, size_t len, bool *met, char **explanation, const char **why)
 {
     fit nearest = FIT_NONE;
-    size_t work = 0;
+    slm_json_scan scan = {.text = text, .len = len};
     *explanation = NULL;
-    for (size_t at = 0; at < len && work < PARSE_WORK_MAX; at++) {
-        if (text[at] != '{') continue;
-        json_error_t error;
-        json_t *object = json_loadb(text + at, len - at,
-                                    JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
-        size_t used = error.position > 0 ? (size_t)error.position : 1;
-        work += used;
-        if (object == NULL) continue;
+    for (json_t *object; (object = slm_json_scan_next(&scan)) != NULL;) {
         fit this = fit_of(object);
         if (this > nearest) nearest = this;
         if (this == FIT_YES) {
             free(*explanation);
             *explanation = copy_explanation(object);
             *met = json_is_true(json_object_get(object, "criteria_met"));
-            at += used - 1;
+            slm_json_scan_skip(&scan);
         }
         json_decref(object);
     }
-    if (work >= PARSE_WORK_MAX) {
+    if (slm_json_scan_is_tangled(&scan)) {
         free(*explanation);
         *explanation = NULL;
         *why = "the reply is too tangled to find a JSON object in it";

@@ -300,6 +300,42 @@ static void lines_may_be_long_and_hold_nul(void **state)
     slm_buffer_free(&text);
 }
 
+static void objects_are_found_wherever_they_stand(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "So {this}: ```{\"a\":{\"b\":[{\"c\":1}]}}``` {\"d\":1,\"d\":2} {\"e\":2} {";
+    static const char *const within[] = {"a", "b", "c", "e"}, *const outer[] = {"a", "e"};
+    slm_json_scan in = {.text = text, .len = strlen(text)}, over = in;
+    json_t *object;
+    for (size_t i = 0; i < 4; i++) {
+        assert_non_null(object = slm_json_scan_next(&in));
+        assert_non_null(json_object_get(object, within[i]));
+        json_decref(object);
+    }
+    assert_null(slm_json_scan_next(&in));
+    assert_false(slm_json_scan_is_tangled(&in));
+    for (size_t i = 0; i < 2; i++) {
+        assert_non_null(object = slm_json_scan_next(&over));
+        assert_non_null(json_object_get(object, outer[i]));
+        json_decref(object);
+        slm_json_scan_skip(&over);
+    }
+    assert_null(slm_json_scan_next(&over));
+}
+
+static void a_tangled_text_is_given_up(void **state)
+{
+    (void)state;
+    slm_buffer text = {0};
+    while (text.len < 2u << 20)
+        slm_buffer_append_text(&text, "{\"a\":[");
+    slm_json_scan scan = {.text = slm_buffer_text(&text), .len = text.len};
+    assert_null(slm_json_scan_next(&scan));
+    assert_true(slm_json_scan_is_tangled(&scan));
+    slm_buffer_free(&text);
+}
+
 static void strings_read_back(void **state)
 {
     (void)state;
@@ -402,6 +438,8 @@ int main(void)
         FILE_TEST(lines_are_read_one_by_one),
         FILE_TEST(bad_lines_are_named_and_passed),
         FILE_TEST(lines_may_be_long_and_hold_nul),
+        cmocka_unit_test(objects_are_found_wherever_they_stand),
+        cmocka_unit_test(a_tangled_text_is_given_up),
         cmocka_unit_test(strings_read_back),
         cmocka_unit_test(numbers_read_back),
         cmocka_unit_test(canonical_text_is_unique),
