@@ -124,6 +124,14 @@ size_t slm_utf8_encode(uint32_t codepoint, char out[4])
     return 4;
 }
 
+size_t slm_utf8_count(const char *text, size_t len)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < len; i++)
+        count += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return count;
+}
+
 size_t slm_utf8_incomplete_tail(const char *text, size_t len)
 {
     for (size_t back = 1; back <= 3 && back <= len; back++) {

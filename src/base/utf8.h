@@ -15,6 +15,8 @@ bool slm_utf8_valid(const char *text, size_t len, size_t *bad_offset);
 size_t slm_utf8_decode(const char *text, size_t len, uint32_t *codepoint);
 /* Encode into out[4]; returns the bytes written; an invalid code point is written as U+FFFD. */
 size_t slm_utf8_encode(uint32_t codepoint, char out[4]);
+/* Characters in valid UTF-8 text. */
+size_t slm_utf8_count(const char *text, size_t len);
 /* How many bytes at the end of text are the beginning of a character that is not complete yet
  * (0-3). For streaming: print len minus this. */
 size_t slm_utf8_incomplete_tail(const char *text, size_t len);

@@ -74,14 +74,6 @@ static bool remember(inventory *v, const char id[SLM_SHA256_HEX_BYTES])
     return true;
 }
 
-static size_t characters(const char *text, size_t len)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < len; i++)
-        count += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return count;
-}
-
 static void on_question(void *context, const char *source, const char *file, size_t line,
                         const char *question, size_t len)
 {
@@ -98,7 +90,7 @@ static void on_question(void *context, const char *source, const char *file, siz
         s->empty++;
         return;
     }
-    if (characters(question, len) > v->options->longest) {
+    if (slm_utf8_count(question, len) > v->options->longest) {
         s->too_long++;
         return;
     }

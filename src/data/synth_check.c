@@ -49,14 +49,6 @@ static size_t count_question_marks(const char *text)
     return count;
 }
 
-static size_t count_chars(const char *text)
-{
-    size_t count = 0;
-    for (; *text != '\0'; text++)
-        count += ((unsigned char)*text & 0xC0) != 0x80;
-    return count;
-}
-
 /* ---- the conversation -------------------------------------------------------------------------- */
 
 static size_t user_words(looking *l)
@@ -77,7 +69,7 @@ static void check_turns(looking *l)
             synth__problem(l->problems, "prompt[%zu].role: must be %s: they take turns", i, role);
             return;
         }
-        size_t chars = count_chars(turn->content);
+        size_t chars = slm_utf8_count(turn->content, strlen(turn->content));
         if (chars == 0) synth__problem(l->problems, "prompt[%zu].content: is empty", i);
         if (i % 2 == 1 && (chars < HISTORY_CHARS_MIN || chars > HISTORY_CHARS_MAX))
             synth__problem(l->problems,

@@ -147,6 +147,15 @@ static void counts_columns(void **state)
     assert_int_equal(columns("\xE4\xB8\xAD\xE6\x96\x87"), 4);
 }
 
+static void counts_characters(void **state)
+{
+    (void)state;
+    static const char text[] = "e\xCC\x81 \xE4\xB8\xAD\xF0\x9F\x99\x82";
+    assert_int_equal(slm_utf8_count(text, 0), 0);
+    assert_int_equal(slm_utf8_count(text, 1), 1);
+    assert_int_equal(slm_utf8_count(text, strlen(text)), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +167,7 @@ int main(void)
         cmocka_unit_test(composes),
         cmocka_unit_test(classes),
         cmocka_unit_test(counts_columns),
+        cmocka_unit_test(counts_characters),
     };
     return cmocka_run_group_tests_name("base/utf8", tests, NULL, NULL);
 }
