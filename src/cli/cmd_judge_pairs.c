@@ -44,6 +44,7 @@ static const struct {
 } kinds[] = {{"question", true, SLM_MATCH_QUESTION},
              {"statement", true, SLM_MATCH_STATEMENT},
              {"all", false, SLM_MATCH_QUESTION}};
+enum { ALL = 2 };
 
 /* ---- figures ------------------------------------------------------------------------------- */
 
@@ -100,18 +101,11 @@ static slm_pairs_tally tally_of(const pairs_measurement *m, const told *row, siz
     return slm_pairs_count(&m->pairs, row->hits, &filter);
 }
 
-static bool is_chosen(const pairs_measurement *m, size_t pair)
-{
-    const slm_pair *p = &m->pairs.items[pair];
-    return m->half == SLM_PAIRS_ALL || (m->half == SLM_PAIRS_FIT ? p->in_fit : p->in_held);
-}
-
 /* ---- printing ------------------------------------------------------------------------------ */
 
 static json_t *row_json(const pairs_measurement *m, const told *row)
 {
     json_t *by_kind = json_object(), *by_note = json_object(), *told_of = json_array();
-    enum { ALL = 2 };
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         slm_pairs_tally tally = tally_of(m, row, k, NULL);
         json_object_set_new(by_kind, kinds[k].name, tally_json(&tally));
@@ -121,7 +115,7 @@ static json_t *row_json(const pairs_measurement *m, const told *row)
         json_object_set_new(by_note, m->notes[n], tally_json(&tally));
     }
     for (size_t i = 0; i < m->pairs.count; i++)
-        if (is_chosen(m, i))
+        if (slm_pair_is_in(&m->pairs.items[i], m->half))
             json_array_append_new(told_of,
                                   json_pack("{s:s, s:b, s:b, s:f, s:s}", "id", m->pairs.items[i].id,
                                             "same", row->hits[i].met, "right",
@@ -137,7 +131,7 @@ static void print_json(const pairs_measurement *m)
     json_t *rows = json_array();
     for (size_t i = 0; i < m->count; i++)
         json_array_append_new(rows, row_json(m, &m->rows[i]));
-    slm_pairs_tally all = tally_of(m, &m->rows[0], 2, NULL);
+    slm_pairs_tally all = tally_of(m, &m->rows[0], ALL, NULL);
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:{s:I, s:I}, s:o}", "pairs", m->path, "sha256", m->pairs.sha256,
                   "half", m->options->half, "readers", "read_twice", (json_int_t)all.read_twice,
@@ -163,7 +157,7 @@ static void print_wrong(const pairs_measurement *m, const told *row)
 {
     for (size_t i = 0; i < m->pairs.count; i++) {
         const slm_pair *p = &m->pairs.items[i];
-        if (!is_chosen(m, i) || row->hits[i].met == p->same) continue;
+        if (!slm_pair_is_in(p, m->half) || row->hits[i].met == p->same) continue;
         const slm_match_hit *hit = &row->hits[i];
         printf("  %s (%s) %s, score %.2f%s%s\n    %s\n    %s\n", p->id, p->note,
                p->same ? "missed" : "taken for the same", hit->score,
@@ -175,7 +169,7 @@ static void print_wrong(const pairs_measurement *m, const told *row)
 
 static void print_tables(const pairs_measurement *m)
 {
-    slm_pairs_tally all = tally_of(m, &m->rows[0], 2, NULL);
+    slm_pairs_tally all = tally_of(m, &m->rows[0], ALL, NULL);
     printf("%s, %s%s: %zu pairs, %zu of them the same.\n", m->path,
            strcmp(m->options->half, "all") == 0 ? "whole" : m->options->half,
            strcmp(m->options->half, "all") == 0 ? "" : " half", all.pairs,
@@ -193,7 +187,7 @@ static void print_tables(const pairs_measurement *m)
             if (tally.pairs > 0) put_row(kinds[k].name, &tally);
         }
         for (size_t n = 0; n < m->note_count; n++) {
-            slm_pairs_tally tally = tally_of(m, row, 2, m->notes[n]);
+            slm_pairs_tally tally = tally_of(m, row, ALL, m->notes[n]);
             if (tally.pairs > 0) put_row(m->notes[n], &tally);
         }
         if (m->options->wrong) print_wrong(m, row);

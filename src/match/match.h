@@ -176,6 +176,7 @@ slm_status slm_pairs_tell(const slm_pairs *pairs, const slm_matcher *matcher, sl
                           slm_error *err);
 
 typedef enum slm_pairs_half { SLM_PAIRS_ALL, SLM_PAIRS_FIT, SLM_PAIRS_HELD } slm_pairs_half;
+bool slm_pair_is_in(const slm_pair *pair, slm_pairs_half half);
 typedef struct slm_pairs_filter {
     slm_pairs_half half;
     bool has_kind;

@@ -129,15 +129,18 @@ slm_status slm_pairs_tell(const slm_pairs *pairs, const slm_matcher *matcher, sl
     return SLM_OK;
 }
 
+bool slm_pair_is_in(const slm_pair *pair, slm_pairs_half half)
+{
+    return half == SLM_PAIRS_ALL || (half == SLM_PAIRS_FIT ? pair->in_fit : pair->in_held);
+}
+
 slm_pairs_tally slm_pairs_count(const slm_pairs *pairs, const slm_match_hit *hits,
                                 const slm_pairs_filter *filter)
 {
     slm_pairs_tally out = {0};
     for (size_t i = 0; i < pairs->count; i++) {
         const slm_pair *p = &pairs->items[i];
-        if ((filter->half == SLM_PAIRS_FIT && !p->in_fit) ||
-            (filter->half == SLM_PAIRS_HELD && !p->in_held))
-            continue;
+        if (!slm_pair_is_in(p, filter->half)) continue;
         if (filter->has_kind && p->kind != filter->kind) continue;
         if (filter->note != NULL && strcmp(p->note, filter->note) != 0) continue;
         out.cells[p->same][hits[i].met]++;
