@@ -444,9 +444,7 @@ static void put_kinds(const measurement *m)
     bool any = false, any_bad = false;
     for (size_t i = 0; i < m->count; i++) {
         for (slm_behaviour b = SLM_BEHAVIOUR_SEEK; b <= SLM_BEHAVIOUR_ACT; b++) {
-            char tag[64];
-            snprintf(tag, sizeof tag, "behaviour:%s", slm_behaviour_name(b));
-            slm_agreement one = slm_agreement_of(&m->labels, m->rows[i].verdicts, tag);
+            slm_agreement one = slm_agreement_of_behaviour(&m->labels, m->rows[i].verdicts, b);
             if (one.criteria == 0) continue;
             if (!any)
                 printf("\n%-*s%-10s%-*s%-*s%-*s%8s\n", NAME_COLUMNS, "By behaviour", "",

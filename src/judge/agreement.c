@@ -292,14 +292,20 @@ json_t *slm_agreement_json(const slm_agreement *a)
                      figure_json(&a->sensitivity), "specificity", figure_json(&a->specificity));
 }
 
+slm_agreement slm_agreement_of_behaviour(const slm_labels *labels, const slm_verdict *verdicts,
+                                         slm_behaviour behaviour)
+{
+    char tag[64];
+    snprintf(tag, sizeof tag, "behaviour:%s", slm_behaviour_name(behaviour));
+    return slm_agreement_of(labels, verdicts, tag);
+}
+
 json_t *slm_agreement_kinds_json(const slm_labels *labels, const slm_verdict *verdicts)
 {
     slm_agreement all = slm_agreement_of(labels, verdicts, NULL);
     json_t *out = slm_agreement_json(&all), *kinds = json_object();
     for (slm_behaviour b = SLM_BEHAVIOUR_SEEK; b <= SLM_BEHAVIOUR_ACT; b++) {
-        char tag[64];
-        snprintf(tag, sizeof tag, "behaviour:%s", slm_behaviour_name(b));
-        slm_agreement one = slm_agreement_of(labels, verdicts, tag);
+        slm_agreement one = slm_agreement_of_behaviour(labels, verdicts, b);
         if (one.criteria > 0)
             json_object_set_new(kinds, slm_behaviour_name(b), slm_agreement_json(&one));
     }

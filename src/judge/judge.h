@@ -208,6 +208,9 @@ typedef struct slm_agreement {
 /* Over the criteria that carry a tag (or whose case does); NULL: all. */
 slm_agreement slm_agreement_of(const slm_labels *labels, const slm_verdict *verdicts,
                                const char *tag);
+/* Over the criteria that ask for a behaviour. */
+slm_agreement slm_agreement_of_behaviour(const slm_labels *labels, const slm_verdict *verdicts,
+                                         slm_behaviour behaviour);
 /* Two judges with each other: the first stands for the labels. */
 slm_agreement slm_agreement_between(const slm_labels *labels, const slm_verdict *first,
                                     const slm_verdict *second);
