@@ -30,7 +30,7 @@ typedef struct synthesis {
     slm_file_lock *lock;
 } synthesis;
 
-static const char *beside(synthesis *s, const char *given, const char *ending)
+static const char *beside(const synthesis *s, const char *given, const char *ending)
 {
     return given != NULL ? given
                          : slm_arena_printf(&s->app->arena, "%s%s", s->options->output, ending);
@@ -76,12 +76,7 @@ static slm_status announce(synthesis *s, slm_error *err)
 static slm_status work(synthesis *s, slm_error *err)
 {
     const synth_options *o = s->options;
-    slm_buffer lock = {0};
     slm_open_options open = cli__open_options(&o->shared);
-    slm_buffer_printf(&lock, "%s-lock", o->output);
-    slm_status status = slm_file_lock_take(slm_buffer_text(&lock), &s->lock, err);
-    slm_buffer_free(&lock);
-    if (status != SLM_OK) return status;
     SLM_TRY(slm_store_open(beside(s, o->db, ".db"), false, &s->store, err));
     SLM_TRY(slm_open_chat(o->model, &open, &s->chat, err));
     return slm_synth_run(s->synth, s->chat, s->store, err);
@@ -152,10 +147,8 @@ static void report(const synthesis *s)
                   summary->calls, summary->repairs, summary->cached);
     if (summary->total.set_aside > 0)
         slm_log_print(&s->app->log, SLM_LOG_INFO,
-                      "%zu cases were set aside, with the reasons, in %s%s",
-                      summary->total.set_aside,
-                      s->options->rejects != NULL ? s->options->rejects : s->options->output,
-                      s->options->rejects != NULL ? "" : ".rejected.jsonl");
+                      "%zu cases were set aside, with the reasons, in %s", summary->total.set_aside,
+                      beside(s, s->options->rejects, ".rejected.jsonl"));
 }
 
 /* Everything was tried: is everything there? */
@@ -182,6 +175,8 @@ static slm_status synth_all(synthesis *s, const slm_option_list *arguments, slm_
         return slm_error_set(
             err, SLM_ERR_INVALID,
             "-o - cannot be gone on with after a run that ended early; name a file");
+    if (!o->shared.dry_run) /* before it is read how far an earlier run came */
+        SLM_TRY(slm_file_lock_take(beside(s, NULL, "-lock"), &s->lock, err));
     SLM_TRY(open_synth(s, arguments->items[0], err));
     SLM_TRY(cli__remote_start(s->app, &o->shared, &o->model, 1, err));
     SLM_TRY(announce(s, err));
