@@ -337,8 +337,6 @@ static void apportion(const double *weights, size_t parts, size_t n, uint64_t se
         double remainder = round((exact - (double)out[i]) * 1e6);
         rest[i] = (ranked){i, -remainder + slm_random_at(&key, (uint32_t)i) / 2, ""};
     }
-    for (size_t i = 0; i < parts; i++) /* no ids to break ties by: they are random */
-        rest[i].id = stream;
     qsort(rest, parts, sizeof *rest, by_key);
     for (size_t i = 0; given < n; i++, given++)
         out[rest[i % parts].index]++;
