@@ -6,7 +6,7 @@
  * what the user wrote, or the reply, at least 0.8 like one of its texts (cosine of TF-IDF over words,
  * and of sentence vectors where an encoder is given)?
  *
- * Vectors are asked of texts in Latin letters alone: encoders of English spell others out letter by
+ * Vectors are compared of texts in Latin letters alone: encoders of English spell others out letter by
  * letter, and find all of them alike. A case in another script is compared by its gloss.
  *
  * Any of the three fails the set. The result, with the SHA-256 of every file on both sides, is the

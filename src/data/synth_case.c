@@ -136,7 +136,7 @@ void synth__validate(const json_t *schema, const json_t *value, const char *path
 
 /* ---- building the row -------------------------------------------------------------------------- */
 
-/* Member `key` of `object`, trimmed. */
+/* A text without the space around it. */
 static json_t *trimmed(const json_t *value)
 {
     const char *text = json_string_value(value);
