@@ -42,6 +42,9 @@ static slm_status open_synth(synthesis *s, const char *inventory, slm_error *err
     slm_synth_options synth = slm_synth_options_default();
     synth.output = o->output;
     synth.rejects = beside(s, o->rejects, ".rejected.jsonl");
+    if (strcmp(synth.output, synth.rejects) == 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "--rejects %s: is the file of the cases; name another", o->rejects);
     synth.sampling.temperature = o->shared.temperature;
     synth.sampling.top_p = o->shared.top_p;
     synth.sampling.max_tokens = o->shared.max_tokens;

@@ -367,6 +367,8 @@ vary:
     bad = suite.write('bad.jsonl', '{"question": "a"}\n{"question": ""}\n')
     suite.fails('an empty question', 1, ['bad.jsonl:2'], *synth(suite, server, bad, 'x.jsonl'))
     suite.fails('standard output', 2, ['-o -'], 'synth', questions, '--model', 'recorded:x', '-o', '-')
+    suite.fails('cases and rejects in one file', 2, ['--rejects', 'name another'],
+                *synth(suite, server, questions, 'x.jsonl', '--rejects', suite.path('x.jsonl')))
     suite.fails('nothing named', 2, ['--model'], 'synth')
 
 
