@@ -44,6 +44,15 @@ static inline slm_device *test_open(const char *kernels, int threads)
     const slm_kernels *table = slm_device_table(device);                                           \
     (void)table
 
+/* The same for what only a path that trains has. */
+#define TRAINS_OR_SKIP(device, state, threads)                                                     \
+    OPEN_OR_SKIP(device, state, threads);                                                          \
+    if (!slm_device_trains(device)) {                                                              \
+        slm_device_close(device);                                                                  \
+        skip();                                                                                    \
+        return;                                                                                    \
+    }
+
 /* Device memory of `bytes`, with `from` copied in unless NULL. */
 static inline slm_mem test_mem(slm_device *device, const void *from, size_t bytes)
 {
@@ -59,6 +68,29 @@ static inline void *test_alloc(size_t count, size_t item_bytes)
     void *memory = calloc(count + 1, item_bytes);
     assert_non_null(memory);
     return memory;
+}
+
+static inline slm_weight *test_pack(slm_device *device, const float *w, size_t n, size_t k,
+                                    slm_dtype keep)
+{
+    slm_weight *weight = NULL;
+    slm_error err;
+    if (slm_weight_pack(device, SLM_F32, w, n, k, keep, &weight, &err) != SLM_OK)
+        fail_msg("%s", err.message);
+    return weight;
+}
+
+/* The inputs as a linear wants them: bf16 beside bf16 weights. */
+static inline slm_mem test_activations(slm_device *device, const float *x, size_t count,
+                                       slm_dtype dtype)
+{
+    if (dtype == SLM_F32) return test_mem(device, x, count * sizeof *x);
+    uint16_t *half = test_alloc(count, sizeof *half);
+    for (size_t i = 0; i < count; i++)
+        half[i] = slm_bf16_from_f32(x[i]);
+    slm_mem mem = test_mem(device, half, count * sizeof *half);
+    free(half);
+    return mem;
 }
 
 /* Copy back and release. */

@@ -3,34 +3,6 @@
  * results depend neither on the number of threads nor, for inputs, on the other rows. */
 #include "kernel/kernel_test.h"
 
-#define TRAINS_OR_SKIP(device, state, threads)                                                     \
-    OPEN_OR_SKIP(device, state, threads);                                                          \
-    if (!slm_device_trains(device)) {                                                              \
-        slm_device_close(device);                                                                  \
-        skip();                                                                                    \
-        return;                                                                                    \
-    }
-
-static slm_weight *pack(slm_device *device, const float *w, size_t n, size_t k, slm_dtype keep)
-{
-    slm_weight *weight = NULL;
-    slm_error err;
-    if (slm_weight_pack(device, SLM_F32, w, n, k, keep, &weight, &err) != SLM_OK)
-        fail_msg("%s", err.message);
-    return weight;
-}
-
-static slm_mem activations(slm_device *device, const float *x, size_t count, slm_dtype dtype)
-{
-    if (dtype == SLM_F32) return test_mem(device, x, count * sizeof *x);
-    uint16_t *half = test_alloc(count, sizeof *half);
-    for (size_t i = 0; i < count; i++)
-        half[i] = slm_bf16_from_f32(x[i]);
-    slm_mem mem = test_mem(device, half, count * sizeof *half);
-    free(half);
-    return mem;
-}
-
 static float *normal(slm_random *random, size_t count, float scale, slm_dtype dtype)
 {
     float *x = test_normal(random, count, scale);
@@ -55,7 +27,7 @@ static float *run_dx(slm_device *device, const slm_weight *const *w, const float
     for (size_t l = 0; l < count; l++) {
         const size_t n = slm_weight_rows(w[l]);
         layers[l] = (slm_linear_grad){.w = w[l], .n = n};
-        layers[l].dy = activations(device, dy[l], m * n, slm_weight_dtype(w[l]));
+        layers[l].dy = test_activations(device, dy[l], m * n, slm_weight_dtype(w[l]));
     }
     slm_mem dx = test_mem(device, before, m * k * sizeof(float));
     const slm_kernels *table = slm_device_table(device);
@@ -82,7 +54,7 @@ static void dx_matches_double(void **state)
                 const size_t n = l == 0 ? shapes[s][0] : 10 + 7 * l;
                 float *w = normal(&random, n * k, 0.5f, dtype);
                 dy[l] = normal(&random, m * n, 1.0f, dtype);
-                weight[l] = pack(device, w, n, k, dtype);
+                weight[l] = test_pack(device, w, n, k, dtype);
                 for (size_t i = 0; i < m; i++)
                     for (size_t j = 0; j < n; j++)
                         for (size_t p = 0; p < k; p++)
@@ -118,7 +90,7 @@ static void dx_rows_do_not_see_each_other(void **state)
         float *before = test_normal(&random, ROWS * k, 1.0f), *first = NULL;
         for (int threads = 1; threads <= 3; threads++) {
             TRAINS_OR_SKIP(device, state, threads);
-            slm_weight *weight = pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
+            slm_weight *weight = test_pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
             const slm_weight *const one = weight;
             const float *const at = dy;
             float *whole = run_dx(device, &one, &at, 1, before, ROWS);
@@ -174,11 +146,11 @@ static void dw_matches_double(void **state)
                     }
                 }
                 layer[l] =
-                    (slm_linear_grad){.dy = activations(device, dy[l], m * n, dtype), .n = n};
+                    (slm_linear_grad){.dy = test_activations(device, dy[l], m * n, dtype), .n = n};
                 if (l != 1) layer[l].dw = test_mem(device, dw[l], n * k * sizeof(float));
                 if (l != 2) layer[l].dbias = test_mem(device, dbias[l], n * sizeof(float));
             }
-            slm_mem in = activations(device, x, m * k, dtype);
+            slm_mem in = test_activations(device, x, m * k, dtype);
             table->linear_dw(device, layer, layers, in, dtype, m, k);
             table->sync(device);
             slm_device_free(device, in);
@@ -214,10 +186,10 @@ static void dw_does_not_depend_on_threads(void **state)
             TRAINS_OR_SKIP(device, state, threads);
             slm_random random = slm_random_new(4, s);
             float *x = test_normal(&random, m * k, 1.0f), *dy = test_normal(&random, m * n, 1.0f);
-            slm_linear_grad layer = {.dy = activations(device, dy, m * n, dtype), .n = n};
+            slm_linear_grad layer = {.dy = test_activations(device, dy, m * n, dtype), .n = n};
             layer.dw = test_mem(device, NULL, (n * k + n) * sizeof(float));
             layer.dbias = slm_mem_at(layer.dw, n * k * sizeof(float));
-            slm_mem in = activations(device, x, m * k, dtype);
+            slm_mem in = test_activations(device, x, m * k, dtype);
             table->linear_dw(device, &layer, 1, in, dtype, m, k);
             table->sync(device);
             slm_device_free(device, in);
@@ -433,7 +405,7 @@ static void dropout_is_keyed_by_element(void **state)
         float *added = test_take(device, part, SOME * sizeof *added);
         for (size_t i = 0; i < SOME; i++)
             assert_true(added[i] == x[i] + first[FROM + i]);
-        slm_mem half = activations(device, x, SOME, SLM_BF16);
+        slm_mem half = test_activations(device, x, SOME, SLM_BF16);
         table->dropout(device, half, half, SLM_BF16, &key, 0, SOME, false);
         uint16_t *rounded = test_take(device, half, SOME * sizeof *rounded);
         for (size_t i = 0; i < SOME; i++)
@@ -460,7 +432,7 @@ static void adamw_follows_its_paper(void **state)
         const slm_dtype dtype = wide ? SLM_F32 : SLM_BF16;
         float *x = test_normal(&random, ITEMS, 1.0f);
         double master[ITEMS], first[ITEMS] = {0.0}, second[ITEMS] = {0.0};
-        slm_weight *w = pack(device, x, N, K, dtype);
+        slm_weight *w = test_pack(device, x, N, K, dtype);
         const size_t bytes = ITEMS * sizeof(float);
         slm_adamw job = {.items = ITEMS, .w = w, .rate = 0.01f, .beta1 = 0.9f, .beta2 = 0.99f};
         job.eps = 1e-6f, job.decay = 0.1f, job.grad_scale = 0.5f;

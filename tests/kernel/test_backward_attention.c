@@ -227,12 +227,7 @@ static void packed(batch *b, int which)
 
 static void gradients_match_double(void **state)
 {
-    OPEN_OR_SKIP(device, state, 2);
-    if (!slm_device_trains(device)) {
-        slm_device_close(device);
-        skip();
-        return;
-    }
+    TRAINS_OR_SKIP(device, state, 2);
     for (size_t n = 0; n < sizeof kinds / sizeof *kinds; n++)
         for (int which = 0; which < 3; which++) {
             const shape *h = &kinds[n];
@@ -283,12 +278,7 @@ static void threads_and_neighbours_change_nothing(void **state)
         float *k = test_normal(&random, (b.rows + TOKENS) * kv, 1.0f);
         float *v = test_normal(&random, (b.rows + TOKENS) * kv, 1.0f), *first = NULL;
         for (int threads = 1; threads <= 3; threads++) {
-            OPEN_OR_SKIP(device, state, threads);
-            if (!slm_device_trains(device)) {
-                slm_device_close(device);
-                skip();
-                return;
-            }
+            TRAINS_OR_SKIP(device, state, threads);
             float *got = run_backward(device, &b, h, q, k, v, dy, scale);
             if (first == NULL) first = got;
             assert_same_bits(got, first, b.rows * (q_row + 2 * kv));

@@ -40,10 +40,7 @@ static answer run(slm_device *device, const problem *p, bool backward)
     const slm_kernels *table = slm_device_table(device);
     const size_t items = p->m * p->k;
     answer a = {test_alloc(p->m, sizeof(float)), test_alloc(p->m, sizeof(float)), NULL, NULL};
-    slm_weight *head = NULL;
-    slm_error err;
-    if (slm_weight_pack(device, SLM_F32, p->w, p->vocab, p->k, p->dtype, &head, &err) != SLM_OK)
-        fail_msg("%s", err.message);
+    slm_weight *head = test_pack(device, p->w, p->vocab, p->k, p->dtype);
     slm_mem wide = test_mem(device, p->x, items * sizeof(float));
     slm_mem x = test_mem(device, NULL, items * sizeof(float));
     table->convert(device, x, p->dtype, wide, 1.0f, items);
@@ -81,12 +78,7 @@ static void release(answer *a)
 
 static void matches_double(void **state)
 {
-    OPEN_OR_SKIP(device, state, 2);
-    if (!slm_device_trains(device)) {
-        slm_device_close(device);
-        skip();
-        return;
-    }
+    TRAINS_OR_SKIP(device, state, 2);
     const size_t sizes[][3] = {{1, 1, 1}, {3, 5, 4}, {40, 100, 33}, {7, 5000, 16}, {300, 257, 64}};
     for (size_t s = 0; s < 10; s++) {
         const size_t *size = sizes[s / 2];
@@ -147,12 +139,7 @@ static void rows_and_threads_change_nothing(void **state)
             p.coefficient[i] = 0.0f; /* a whole chunk without */
         answer first = {NULL, NULL, NULL, NULL};
         for (int threads = 1; threads <= 3; threads++) {
-            OPEN_OR_SKIP(device, state, threads);
-            if (!slm_device_trains(device)) {
-                slm_device_close(device);
-                skip();
-                return;
-            }
+            TRAINS_OR_SKIP(device, state, threads);
             answer a = run(device, &p, true);
             if (threads == 1) first = a;
             assert_same_bits(a.log_prob, first.log_prob, p.m);

@@ -2,32 +2,11 @@
  * that a row's result does not depend on the rows beside it nor on the number of threads. */
 #include "kernel/kernel_test.h"
 
-static slm_weight *pack(slm_device *device, const float *w, size_t n, size_t k, slm_dtype keep)
-{
-    slm_weight *weight = NULL;
-    slm_error err;
-    if (slm_weight_pack(device, SLM_F32, w, n, k, keep, &weight, &err) != SLM_OK)
-        fail_msg("%s", err.message);
-    return weight;
-}
-
-/* The inputs as a linear wants them: bf16 beside bf16 weights. */
-static slm_mem inputs(slm_device *device, const float *x, size_t count, slm_dtype dtype)
-{
-    if (dtype == SLM_F32) return test_mem(device, x, count * sizeof *x);
-    uint16_t *half = test_alloc(count, sizeof *half);
-    for (size_t i = 0; i < count; i++)
-        half[i] = slm_bf16_from_f32(x[i]);
-    slm_mem mem = test_mem(device, half, count * sizeof *half);
-    free(half);
-    return mem;
-}
-
 static float *run_linear(slm_device *device, const slm_weight *w, const float *x, const float *bias,
                          const float *before, size_t m)
 {
     size_t n = slm_weight_rows(w), k = slm_weight_columns(w);
-    slm_mem in = inputs(device, x, m * k, slm_weight_dtype(w)), none = {NULL};
+    slm_mem in = test_activations(device, x, m * k, slm_weight_dtype(w)), none = {NULL};
     slm_mem b = bias == NULL ? none : test_mem(device, bias, n * sizeof *bias);
     slm_mem y = test_mem(device, before, m * n * sizeof *x);
     const slm_kernels *table = slm_device_table(device);
@@ -69,7 +48,7 @@ static void linear_matches_double(void **state)
                     all[i * n + j] = sum + (double)bias[j] + (double)y[i * n + j];
                 }
             }
-            slm_weight *weight = pack(device, w, n, k, dtype);
+            slm_weight *weight = test_pack(device, w, n, k, dtype);
             float *sets = run_linear(device, weight, x, NULL, NULL, m);
             float *adds = run_linear(device, weight, x, bias, y, m);
             assert_close(sets, plain, m * n, 1e-5);
@@ -91,7 +70,7 @@ static void linear_rows_do_not_see_each_other(void **state)
         const size_t n = some[s / 2][0], k = some[s / 2][1];
         float *w = test_normal(&random, n * k, 0.5f), *x = test_normal(&random, ROWS * k, 1.0f);
         float *bias = test_normal(&random, n, 1.0f), *y = test_normal(&random, ROWS * n, 1.0f);
-        slm_weight *weight = pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
+        slm_weight *weight = test_pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
         float *whole = run_linear(device, weight, x, bias, y, ROWS);
         for (size_t i = 0; i < ROWS; i++) { /* each row alone */
             float *row = run_linear(device, weight, x + i * k, bias, y + i * n, 1);
@@ -120,7 +99,7 @@ static void many_rows_are_as_few(void **state)
         slm_random random = slm_random_new(5, s);
         float *w = test_normal(&random, n * k, 0.5f), *x = test_normal(&random, ROWS * k, 1.0f);
         float *bias = test_normal(&random, n, 1.0f), *y = test_normal(&random, ROWS * n, 1.0f);
-        slm_weight *weight = pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
+        slm_weight *weight = test_pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
         float *whole = run_linear(device, weight, x, bias, y, ROWS);
         for (size_t i = 0; i < ROWS; i += FEW) {
             float *rows = run_linear(device, weight, x + i * k, bias, y + i * n, FEW);
@@ -144,7 +123,7 @@ static void linear_does_not_depend_on_threads(void **state)
             assert_int_equal(slm_device_threads(device), threads);
             slm_random random = slm_random_new(3, s);
             float *w = test_normal(&random, n * k, 0.5f), *x = test_normal(&random, m * k, 1.0f);
-            slm_weight *weight = pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
+            slm_weight *weight = test_pack(device, w, n, k, s % 2 ? SLM_BF16 : SLM_F32);
             float *y = run_linear(device, weight, x, NULL, NULL, m);
             if (first == NULL)
                 first = y;
@@ -170,7 +149,7 @@ static void linear_keeps_rows_apart(void **state)
         float *w = test_normal(&random, n * k, 0.5f), *x = test_normal(&random, m * k, 1.0f);
         for (size_t p = 0; p < k; p++)
             x[2 * k + p] = p % 2 ? NAN : INFINITY;
-        slm_weight *weight = pack(device, w, n, k, d ? SLM_BF16 : SLM_F32);
+        slm_weight *weight = test_pack(device, w, n, k, d ? SLM_BF16 : SLM_F32);
         float *y = run_linear(device, weight, x, NULL, NULL, m);
         for (size_t i = 0; i < m * n; i++)
             assert_int_equal(isfinite(y[i]) != 0, i / n != 2);
@@ -188,7 +167,7 @@ static void embed_gives_the_rows(void **state)
         const size_t n = shapes[s / 2][0], k = shapes[s / 2][1], m = 6;
         const slm_dtype dtype = s % 2 ? SLM_BF16 : SLM_F32;
         float *w = test_normal(&random, n * k, 1.0f);
-        slm_weight *weight = pack(device, w, n, k, dtype);
+        slm_weight *weight = test_pack(device, w, n, k, dtype);
         assert_int_equal(slm_weight_rows(weight), n);
         assert_int_equal(slm_weight_columns(weight), k);
         assert_int_equal(slm_weight_dtype(weight), dtype);
@@ -259,14 +238,14 @@ static void layers_share_their_inputs(void **state)
         for (size_t i = 0; i < LAYERS; i++) {
             float *w = test_normal(&random, sizes[i] * K, 0.5f);
             float *bias = i == 1 ? NULL : test_normal(&random, sizes[i], 1.0f);
-            weights[i] = pack(device, w, sizes[i], K, dtype);
+            weights[i] = test_pack(device, w, sizes[i], K, dtype);
             alone[i] = run_linear(device, weights[i], x, bias, NULL, m);
             layers[i] =
                 (slm_linear){test_mem(device, NULL, m * sizes[i] * sizeof *x), weights[i], {NULL}};
             if (bias != NULL) layers[i].bias = test_mem(device, bias, sizes[i] * sizeof *bias);
             free(w), free(bias);
         }
-        slm_mem in = inputs(device, x, m * K, dtype);
+        slm_mem in = test_activations(device, x, m * K, dtype);
         table->linear(device, layers, LAYERS, in, m, false, layers, LAYERS);
         table->sync(device);
         for (size_t i = 0; i < LAYERS; i++) {
