@@ -9,44 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include "kernel/kernel.h"
+#include "bench.h"
 
 enum { HEADS = 9, KV_HEADS = 3, HEAD_DIM = 64, WIDTH = 576, FEED_FORWARD = 1536, VOCAB = 49152 };
 static const size_t row_counts[] = {1, 8, 16, 32, 256};
 enum { ROW_COUNTS = sizeof row_counts / sizeof *row_counts };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static slm_mem memory(slm_device *device, size_t bytes)
-{
-    slm_mem mem;
-    slm_error err;
-    if (slm_device_alloc(device, bytes, &mem, &err) != SLM_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        exit(1);
-    }
-    return mem;
-}
-
-/* Random f32 in memory. */
-static slm_mem numbers(slm_device *device, size_t count, float scale)
-{
-    float *host = malloc(count * sizeof *host);
-    if (host == NULL) exit(1);
-    slm_random random = slm_random_new(1, count);
-    for (size_t i = 0; i < count; i++)
-        host[i] = scale * ((float)slm_random_uniform(&random) - 0.5f);
-    slm_mem mem = memory(device, count * sizeof *host);
-    slm_device_upload(device, mem, host, count * sizeof *host);
-    free(host);
-    return mem;
-}
 
 static void bench_linear(slm_device *device, slm_dtype dtype, size_t n, size_t k)
 {
@@ -55,7 +22,7 @@ static void bench_linear(slm_device *device, slm_dtype dtype, size_t n, size_t k
     const bool slow = strcmp(table->name, "ref") == 0;
     size_t copies = slow ? 1 : 64000000 / bytes + 1;
     slm_weight **w = calloc(copies, sizeof(slm_weight *));
-    slm_mem from = numbers(device, n * k, 0.1f);
+    slm_mem from = bench_numbers(device, n * k, 0.1f);
     for (size_t c = 0; c < copies; c++)
         if (w == NULL || slm_weight_pack(device, SLM_F32, from.at, n, k, dtype, &w[c], NULL))
             exit(1);
@@ -63,18 +30,19 @@ static void bench_linear(slm_device *device, slm_dtype dtype, size_t n, size_t k
     for (size_t i = 0; i < ROW_COUNTS; i++) {
         const size_t m = row_counts[i];
         if (slow && m * n * k > 200000000) continue;
-        slm_mem wide = numbers(device, m * k, 2.0f), x = memory(device, m * k * sizeof(float));
-        slm_mem y = memory(device, m * n * sizeof(float));
+        slm_mem wide = bench_numbers(device, m * k, 2.0f),
+                x = bench_memory(device, m * k * sizeof(float));
+        slm_mem y = bench_memory(device, m * n * sizeof(float));
         table->convert(device, x, dtype, wide, 1.0f, m * k);
         double best = 1e9;
         for (int run = 0; run < (m > 100 ? 3 : 7); run++) {
-            double start = now();
+            double start = slm_progress_clock_s();
             for (size_t c = 0; c < copies; c++) {
                 const slm_linear layer = {y, w[c], {NULL}};
                 table->linear(device, &layer, 1, x, m, false, NULL, 0);
             }
             table->sync(device);
-            double took = (now() - start) / (double)copies;
+            double took = (slm_progress_clock_s() - start) / (double)copies;
             if (took < best) best = took;
         }
         printf("%-10s linear %s n %5zu k %4zu m %3zu: %9.1f us %7.1f GFLOP/s %6.1f GB/s\n",
@@ -94,9 +62,10 @@ static void bench_attention(slm_device *device, slm_dtype dtype, size_t sequence
     const slm_kernels *table = slm_device_table(device);
     const slm_kv_shape shape = {30, KV_HEADS, HEAD_DIM, dtype};
     const size_t pages = (length + SLM_PAGE_TOKENS - 1) / SLM_PAGE_TOKENS, m = sequences * rows;
-    slm_mem cache = memory(device, pages * sequences * slm_kv_page_bytes(&shape));
-    slm_mem q = numbers(device, m * WIDTH, 2.0f), y = memory(device, m * WIDTH * sizeof(float));
-    slm_mem k = numbers(device, length * KV_HEADS * HEAD_DIM, 2.0f);
+    slm_mem cache = bench_memory(device, pages * sequences * slm_kv_page_bytes(&shape));
+    slm_mem q = bench_numbers(device, m * WIDTH, 2.0f),
+            y = bench_memory(device, m * WIDTH * sizeof(float));
+    slm_mem k = bench_numbers(device, length * KV_HEADS * HEAD_DIM, 2.0f);
     int32_t *table_of_pages = calloc(pages * sequences, sizeof *table_of_pages);
     slm_kv_span *spans = calloc(sequences, sizeof *spans);
     if (table_of_pages == NULL || spans == NULL) exit(1);
@@ -111,12 +80,12 @@ static void bench_attention(slm_device *device, slm_dtype dtype, size_t sequence
     }
     double best = 1e9;
     for (int run = 0; run < 5; run++) {
-        double start = now();
+        double start = slm_progress_clock_s();
         for (int layer = 0; layer < 30; layer++)
             table->attention(device, y, dtype, q, cache, &shape, layer, HEADS, 0.125f, spans,
                              sequences);
         table->sync(device);
-        double took = (now() - start) / 30;
+        double took = (slm_progress_clock_s() - start) / 30;
         if (took < best) best = took;
     }
     const double keys = (double)m * ((double)length - 0.5 * (double)(rows - 1));
@@ -134,9 +103,9 @@ static void bench_rows(slm_device *device)
 {
     const slm_kernels *table = slm_device_table(device);
     const size_t m = 256;
-    slm_mem x = numbers(device, m * FEED_FORWARD, 8.0f),
-            y = numbers(device, m * FEED_FORWARD, 8.0f);
-    slm_mem z = memory(device, m * FEED_FORWARD * sizeof(float));
+    slm_mem x = bench_numbers(device, m * FEED_FORWARD, 8.0f),
+            y = bench_numbers(device, m * FEED_FORWARD, 8.0f);
+    slm_mem z = bench_memory(device, m * FEED_FORWARD * sizeof(float));
     double frequencies[HEAD_DIM / 2];
     int32_t positions[256];
     for (int i = 0; i < HEAD_DIM / 2; i++)
@@ -148,13 +117,13 @@ static void bench_rows(slm_device *device)
         double best = 1e9;
         for (int run = 0; run < 20; run++) {
             if (what == 3) positions[0] = run;
-            double start = now();
+            double start = slm_progress_clock_s();
             if (what == 0) table->rms_norm(device, z, SLM_BF16, x, y, m, WIDTH, 1e-5f);
             if (what == 1) table->swiglu(device, z, SLM_BF16, x, y, m * FEED_FORWARD);
             if (what >= 2)
                 table->rope(device, x, positions, frequencies, m, HEADS, HEAD_DIM, false, 1);
             table->sync(device);
-            double took = now() - start;
+            double took = slm_progress_clock_s() - start;
             if (took < best) best = took;
         }
         printf("%-10s %-18s m 256: %9.1f us\n", table->name, names[what], best * 1e6);
@@ -183,7 +152,7 @@ static void bench_sample(slm_device *device)
     slm_random random = slm_random_new(2, 2);
     for (size_t i = 0; i < (size_t)M * VOCAB; i++)
         host[i] = 3.0f * (float)slm_random_normal(&random);
-    slm_mem logits = memory(device, (size_t)M * VOCAB * sizeof *host);
+    slm_mem logits = bench_memory(device, (size_t)M * VOCAB * sizeof *host);
     slm_device_upload(device, logits, host, (size_t)M * VOCAB * sizeof *host);
     free(host);
     int32_t ids[400];
@@ -201,9 +170,9 @@ static void bench_sample(slm_device *device)
                                            .prompt_len = 200,
                                            .generated = ids + 200,
                                            .generated_len = 200};
-            double start = now();
+            double start = slm_progress_clock_s();
             table->sample(device, logits, VOCAB, rows, M);
-            double took = now() - start;
+            double took = slm_progress_clock_s() - start;
             if (took < best) best = took;
         }
         printf("%-10s sample %-14s %d rows of %d: %9.1f us\n", table->name, ways[w].name, M, VOCAB,

@@ -9,19 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include "kernel/kernel.h"
+#include "bench.h"
 
 static const slm_dtype formats[] = {SLM_Q8_0, SLM_Q4_0, SLM_Q4_1, SLM_Q5_0,
                                     SLM_Q5_1, SLM_Q4_K, SLM_Q5_K, SLM_Q6_K};
 static const size_t row_counts[] = {1, 16, 32, 256};
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void *must(void *memory)
 {
@@ -49,20 +41,13 @@ static double time_all(slm_device *device, slm_weight *const *w, size_t copies, 
                        slm_mem x, size_t m)
 {
     const slm_kernels *table = slm_device_table(device);
-    double start = now();
+    double start = slm_progress_clock_s();
     for (size_t c = 0; c < copies; c++) {
         const slm_linear layer = {y, w[c], {NULL}};
         table->linear(device, &layer, 1, x, m, false, NULL, 0);
     }
     table->sync(device);
-    return (now() - start) / (double)copies;
-}
-
-static slm_mem memory(slm_device *device, size_t bytes)
-{
-    slm_mem mem;
-    if (slm_device_alloc(device, bytes, &mem, NULL) != SLM_OK) exit(1);
-    return mem;
+    return (slm_progress_clock_s() - start) / (double)copies;
 }
 
 static void bench_format(slm_device *device, slm_dtype dtype, size_t n, size_t k)
@@ -78,8 +63,8 @@ static void bench_format(slm_device *device, slm_dtype dtype, size_t n, size_t k
             exit(1);
     for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
         const size_t m = row_counts[i];
-        slm_mem x = memory(device, m * k * sizeof(float)),
-                y = memory(device, m * n * sizeof(float));
+        slm_mem x = bench_memory(device, m * k * sizeof(float)),
+                y = bench_memory(device, m * n * sizeof(float));
         double best[2] = {1e9, 1e9};
         for (int run = 0; run < (m > 100 ? 3 : 7); run++) {
             double took = time_all(device, kept, copies, y, x, m);

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include "kernel/kernel.h"
+#include "bench.h"
 
 enum {
     HEADS = 9,
@@ -27,47 +26,20 @@ enum {
     RUNS = 5
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static slm_mem memory(slm_device *device, size_t bytes)
-{
-    slm_mem mem;
-    slm_error err;
-    if (slm_device_alloc(device, bytes, &mem, &err) != SLM_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        exit(1);
-    }
-    return mem;
-}
-
 static slm_mem numbers(slm_device *device, size_t count, float scale, slm_dtype dtype)
 {
-    float *host = malloc(count * sizeof *host);
-    if (host == NULL) exit(1);
-    slm_random random = slm_random_new(1, count);
-    for (size_t i = 0; i < count; i++)
-        host[i] = scale * ((float)slm_random_uniform(&random) - 0.5f);
-    slm_mem mem = memory(device, count * sizeof *host);
-    slm_device_upload(device, mem, host, count * sizeof *host);
-    if (dtype == SLM_BF16) {
-        slm_mem half = memory(device, count * sizeof(uint16_t));
-        slm_device_table(device)->convert(device, half, SLM_BF16, mem, 1.0f, count);
-        slm_device_free(device, mem);
-        mem = half;
-    }
-    free(host);
-    return mem;
+    slm_mem mem = bench_numbers(device, count, scale);
+    if (dtype == SLM_F32) return mem;
+    slm_mem half = bench_memory(device, count * sizeof(uint16_t));
+    slm_device_table(device)->convert(device, half, SLM_BF16, mem, 1.0f, count);
+    slm_device_free(device, mem);
+    return half;
 }
 
 static slm_weight *weight(slm_device *device, size_t n, size_t k, slm_dtype dtype)
 {
     slm_weight *w = NULL;
-    slm_mem from = numbers(device, n * k, 0.1f, SLM_F32);
+    slm_mem from = bench_numbers(device, n * k, 0.1f);
     if (slm_weight_pack(device, SLM_F32, from.at, n, k, dtype, &w, NULL) != SLM_OK) exit(1);
     slm_device_free(device, from);
     return w;
@@ -82,10 +54,10 @@ typedef struct totals {
     do {                                                                                           \
         double best_ = 1e9;                                                                        \
         for (int run_ = 0; run_ < RUNS; run_++) {                                                  \
-            double start_ = now();                                                                 \
+            double start_ = slm_progress_clock_s();                                                \
             statement;                                                                             \
             table->sync(device);                                                                   \
-            double took_ = now() - start_;                                                         \
+            double took_ = slm_progress_clock_s() - start_;                                        \
             if (took_ < best_) best_ = took_;                                                      \
         }                                                                                          \
         (into) = best_;                                                                            \
@@ -97,13 +69,13 @@ static void bench_linear(slm_device *device, slm_dtype dtype, size_t n, size_t k
     slm_weight *w = weight(device, n, k, dtype), *a = weight(device, RANK, k, dtype);
     slm_weight *b = weight(device, n, RANK, dtype);
     slm_mem x = numbers(device, ROWS * k, 2.0f, dtype), dy = numbers(device, ROWS * n, 2.0f, dtype);
-    slm_mem y = memory(device, ROWS * n * sizeof(float)),
-            dx = memory(device, ROWS * k * sizeof(float));
-    slm_mem low = memory(device, ROWS * RANK * sizeof(float));
+    slm_mem y = bench_memory(device, ROWS * n * sizeof(float)),
+            dx = bench_memory(device, ROWS * k * sizeof(float));
+    slm_mem low = bench_memory(device, ROWS * RANK * sizeof(float));
     slm_mem low_act = numbers(device, ROWS * RANK, 1.0f, dtype);
-    slm_mem dw = memory(device, n * k * sizeof(float)),
-            da = memory(device, RANK * k * sizeof(float));
-    slm_mem db = memory(device, n * RANK * sizeof(float));
+    slm_mem dw = bench_memory(device, n * k * sizeof(float)),
+            da = bench_memory(device, RANK * k * sizeof(float));
+    slm_mem db = bench_memory(device, n * RANK * sizeof(float));
     const slm_linear layer = {y, w, {NULL}}, down = {low, a, {NULL}}, up = {y, b, {NULL}};
     const slm_linear_grad grad = {dy, w, dw, {NULL}, n}, grad_b = {dy, b, db, {NULL}, n};
     const slm_linear_grad grad_a = {low_act, a, da, {NULL}, RANK};
@@ -139,9 +111,9 @@ static double bench_rows(slm_device *device, slm_dtype dtype)
 {
     const slm_kernels *table = slm_device_table(device);
     const size_t wide = (size_t)ROWS * FEED_FORWARD, narrow = (size_t)ROWS * WIDTH;
-    slm_mem a = numbers(device, wide, 2.0f, SLM_F32), b = numbers(device, wide, 2.0f, SLM_F32);
-    slm_mem c = numbers(device, wide, 2.0f, SLM_F32), d = memory(device, wide * sizeof(float));
-    slm_mem e = memory(device, wide * sizeof(float)), none = {NULL};
+    slm_mem a = bench_numbers(device, wide, 2.0f), b = bench_numbers(device, wide, 2.0f);
+    slm_mem c = bench_numbers(device, wide, 2.0f), d = bench_memory(device, wide * sizeof(float));
+    slm_mem e = bench_memory(device, wide * sizeof(float)), none = {NULL};
     double t[5];
     TIME(t[0], table->swiglu(device, d, dtype, a, b, wide));
     TIME(t[1], table->swiglu_backward(device, d, e, dtype, c, a, b, wide));
@@ -170,15 +142,13 @@ static double bench_attention(slm_device *device, slm_dtype dtype)
             pages[s][p] = s * PAGES + p;
         spans[s] = (slm_kv_span){s * LENGTH, LENGTH, 0, pages[s]};
     }
-    slm_mem cache = memory(device, slm_kv_page_bytes(&shape) * SEQUENCES * PAGES);
-    slm_mem q = numbers(device, q_items, 4.0f, SLM_F32),
-            k = numbers(device, kv_items, 4.0f, SLM_F32);
-    slm_mem v = numbers(device, kv_items, 4.0f, SLM_F32),
-            dy = numbers(device, q_items, 4.0f, SLM_F32);
-    slm_mem y = memory(device, q_items * sizeof(float)),
-            dq = memory(device, q_items * sizeof(float));
-    slm_mem dk = memory(device, kv_items * sizeof(float)),
-            dv = memory(device, kv_items * sizeof(float));
+    slm_mem cache = bench_memory(device, slm_kv_page_bytes(&shape) * SEQUENCES * PAGES);
+    slm_mem q = bench_numbers(device, q_items, 4.0f), k = bench_numbers(device, kv_items, 4.0f);
+    slm_mem v = bench_numbers(device, kv_items, 4.0f), dy = bench_numbers(device, q_items, 4.0f);
+    slm_mem y = bench_memory(device, q_items * sizeof(float)),
+            dq = bench_memory(device, q_items * sizeof(float));
+    slm_mem dk = bench_memory(device, kv_items * sizeof(float)),
+            dv = bench_memory(device, kv_items * sizeof(float));
     double t[3];
     TIME(t[0], table->kv_write(device, cache, &shape, 0, k, v, spans, SEQUENCES));
     TIME(t[1],
@@ -204,7 +174,7 @@ static double bench_head(slm_device *device, slm_dtype dtype)
         coefficient[i] = 1.0f;
     slm_head_loss loss = {.head = head, .targets = targets, .temperature = 1.0f, .m = ROWS};
     loss.x = numbers(device, (size_t)ROWS * WIDTH, 2.0f, dtype);
-    loss.dx = memory(device, (size_t)ROWS * WIDTH * sizeof(float));
+    loss.dx = bench_memory(device, (size_t)ROWS * WIDTH * sizeof(float));
     loss.log_prob = log_prob;
     double t[2];
     TIME(t[0], table->head_loss(device, &loss));
