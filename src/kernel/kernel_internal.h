@@ -47,6 +47,23 @@ static inline size_t slm_kernel__round_up(size_t value, size_t to)
     return (value + to - 1) / to * to;
 }
 
+/* Where buffers are host memory: what stands there; NULL for {NULL}. */
+static inline float *slm_kernel__f32(slm_mem mem)
+{
+    return (float *)(void *)mem.at;
+}
+
+static inline uint16_t *slm_kernel__bf16(slm_mem mem)
+{
+    return (uint16_t *)(void *)mem.at;
+}
+
+/* Bytes of a number that is computed with: f32 or bf16. */
+static inline size_t slm_kernel__item_bytes(slm_dtype dtype)
+{
+    return dtype == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 /* ---- weights ------------------------------------------------------------------------------- */
 
 enum { SLM_KERNEL_BLOCK = 16 }; /* outputs of a packed block */
@@ -80,7 +97,7 @@ static inline size_t slm_kernel__kv_width(const slm_kv_shape *shape)
 /* Byte offset in a page of K (v = 0) or V (v = 1) of one layer and kv head. */
 static inline size_t slm_kernel__kv_offset(const slm_kv_shape *shape, int layer, int kv_head, int v)
 {
-    size_t item = shape->dtype == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
+    size_t item = slm_kernel__item_bytes(shape->dtype);
     size_t area = SLM_PAGE_TOKENS * slm_kernel__kv_width(shape) * item;
     return (((size_t)layer * (size_t)shape->kv_heads + (size_t)kv_head) * 2 + (size_t)v) * area;
 }

@@ -65,7 +65,7 @@ void slm_kernel__loss_row(const slm_kernel__row_ops *ops, const float *x, size_t
         *entropy = (float)(row.log_sum - ops->weighted_sum(x, vocab, row.max, row.inv_t) / sum);
     if (gradient == NULL) return;
     if (coefficient == 0.0f) {
-        memset(gradient, 0, vocab * (act == SLM_F32 ? sizeof(float) : sizeof(uint16_t)));
+        memset(gradient, 0, vocab * slm_kernel__item_bytes(act));
         return;
     }
     ops->gradient(gradient, act, x, vocab, row.max, row.inv_t, (float)factor);

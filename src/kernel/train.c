@@ -14,16 +14,6 @@
 #include <math.h>
 #include <string.h>
 
-static float *f32_at(slm_mem mem)
-{
-    return (float *)(void *)mem.at;
-}
-
-static uint16_t *bf16_at(slm_mem mem)
-{
-    return (uint16_t *)(void *)mem.at;
-}
-
 double slm_kernel__power(double x, int64_t n)
 {
     double result = 1.0;
@@ -61,10 +51,12 @@ static void dropout_range(void *context, size_t begin, size_t end, int thread)
         const uint32_t random = words[element % 8 / 2] >> element % 2 * 16 & 0xffff;
         const float keep = random < job->threshold ? 0.0f : job->scale;
         if (job->act == SLM_BF16)
-            bf16_at(job->y)[i] = slm_bf16_from_f32(keep * slm_bf16_to_f32(bf16_at(job->x)[i]));
+            slm_kernel__bf16(job->y)[i] =
+                slm_bf16_from_f32(keep * slm_bf16_to_f32(slm_kernel__bf16(job->x)[i]));
         else
-            f32_at(job->y)[i] =
-                job->add ? f32_at(job->y)[i] + keep * f32_at(job->x)[i] : keep * f32_at(job->x)[i];
+            slm_kernel__f32(job->y)[i] =
+                job->add ? slm_kernel__f32(job->y)[i] + keep * slm_kernel__f32(job->x)[i]
+                         : keep * slm_kernel__f32(job->x)[i];
     }
 }
 
@@ -103,7 +95,7 @@ static void embed_range(void *context, size_t begin, size_t end, int thread)
 void slm_kernel__embed_backward(slm_device *device, slm_mem dw, slm_mem dy, const int32_t *ids,
                                 size_t m, size_t d)
 {
-    embed_job job = {f32_at(dw), f32_at(dy), ids, m, d};
+    embed_job job = {slm_kernel__f32(dw), slm_kernel__f32(dy), ids, m, d};
     slm_kernel__run(device, d, 16, m * d, embed_range, &job);
 }
 
@@ -141,7 +133,7 @@ static void sum_range(void *context, size_t begin, size_t end, int thread)
 void slm_kernel__sum_squares(slm_device *device, slm_mem x, size_t items, double *out)
 {
     const size_t blocks = (items + SUM_ITEMS - 1) / SUM_ITEMS;
-    sum_job job = {f32_at(x), items, NULL};
+    sum_job job = {slm_kernel__f32(x), items, NULL};
     job.sums = (double *)(void *)slm_kernel__scratch(device, (blocks + 1) * sizeof(double));
     slm_kernel__run(device, blocks, 1, items / 4, sum_range, &job);
     double total = 0.0;
@@ -169,11 +161,6 @@ typedef struct head_job {
     size_t first;   /* row of the chunk */
 } head_job;
 
-static size_t act_bytes(slm_dtype act)
-{
-    return act == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
-}
-
 static void head_range(void *context, size_t begin, size_t end, int thread)
 {
     (void)thread;
@@ -183,7 +170,7 @@ static void head_range(void *context, size_t begin, size_t end, int thread)
     for (size_t i = begin; i < end; i++) {
         const size_t row = job->first + i;
         char *gradient = job->gradient;
-        if (gradient != NULL) gradient += i * vocab * act_bytes(loss->head->dtype);
+        if (gradient != NULL) gradient += i * vocab * slm_kernel__item_bytes(loss->head->dtype);
         slm_kernel__loss_row(
             job->ops, job->logits + i * vocab, vocab, loss->temperature, loss->targets[row],
             &loss->log_prob[row], loss->entropy == NULL ? NULL : &loss->entropy[row],
@@ -211,7 +198,7 @@ void slm_kernel__head_loss(slm_device *device, const slm_kernel__row_ops *ops,
 {
     const slm_kernels *table = device->table;
     const slm_weight *head = loss->head;
-    const size_t vocab = head->n, k = head->k, item = act_bytes(head->dtype);
+    const size_t vocab = head->n, k = head->k, item = slm_kernel__item_bytes(head->dtype);
     if (loss->m == 0) return;
     const size_t most = chunk_rows(vocab, loss->m);
     const size_t logit_bytes = slm_kernel__round_up(most * vocab * sizeof(float), 64);
@@ -223,7 +210,7 @@ void slm_kernel__head_loss(slm_device *device, const slm_kernel__row_ops *ops,
         const bool back = any_coefficient(loss, first, rows);
         const slm_linear forward = {logits, head, {NULL}};
         table->linear(device, &forward, 1, x, rows, false, NULL, 0);
-        head_job job = {loss, ops, f32_at(logits), back ? gradient.at : NULL, first};
+        head_job job = {loss, ops, slm_kernel__f32(logits), back ? gradient.at : NULL, first};
         slm_kernel__run(device, rows, 1, rows * vocab, head_range, &job);
         if (loss->coefficient == NULL) continue;
         const slm_mem dx = slm_mem_at(loss->dx, first * k * sizeof(float));

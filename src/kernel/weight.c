@@ -99,7 +99,7 @@ static slm_status check_tensor(const slm_tensor *tensor, slm_error *err)
 static void measure(slm_weight *weight, bool blocked)
 {
     const size_t blocks = slm_kernel__blocks(weight->n);
-    const size_t item = weight->dtype == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
+    const size_t item = slm_kernel__item_bytes(weight->dtype);
     if (weight->quant.super > 0) {
         weight->block_bytes = slm_kernel__quant_bytes(&weight->quant, weight->k);
         weight->bytes = blocks * weight->block_bytes;

@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-static float *f32_at(slm_mem mem)
-{
-    return (float *)(void *)mem.at;
-}
-
 typedef struct backward_job {
     slm_cpu__attention_gradient gradient;
     slm_cpu__attention_backward_fn *fn;
@@ -88,8 +83,9 @@ void slm_cpu__attention_backward(slm_device *device, slm_mem dq, slm_mem dk, slm
     const size_t kv_heads = (size_t)shape->kv_heads, width = slm_kernel__kv_width(shape);
     const size_t threads = (size_t)device->thread_count;
     const bool amx = p->attention_amx && slm_cpu__attention_amx_can(shape);
-    backward_job job = {.gradient = {f32_at(dq), f32_at(dk), f32_at(dv), f32_at(dy), f32_at(q),
-                                     y.at, cache.at, act, shape, layer, heads, scale},
+    backward_job job = {.gradient = {slm_kernel__f32(dq), slm_kernel__f32(dk), slm_kernel__f32(dv),
+                                     slm_kernel__f32(dy), slm_kernel__f32(q), y.at, cache.at, act,
+                                     shape, layer, heads, scale},
                         .fn = amx ? slm_cpu__attention_backward_amx : p->rows->attention_backward,
                         .spans = spans,
                         .prefix_rows = prefix_rows,

@@ -23,11 +23,6 @@ enum {
     MANY_ROWS = 512           /* for each thread: from here on rows are divided, not columns */
 };
 
-static float *f32_at(slm_mem mem)
-{
-    return (float *)(void *)mem.at;
-}
-
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -47,7 +42,7 @@ static layout layout_of(slm_device *device, slm_dtype dtype)
     const slm_cpu__path *path = slm_cpu__path_of(device);
     const bool pairs = dtype == SLM_BF16 && path->bf16_inputs;
     return (layout){path, dtype, pairs, pairs ? sizeof(uint16_t) : sizeof(float),
-                    dtype == SLM_F32 ? sizeof(float) : sizeof(uint16_t)};
+                    slm_kernel__item_bytes(dtype)};
 }
 
 static float number_at(const layout *l, const char *from, size_t index)
@@ -133,7 +128,7 @@ static void turn_block(const dx_job *job, const slm_weight *w, size_t block, siz
         at = 0;
     }
     /* 16 columns of a block are 1 KiB of f32, 512 bytes of pairs. */
-    const size_t bytes = BLOCK * BLOCK * (dtype == SLM_F32 ? sizeof(float) : sizeof(uint16_t));
+    const size_t bytes = BLOCK * BLOCK * slm_kernel__item_bytes(dtype);
     for (size_t p = first; p < first + panels; p++, out += step) {
         const size_t columns = least(BLOCK, w->k - p * BLOCK);
         if (l->pairs)
@@ -194,7 +189,7 @@ void slm_cpu__linear_dx(slm_device *device, slm_mem dx, const slm_linear_grad *l
     const bool widens = w->dtype == SLM_BF16 && !job.l.pairs;
     size_t work = 0, wide_bytes = 0, group_bytes = 0;
     SLM_ASSERT(count >= 1 && count <= MOST_LAYERS);
-    job.m = m, job.k = w->k, job.dx = f32_at(dx), job.add = add;
+    job.m = m, job.k = w->k, job.dx = slm_kernel__f32(dx), job.add = add;
     job.by_rows = m >= MANY_ROWS * threads || (panels < 4 * threads && m >= 16 * threads);
     for (size_t i = 0; i < count; i++) {
         const size_t n = layers[i].w->n, steps = least(SLICE, n);
@@ -375,7 +370,7 @@ static void bias_range(void *context, size_t begin, size_t end, int thread)
                 sums[c] +=
                     (double)number_at(&job->l, job->layer->dy.at, i * job->layer->n + first + c);
         for (size_t c = 0; c < columns; c++)
-            f32_at(job->layer->dbias)[first + c] += (float)sums[c];
+            slm_kernel__f32(job->layer->dbias)[first + c] += (float)sums[c];
     }
 }
 
@@ -400,7 +395,7 @@ void slm_cpu__linear_dw(slm_device *device, const slm_linear_grad *layers, size_
         p->b = p->swapped ? layer->dy.at : x.at;
         p->a_columns = p->swapped ? k : layer->n;
         p->b_columns = p->swapped ? layer->n : k;
-        p->dw = f32_at(layer->dw);
+        p->dw = slm_kernel__f32(layer->dw);
         turned += turned_bytes(&job, p);
         turn_blocks += slm_kernel__blocks(p->a_columns);
         outputs += layer->n;

@@ -61,23 +61,13 @@ const slm_cpu__path *slm_cpu__path_of(const slm_device *device)
     return &paths[i];
 }
 
-static float *f32_at(slm_mem mem)
-{
-    return (float *)(void *)mem.at;
-}
-
-static size_t act_bytes(slm_dtype act)
-{
-    return act == SLM_F32 ? sizeof(float) : sizeof(uint16_t);
-}
-
 /* ---- linear -------------------------------------------------------------------------------- */
 
 static void cpu_embed(slm_device *device, slm_mem y, const slm_weight *w, const int32_t *ids,
                       size_t m)
 {
     (void)device;
-    float *to = f32_at(y);
+    float *to = slm_kernel__f32(y);
     for (size_t i = 0; i < m; i++, to += w->k) {
         SLM_ASSERT(ids[i] >= 0 && (size_t)ids[i] < w->n);
         const size_t lane = (size_t)ids[i] % SLM_KERNEL_BLOCK;
@@ -199,11 +189,11 @@ static void layer_blocks(const linear_job *job, const slm_linear *layer, size_t 
 {
     const slm_weight *w = layer->w;
     const bool quantised = w->quant.super > 0;
-    const slm_cpu__gemm gemm = {.y = f32_at(layer->y),
+    const slm_cpu__gemm gemm = {.y = slm_kernel__f32(layer->y),
                                 .x = job->x,
                                 .w = w->data.at,
                                 .cached = quantised,
-                                .bias = layer->bias.at == NULL ? NULL : f32_at(layer->bias),
+                                .bias = slm_kernel__f32(layer->bias),
                                 .m = job->m,
                                 .n = w->n,
                                 .k = w->k,
@@ -314,8 +304,8 @@ static void rms_norm_range(void *context, size_t begin, size_t end, int thread)
     (void)thread;
     const rows_job *job = context;
     const size_t first = begin * job->d;
-    job->path->rows->rms_norm(job->y + first * act_bytes(job->act), job->act, job->x + first,
-                              job->other, end - begin, job->d, job->number);
+    job->path->rows->rms_norm(job->y + first * slm_kernel__item_bytes(job->act), job->act,
+                              job->x + first, job->other, end - begin, job->d, job->number);
 }
 
 static void cpu_rms_norm(slm_device *device, slm_mem y, slm_dtype act, slm_mem x, slm_mem weight,
@@ -324,8 +314,8 @@ static void cpu_rms_norm(slm_device *device, slm_mem y, slm_dtype act, slm_mem x
     rows_job job = {.path = slm_cpu__path_of(device),
                     .y = y.at,
                     .act = act,
-                    .x = f32_at(x),
-                    .other = f32_at(weight),
+                    .x = slm_kernel__f32(x),
+                    .other = slm_kernel__f32(weight),
                     .d = d,
                     .number = eps};
     slm_kernel__run(device, m, 1, m * d / 4, rms_norm_range, &job);
@@ -335,8 +325,8 @@ static void swiglu_range(void *context, size_t begin, size_t end, int thread)
 {
     (void)thread;
     const rows_job *job = context;
-    job->path->rows->swiglu(job->y + begin * act_bytes(job->act), job->act, job->x + begin,
-                            job->other + begin, end - begin);
+    job->path->rows->swiglu(job->y + begin * slm_kernel__item_bytes(job->act), job->act,
+                            job->x + begin, job->other + begin, end - begin);
 }
 
 static void cpu_swiglu(slm_device *device, slm_mem y, slm_dtype act, slm_mem gate, slm_mem up,
@@ -345,8 +335,8 @@ static void cpu_swiglu(slm_device *device, slm_mem y, slm_dtype act, slm_mem gat
     rows_job job = {.path = slm_cpu__path_of(device),
                     .y = y.at,
                     .act = act,
-                    .x = f32_at(gate),
-                    .other = f32_at(up)};
+                    .x = slm_kernel__f32(gate),
+                    .other = slm_kernel__f32(up)};
     slm_kernel__run(device, items, 64, items * 2, swiglu_range, &job);
 }
 
@@ -354,15 +344,18 @@ static void convert_range(void *context, size_t begin, size_t end, int thread)
 {
     (void)thread;
     const rows_job *job = context;
-    job->path->rows->convert(job->y + begin * act_bytes(job->act), job->act, job->x + begin,
-                             job->number, end - begin);
+    job->path->rows->convert(job->y + begin * slm_kernel__item_bytes(job->act), job->act,
+                             job->x + begin, job->number, end - begin);
 }
 
 static void cpu_convert(slm_device *device, slm_mem y, slm_dtype act, slm_mem x, float scale,
                         size_t items)
 {
-    rows_job job = {
-        .path = slm_cpu__path_of(device), .y = y.at, .act = act, .x = f32_at(x), .number = scale};
+    rows_job job = {.path = slm_cpu__path_of(device),
+                    .y = y.at,
+                    .act = act,
+                    .x = slm_kernel__f32(x),
+                    .number = scale};
     slm_kernel__run(device, items, 64, items / 4, convert_range, &job);
 }
 
@@ -439,7 +432,7 @@ static void cpu_rope(slm_device *device, slm_mem x, const int32_t *positions,
 {
     if (m == 0) return;
     rows_job job = {.path = slm_cpu__path_of(device),
-                    .in_place = f32_at(x),
+                    .in_place = slm_kernel__f32(x),
                     .d = head_dim,
                     .heads = heads,
                     .number = direction < 0 ? -1.0f : 1.0f,
@@ -523,7 +516,8 @@ static size_t count_rows(const slm_kv_span *spans, size_t span_count)
 static void cpu_kv_write(slm_device *device, slm_mem cache, const slm_kv_shape *shape, int layer,
                          slm_mem k, slm_mem v, const slm_kv_span *spans, size_t span_count)
 {
-    write_job job = {cache.at, shape, layer, f32_at(k), f32_at(v), spans, span_count};
+    write_job job = {cache.at,           shape, layer,     slm_kernel__f32(k),
+                     slm_kernel__f32(v), spans, span_count};
     const size_t rows = count_rows(spans, span_count);
     const size_t work = rows * (size_t)shape->kv_heads * (size_t)shape->head_dim * 8;
     slm_kernel__run(device, rows, 1, work, write_range, &job);
@@ -576,7 +570,8 @@ static void cpu_attention(slm_device *device, slm_mem y, slm_dtype act, slm_mem 
     const size_t per_query = slm_kernel__kv_width(shape) + 2;
     const bool amx = p->attention_amx && slm_cpu__attention_amx_can(shape);
     attention_job job = {
-        {y.at, act, f32_at(q), cache.at, shape, layer, heads, rows, scale, spans, span_count},
+        {y.at, act, slm_kernel__f32(q), cache.at, shape, layer, heads, rows, scale, spans,
+         span_count},
         amx ? slm_cpu__attention_amx : p->rows->attention,
         NULL,
         slm_kernel__round_up(amx ? slm_cpu__attention_amx_scratch() : heads / kv_heads * per_query,
@@ -621,11 +616,11 @@ static void cpu_layer_norm(slm_device *device, slm_mem y, slm_mem x, slm_mem mor
                            slm_mem bias, size_t m, size_t d, float eps)
 {
     encoder_job job = {.path = slm_cpu__path_of(device),
-                       .y = f32_at(y),
-                       .x = f32_at(x),
-                       .more = more.at == NULL ? NULL : f32_at(more),
-                       .weight = f32_at(weight),
-                       .bias = f32_at(bias),
+                       .y = slm_kernel__f32(y),
+                       .x = slm_kernel__f32(x),
+                       .more = slm_kernel__f32(more),
+                       .weight = slm_kernel__f32(weight),
+                       .bias = slm_kernel__f32(bias),
                        .d = d,
                        .eps = eps};
     slm_kernel__run(device, m, 1, m * d / 2, layer_norm_range, &job);
@@ -640,7 +635,8 @@ static void gelu_range(void *context, size_t begin, size_t end, int thread)
 
 static void cpu_gelu(slm_device *device, slm_mem y, slm_mem x, size_t items)
 {
-    encoder_job job = {.path = slm_cpu__path_of(device), .y = f32_at(y), .x = f32_at(x)};
+    encoder_job job = {
+        .path = slm_cpu__path_of(device), .y = slm_kernel__f32(y), .x = slm_kernel__f32(x)};
     slm_kernel__run(device, items, 64, items * 2, gelu_range, &job);
 }
 
@@ -656,7 +652,7 @@ static void cpu_split(slm_device *device, slm_mem y, slm_mem x, size_t m, size_t
 {
     encoder_job job = {.path = slm_cpu__path_of(device),
                        .parts = (uint16_t *)(void *)y.at,
-                       .x = f32_at(x),
+                       .x = slm_kernel__f32(x),
                        .d = d};
     slm_kernel__run(device, m, 1, m * d / 4, split_range, &job);
 }
@@ -672,9 +668,9 @@ static void cpu_attention_whole(slm_device *device, slm_mem y, slm_mem q, slm_me
                                 const int32_t *lens, size_t count, size_t heads, size_t head_dim,
                                 float scale)
 {
-    encoder_job job = {
-        .path = slm_cpu__path_of(device),
-        .whole = {f32_at(y), f32_at(q), f32_at(k), f32_at(v), lens, count, heads, head_dim, scale}};
+    encoder_job job = {.path = slm_cpu__path_of(device),
+                       .whole = {slm_kernel__f32(y), slm_kernel__f32(q), slm_kernel__f32(k),
+                                 slm_kernel__f32(v), lens, count, heads, head_dim, scale}};
     size_t longest = 0, work = 0;
     for (size_t s = 0; s < count; s++) {
         const size_t n = (size_t)lens[s];
@@ -706,8 +702,11 @@ static void mean_range(void *context, size_t begin, size_t end, int thread)
 static void cpu_mean_pool(slm_device *device, slm_mem y, slm_mem x, const int32_t *lens,
                           size_t count, size_t d)
 {
-    encoder_job job = {
-        .path = slm_cpu__path_of(device), .y = f32_at(y), .x = f32_at(x), .d = d, .lens = lens};
+    encoder_job job = {.path = slm_cpu__path_of(device),
+                       .y = slm_kernel__f32(y),
+                       .x = slm_kernel__f32(x),
+                       .d = d,
+                       .lens = lens};
     size_t rows = 0;
     for (size_t s = 0; s < count; s++)
         rows += (size_t)lens[s];
@@ -719,15 +718,15 @@ static void cpu_mean_pool(slm_device *device, slm_mem y, slm_mem x, const int32_
 static void cpu_log_prob(slm_device *device, slm_mem logits, size_t m, size_t vocab,
                          float temperature, const int32_t *ids, float *out)
 {
-    slm_kernel__log_prob(device, &slm_cpu__path_of(device)->rows->logits, f32_at(logits), m, vocab,
-                         temperature, ids, out);
+    slm_kernel__log_prob(device, &slm_cpu__path_of(device)->rows->logits, slm_kernel__f32(logits),
+                         m, vocab, temperature, ids, out);
 }
 
 static void cpu_sample(slm_device *device, slm_mem logits, size_t vocab, slm_sample_row *rows,
                        size_t m)
 {
-    slm_kernel__sample(device, &slm_cpu__path_of(device)->rows->logits, f32_at(logits), vocab, rows,
-                       m);
+    slm_kernel__sample(device, &slm_cpu__path_of(device)->rows->logits, slm_kernel__f32(logits),
+                       vocab, rows, m);
 }
 
 /* ---- tables -------------------------------------------------------------------------------- */

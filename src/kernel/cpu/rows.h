@@ -31,7 +31,7 @@ INLINE void put(char *y, slm_dtype act, size_t index, vec x, size_t n)
 static void rms_norm(char *y, slm_dtype act, const float *x, const float *weight, size_t m,
                      size_t d, float eps)
 {
-    const size_t row_bytes = d * (act == SLM_F32 ? sizeof(float) : sizeof(uint16_t));
+    const size_t row_bytes = d * slm_kernel__item_bytes(act);
     for (size_t i = 0; i < m; i++, x += d, y += row_bytes) {
         vec even = v_set1(0.0f), odd = even;
         size_t j = 0;

@@ -3,11 +3,6 @@
  * of their own (backward.c), and so has attention. */
 #include "kernel/cpu/cpu.h"
 
-static float *f32_at(slm_mem mem)
-{
-    return (float *)(void *)mem.at;
-}
-
 typedef struct norm_job {
     const slm_cpu__rows *rows;
     float *dx, *dweight, *inverse;
@@ -46,16 +41,16 @@ void slm_cpu__rms_norm_backward(slm_device *device, slm_mem dx, slm_mem dweight,
                                 slm_mem x, slm_mem weight, size_t m, size_t d, float eps, bool add)
 {
     norm_job job = {.rows = slm_cpu__path_of(device)->rows,
-                    .dx = f32_at(dx),
-                    .dy = f32_at(dy),
-                    .x = f32_at(x),
-                    .weight = f32_at(weight),
+                    .dx = slm_kernel__f32(dx),
+                    .dy = slm_kernel__f32(dy),
+                    .x = slm_kernel__f32(x),
+                    .weight = slm_kernel__f32(weight),
                     .m = m,
                     .d = d,
                     .eps = eps,
                     .add = add};
     if (dweight.at != NULL) { /* first: dx may be dy */
-        job.dweight = f32_at(dweight);
+        job.dweight = slm_kernel__f32(dweight);
         job.inverse = (float *)(void *)slm_kernel__scratch(device, m * sizeof(float));
         slm_kernel__run(device, m, 1, m * d / 4, inverse_range, &job);
         slm_kernel__run(device, d, 16, m * d / 4, norm_weight_range, &job);
@@ -74,7 +69,7 @@ static void swiglu_range(void *context, size_t begin, size_t end, int thread)
 {
     (void)thread;
     const swiglu_job *job = context;
-    const size_t at = begin * (job->act == SLM_F32 ? sizeof(float) : sizeof(uint16_t));
+    const size_t at = begin * slm_kernel__item_bytes(job->act);
     job->rows->swiglu_backward(job->dgate + at, job->dup + at, job->act, job->dy + begin,
                                job->gate + begin, job->up + begin, end - begin);
 }
@@ -82,13 +77,9 @@ static void swiglu_range(void *context, size_t begin, size_t end, int thread)
 void slm_cpu__swiglu_backward(slm_device *device, slm_mem dgate, slm_mem dup, slm_dtype act,
                               slm_mem dy, slm_mem gate, slm_mem up, size_t items)
 {
-    swiglu_job job = {slm_cpu__path_of(device)->rows,
-                      dgate.at,
-                      dup.at,
-                      act,
-                      f32_at(dy),
-                      f32_at(gate),
-                      f32_at(up)};
+    swiglu_job job = {
+        slm_cpu__path_of(device)->rows, dgate.at,           dup.at, act, slm_kernel__f32(dy),
+        slm_kernel__f32(gate),          slm_kernel__f32(up)};
     slm_kernel__run(device, items, 64, items * 2, swiglu_range, &job);
 }
 
@@ -136,6 +127,6 @@ static void scale_range(void *context, size_t begin, size_t end, int thread)
 
 void slm_cpu__add_scaled(slm_device *device, slm_mem y, slm_mem x, float scale, size_t items)
 {
-    scale_job job = {slm_cpu__path_of(device)->rows, f32_at(y), f32_at(x), scale};
+    scale_job job = {slm_cpu__path_of(device)->rows, slm_kernel__f32(y), slm_kernel__f32(x), scale};
     slm_kernel__run(device, items, 64, items / 4, scale_range, &job);
 }

@@ -46,7 +46,7 @@ static void dx_range(void *context, size_t begin, size_t end, int thread)
                 }
             }
         }
-        float *dx = ref__f32(job->dx) + first * k;
+        float *dx = slm_kernel__f32(job->dx) + first * k;
         for (size_t i = 0; i < rows * k; i++)
             dx[i] = job->add ? dx[i] + (float)sums[i] : (float)sums[i];
     }
@@ -87,10 +87,10 @@ static void dw_range(void *context, size_t begin, size_t end, int thread)
                 for (size_t p = 0; p < k; p++)
                     sums[p] += dy * (double)ref__get(job->x, job->act, i * k + p);
             }
-            if (layer->dbias.at != NULL) ref__f32(layer->dbias)[j] += (float)bias;
+            if (layer->dbias.at != NULL) slm_kernel__f32(layer->dbias)[j] += (float)bias;
             if (layer->dw.at == NULL) continue;
             for (size_t p = 0; p < k; p++)
-                ref__f32(layer->dw)[j * k + p] += (float)sums[p];
+                slm_kernel__f32(layer->dw)[j * k + p] += (float)sums[p];
         }
     }
 }
@@ -113,11 +113,11 @@ void ref__rms_norm_backward(slm_device *device, slm_mem dx, slm_mem dweight, slm
                             slm_mem weight, size_t m, size_t d, float eps, bool add)
 {
     double *sums = (double *)(void *)slm_kernel__scratch(device, d * sizeof *sums);
-    const float *w = ref__f32(weight);
+    const float *w = slm_kernel__f32(weight);
     memset(sums, 0, d * sizeof *sums);
     for (size_t i = 0; i < m; i++) {
-        const float *row = ref__f32(x) + i * d, *up = ref__f32(dy) + i * d;
-        float *down = ref__f32(dx) + i * d;
+        const float *row = slm_kernel__f32(x) + i * d, *up = slm_kernel__f32(dy) + i * d;
+        float *down = slm_kernel__f32(dx) + i * d;
         double squares = 0.0, dot = 0.0;
         for (size_t j = 0; j < d; j++) {
             squares += (double)row[j] * (double)row[j];
@@ -132,7 +132,7 @@ void ref__rms_norm_backward(slm_device *device, slm_mem dx, slm_mem dweight, slm
         }
     }
     for (size_t j = 0; dweight.at != NULL && j < d; j++)
-        ref__f32(dweight)[j] += (float)sums[j];
+        slm_kernel__f32(dweight)[j] += (float)sums[j];
 }
 
 void ref__swiglu_backward(slm_device *device, slm_mem dgate, slm_mem dup, slm_dtype act, slm_mem dy,
@@ -140,8 +140,8 @@ void ref__swiglu_backward(slm_device *device, slm_mem dgate, slm_mem dup, slm_dt
 {
     (void)device;
     for (size_t i = 0; i < items; i++) {
-        const double g = (double)ref__f32(gate)[i], u = (double)ref__f32(up)[i];
-        const double d = (double)ref__f32(dy)[i], s = 1.0 / (1.0 + slm_kernel__exp(-g));
+        const double g = (double)slm_kernel__f32(gate)[i], u = (double)slm_kernel__f32(up)[i];
+        const double d = (double)slm_kernel__f32(dy)[i], s = 1.0 / (1.0 + slm_kernel__exp(-g));
         ref__put(dgate, act, i, (float)(d * u * s * (1.0 + g * (1.0 - s))));
         ref__put(dup, act, i, (float)(d * g * s));
     }
@@ -203,7 +203,7 @@ static void one_query(const attention_job *job, head_work *w, size_t s, size_t r
     const slm_kv_span *span = &job->spans[s];
     const size_t dim = (size_t)job->shape->head_dim, keys = (size_t)span->position + r + 1;
     const size_t at = (((size_t)span->row + r) * job->heads + head) * dim;
-    const float *q = ref__f32(job->q) + at, *dy = ref__f32(job->dy) + at;
+    const float *q = slm_kernel__f32(job->q) + at, *dy = slm_kernel__f32(job->dy) + at;
     double max = -(double)INFINITY, total = 0.0, mean = 0.0;
     for (size_t j = 0; j < keys; j++) {
         double dot = 0.0, up = 0.0;
@@ -229,7 +229,7 @@ static void one_query(const attention_job *job, head_work *w, size_t s, size_t r
         double sum = 0.0;
         for (size_t j = 0; j < keys; j++)
             sum += w->ds[j] * w->k[j * dim + i];
-        ref__f32(job->dq)[at + i] = (float)sum;
+        slm_kernel__f32(job->dq)[at + i] = (float)sum;
     }
     for (size_t j = 0; j < keys; j++) {
         const ptrdiff_t row = key_row(job, s, j);
@@ -267,8 +267,10 @@ static void head_range(void *context, size_t begin, size_t end, int thread)
             const size_t first = (size_t)job->spans[s].row;
             for (size_t r = first; r < first + (size_t)job->spans[s].rows; r++)
                 for (size_t i = 0; i < dim; i++) {
-                    ref__f32(job->dk)[(r * kv_heads + h) * dim + i] = (float)w.dk[r * dim + i];
-                    ref__f32(job->dv)[(r * kv_heads + h) * dim + i] = (float)w.dv[r * dim + i];
+                    slm_kernel__f32(job->dk)[(r * kv_heads + h) * dim + i] =
+                        (float)w.dk[r * dim + i];
+                    slm_kernel__f32(job->dv)[(r * kv_heads + h) * dim + i] =
+                        (float)w.dv[r * dim + i];
                 }
         }
     }
@@ -306,14 +308,16 @@ void ref__adamw(slm_device *device, const slm_adamw *job)
     const double first_rest = 1.0 - slm_kernel__power(beta1, job->step);
     const double second_rest = 1.0 - slm_kernel__power(beta2, job->step);
     for (size_t i = 0; i < job->items; i++) {
-        const double g = (double)job->grad_scale * (double)ref__f32(job->grad)[i];
-        const double x = (double)ref__f32(job->master)[i];
-        const double first = beta1 * (double)ref__f32(job->first)[i] + (1.0 - beta1) * g;
-        const double second = beta2 * (double)ref__f32(job->second)[i] + (1.0 - beta2) * g * g;
+        const double g = (double)job->grad_scale * (double)slm_kernel__f32(job->grad)[i];
+        const double x = (double)slm_kernel__f32(job->master)[i];
+        const double first = beta1 * (double)slm_kernel__f32(job->first)[i] + (1.0 - beta1) * g;
+        const double second =
+            beta2 * (double)slm_kernel__f32(job->second)[i] + (1.0 - beta2) * g * g;
         const double step = first / first_rest / (sqrt(second / second_rest) + (double)job->eps);
-        ref__f32(job->first)[i] = (float)first;
-        ref__f32(job->second)[i] = (float)second;
-        ref__f32(job->master)[i] = (float)(x - (double)job->rate * (step + (double)job->decay * x));
+        slm_kernel__f32(job->first)[i] = (float)first;
+        slm_kernel__f32(job->second)[i] = (float)second;
+        slm_kernel__f32(job->master)[i] =
+            (float)(x - (double)job->rate * (step + (double)job->decay * x));
     }
     if (job->w != NULL) slm_kernel__weight_write(device, job->w, job->master);
 }
@@ -322,5 +326,5 @@ void ref__add_scaled(slm_device *device, slm_mem y, slm_mem x, float scale, size
 {
     (void)device;
     for (size_t i = 0; i < items; i++)
-        ref__f32(y)[i] += scale * ref__f32(x)[i];
+        slm_kernel__f32(y)[i] += scale * slm_kernel__f32(x)[i];
 }

@@ -11,7 +11,8 @@ void ref__layer_norm(slm_device *device, slm_mem y, slm_mem x, slm_mem more, slm
 {
     (void)device;
     for (size_t i = 0; i < m; i++) {
-        const float *a = ref__f32(x) + i * d, *b = more.at == NULL ? NULL : ref__f32(more) + i * d;
+        const float *a = slm_kernel__f32(x) + i * d,
+                    *b = more.at == NULL ? NULL : slm_kernel__f32(more) + i * d;
         double mean = 0.0, variance = 0.0;
         for (size_t j = 0; j < d; j++)
             mean += (double)a[j] + (b == NULL ? 0.0 : (double)b[j]);
@@ -23,8 +24,9 @@ void ref__layer_norm(slm_device *device, slm_mem y, slm_mem x, slm_mem more, slm
         const double scale = 1.0 / sqrt(variance / (double)d + (double)eps);
         for (size_t j = 0; j < d; j++) {
             const double apart = (double)a[j] + (b == NULL ? 0.0 : (double)b[j]) - mean;
-            ref__f32(y)[i * d + j] =
-                (float)(apart * scale * (double)ref__f32(weight)[j] + (double)ref__f32(bias)[j]);
+            slm_kernel__f32(y)[i * d + j] =
+                (float)(apart * scale * (double)slm_kernel__f32(weight)[j] +
+                        (double)slm_kernel__f32(bias)[j]);
         }
     }
 }
@@ -33,8 +35,8 @@ void ref__gelu(slm_device *device, slm_mem y, slm_mem x, size_t items)
 {
     (void)device;
     for (size_t i = 0; i < items; i++) {
-        const double value = (double)ref__f32(x)[i];
-        ref__f32(y)[i] =
+        const double value = (double)slm_kernel__f32(x)[i];
+        slm_kernel__f32(y)[i] =
             (float)(0.5 * value * (1.0 + slm_kernel__erf(value * 0x1.6a09e667f3bcdp-1)));
     }
 }
@@ -43,8 +45,8 @@ void ref__split(slm_device *device, slm_mem y, slm_mem x, size_t m, size_t d)
 {
     (void)device;
     for (size_t i = 0; i < m; i++) {
-        const float *row = ref__f32(x) + i * d;
-        uint16_t *to = ref__bf16(y) + i * 3 * d;
+        const float *row = slm_kernel__f32(x) + i * d;
+        uint16_t *to = slm_kernel__bf16(y) + i * 3 * d;
         for (size_t j = 0; j < d; j++) {
             to[j] = to[2 * d + j] = slm_bf16_from_f32(row[j]);
             to[d + j] = slm_bf16_from_f32(row[j] - slm_bf16_to_f32(to[j]));
@@ -65,10 +67,10 @@ static void whole_query(const whole_job *job, size_t first, size_t n, size_t row
                         double *scores)
 {
     const size_t dim = job->dim, stride = job->heads * dim, at = first * stride + head * dim;
-    const float *q = ref__f32(job->q) + at + row * stride;
+    const float *q = slm_kernel__f32(job->q) + at + row * stride;
     double *sum = scores + n, total = 0.0, max = -(double)INFINITY;
     for (size_t j = 0; j < n; j++) {
-        const float *k = ref__f32(job->k) + at + j * stride;
+        const float *k = slm_kernel__f32(job->k) + at + j * stride;
         double dot = 0.0;
         for (size_t i = 0; i < dim; i++)
             dot += (double)q[i] * (double)k[i];
@@ -77,14 +79,14 @@ static void whole_query(const whole_job *job, size_t first, size_t n, size_t row
     }
     memset(sum, 0, dim * sizeof *sum);
     for (size_t j = 0; j < n; j++) {
-        const float *v = ref__f32(job->v) + at + j * stride;
+        const float *v = slm_kernel__f32(job->v) + at + j * stride;
         const double p = slm_kernel__exp(scores[j] - max);
         total += p;
         for (size_t i = 0; i < dim; i++)
             sum[i] += p * (double)v[i];
     }
     for (size_t i = 0; i < dim; i++)
-        ref__f32(job->y)[at + row * stride + i] = (float)(sum[i] / total);
+        slm_kernel__f32(job->y)[at + row * stride + i] = (float)(sum[i] / total);
 }
 
 /* Heads [begin, end) of all sequences. */
@@ -124,14 +126,14 @@ void ref__mean_pool(slm_device *device, slm_mem y, slm_mem x, const int32_t *len
                     size_t d)
 {
     (void)device;
-    const float *row = ref__f32(x);
+    const float *row = slm_kernel__f32(x);
     for (size_t s = 0; s < count; s++) {
         const size_t n = (size_t)lens[s];
         for (size_t j = 0; j < d; j++) {
             double sum = 0.0;
             for (size_t i = 0; i < n; i++)
                 sum += (double)row[i * d + j];
-            ref__f32(y)[s * d + j] = (float)(sum / (double)n);
+            slm_kernel__f32(y)[s * d + j] = (float)(sum / (double)n);
         }
         row += n * d;
     }

@@ -29,7 +29,7 @@ static void ref_embed(slm_device *device, slm_mem y, const slm_weight *w, const 
     (void)device;
     for (size_t i = 0; i < m; i++) {
         SLM_ASSERT(ids[i] >= 0 && (size_t)ids[i] < w->n);
-        ref__weight_row(w, (size_t)ids[i], ref__f32(y) + i * w->k);
+        ref__weight_row(w, (size_t)ids[i], slm_kernel__f32(y) + i * w->k);
     }
 }
 
@@ -44,8 +44,8 @@ typedef struct linear_job {
 static void linear_store(const linear_job *job, size_t i, size_t j, double sum)
 {
     float value = (float)sum;
-    float *y = ref__f32(job->y) + i * job->w->n + j;
-    if (job->bias.at != NULL) value += ref__f32(job->bias)[j];
+    float *y = slm_kernel__f32(job->y) + i * job->w->n + j;
+    if (job->bias.at != NULL) value += slm_kernel__f32(job->bias)[j];
     *y = job->add ? *y + value : value;
 }
 
@@ -53,10 +53,10 @@ static void linear_store(const linear_job *job, size_t i, size_t j, double sum)
 static void linear_outputs_f32(const linear_job *job, size_t i, size_t j, size_t count)
 {
     const size_t k = job->w->k;
-    const float *x = ref__f32(job->x) + i * k, *w[4];
+    const float *x = slm_kernel__f32(job->x) + i * k, *w[4];
     double sum[4] = {0.0, 0.0, 0.0, 0.0};
     for (size_t c = 0; c < 4; c++)
-        w[c] = ref__f32(job->w->data) + (j + (c < count ? c : 0)) * k;
+        w[c] = slm_kernel__f32(job->w->data) + (j + (c < count ? c : 0)) * k;
     for (size_t p = 0; p < k; p++)
         for (size_t c = 0; c < 4; c++)
             sum[c] += (double)x[p] * (double)w[c][p];
@@ -67,10 +67,10 @@ static void linear_outputs_f32(const linear_job *job, size_t i, size_t j, size_t
 static void linear_outputs_bf16(const linear_job *job, size_t i, size_t j, size_t count)
 {
     const size_t k = job->w->k;
-    const uint16_t *x = ref__bf16(job->x) + i * k, *w[4];
+    const uint16_t *x = slm_kernel__bf16(job->x) + i * k, *w[4];
     double sum[4] = {0.0, 0.0, 0.0, 0.0};
     for (size_t c = 0; c < 4; c++)
-        w[c] = ref__bf16(job->w->data) + (j + (c < count ? c : 0)) * k;
+        w[c] = slm_kernel__bf16(job->w->data) + (j + (c < count ? c : 0)) * k;
     for (size_t p = 0; p < k; p++) {
         double value = (double)slm_bf16_to_f32(x[p]);
         for (size_t c = 0; c < 4; c++)
@@ -137,14 +137,14 @@ static void ref_rms_norm(slm_device *device, slm_mem y, slm_dtype act, slm_mem x
 {
     (void)device;
     for (size_t i = 0; i < m; i++) {
-        const float *row = ref__f32(x) + i * d;
+        const float *row = slm_kernel__f32(x) + i * d;
         double sum = 0.0;
         for (size_t j = 0; j < d; j++)
             sum += (double)row[j] * (double)row[j];
         double scale = 1.0 / sqrt(sum / (double)d + (double)eps);
         for (size_t j = 0; j < d; j++)
             ref__put(y, act, i * d + j,
-                     (float)((double)row[j] * scale * (double)ref__f32(weight)[j]));
+                     (float)((double)row[j] * scale * (double)slm_kernel__f32(weight)[j]));
     }
 }
 
@@ -160,7 +160,7 @@ static void ref_rope(slm_device *device, slm_mem x, const int32_t *positions,
             slm_kernel__sin_cos(positions[i] * frequencies[p], &sine, &cosine);
             if (direction < 0) sine = -sine;
             for (size_t h = 0; h < heads; h++) {
-                float *head = ref__f32(x) + (i * heads + h) * head_dim;
+                float *head = slm_kernel__f32(x) + (i * heads + h) * head_dim;
                 float *a = head + (interleaved ? 2 * p : p), *b = a + (interleaved ? 1 : half);
                 double va = (double)*a, vb = (double)*b;
                 *a = (float)(va * cosine - vb * sine);
@@ -175,8 +175,9 @@ static void ref_swiglu(slm_device *device, slm_mem y, slm_dtype act, slm_mem gat
 {
     (void)device;
     for (size_t i = 0; i < items; i++) {
-        double g = (double)ref__f32(gate)[i];
-        ref__put(y, act, i, (float)(g / (1.0 + slm_kernel__exp(-g)) * (double)ref__f32(up)[i]));
+        double g = (double)slm_kernel__f32(gate)[i];
+        ref__put(y, act, i,
+                 (float)(g / (1.0 + slm_kernel__exp(-g)) * (double)slm_kernel__f32(up)[i]));
     }
 }
 
@@ -185,7 +186,7 @@ static void ref_convert(slm_device *device, slm_mem y, slm_dtype act, slm_mem x,
 {
     (void)device;
     for (size_t i = 0; i < items; i++)
-        ref__put(y, act, i, scale * ref__f32(x)[i]);
+        ref__put(y, act, i, scale * slm_kernel__f32(x)[i]);
 }
 
 /* ---- attention ----------------------------------------------------------------------------- */
@@ -202,8 +203,8 @@ static void ref_kv_write(slm_device *device, slm_mem cache, const slm_kv_shape *
             size_t slot = position % SLM_PAGE_TOKENS;
             size_t page = (size_t)spans[s].pages[position / SLM_PAGE_TOKENS] * page_bytes;
             for (size_t h = 0; h < heads; h++) {
-                const float *from_k = ref__f32(k) + (row * heads + h) * dim;
-                const float *from_v = ref__f32(v) + (row * heads + h) * dim;
+                const float *from_k = slm_kernel__f32(k) + (row * heads + h) * dim;
+                const float *from_v = slm_kernel__f32(v) + (row * heads + h) * dim;
                 slm_mem to_k =
                     slm_mem_at(cache, page + slm_kernel__kv_offset(shape, layer, (int)h, 0));
                 slm_mem to_v =
@@ -246,7 +247,7 @@ static void attend(const attention_job *job, size_t row, size_t head, double *sc
         slm_mem k = slm_mem_at(job->cache, page + k_offset);
         double dot = 0.0;
         for (size_t i = 0; i < dim; i++)
-            dot += (double)ref__f32(job->q)[out + i] *
+            dot += (double)slm_kernel__f32(job->q)[out + i] *
                    (double)ref__get(k, shape->dtype, j % SLM_PAGE_TOKENS * width + i);
         scores[j] = dot * (double)job->scale;
         if (scores[j] > max) max = scores[j];
@@ -352,13 +353,14 @@ static const slm_kernel__row_ops ref_row_ops = {ref_max_sum, ref_argmax,   ref_w
 static void ref_log_prob(slm_device *device, slm_mem logits, size_t m, size_t vocab,
                          float temperature, const int32_t *ids, float *out)
 {
-    slm_kernel__log_prob(device, &ref_row_ops, ref__f32(logits), m, vocab, temperature, ids, out);
+    slm_kernel__log_prob(device, &ref_row_ops, slm_kernel__f32(logits), m, vocab, temperature, ids,
+                         out);
 }
 
 static void ref_sample(slm_device *device, slm_mem logits, size_t vocab, slm_sample_row *rows,
                        size_t m)
 {
-    slm_kernel__sample(device, &ref_row_ops, ref__f32(logits), vocab, rows, m);
+    slm_kernel__sample(device, &ref_row_ops, slm_kernel__f32(logits), vocab, rows, m);
 }
 
 static void ref_head_loss(slm_device *device, const slm_head_loss *loss)

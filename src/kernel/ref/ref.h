@@ -4,27 +4,17 @@
 
 #include "kernel/kernel_internal.h"
 
-static inline float *ref__f32(slm_mem mem)
-{
-    return (float *)(void *)mem.at;
-}
-
-static inline uint16_t *ref__bf16(slm_mem mem)
-{
-    return (uint16_t *)(void *)mem.at;
-}
-
 static inline void ref__put(slm_mem y, slm_dtype act, size_t index, float value)
 {
     if (act == SLM_F32)
-        ref__f32(y)[index] = value;
+        slm_kernel__f32(y)[index] = value;
     else
-        ref__bf16(y)[index] = slm_bf16_from_f32(value);
+        slm_kernel__bf16(y)[index] = slm_bf16_from_f32(value);
 }
 
 static inline float ref__get(slm_mem x, slm_dtype act, size_t index)
 {
-    return act == SLM_F32 ? ref__f32(x)[index] : slm_bf16_to_f32(ref__bf16(x)[index]);
+    return act == SLM_F32 ? slm_kernel__f32(x)[index] : slm_bf16_to_f32(slm_kernel__bf16(x)[index]);
 }
 
 /* The numbers of one output of a weight, quantised or not. */
