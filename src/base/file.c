@@ -153,6 +153,12 @@ const char *slm_file_basename(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+bool slm_file_has_ending(const char *path, const char *ending)
+{
+    const size_t len = strlen(path), ending_len = strlen(ending);
+    return len >= ending_len && strcmp(path + len - ending_len, ending) == 0;
+}
+
 /* The folder of path, "." if it names none. */
 static void folder_of(const char *path, slm_buffer *out)
 {

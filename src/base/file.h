@@ -26,6 +26,7 @@ slm_status slm_file_make_folders(const char *path, slm_error *err);
 void slm_file_join(slm_buffer *out, const char *folder, const char *name);
 /* The part after the last '/'. Borrowed. */
 const char *slm_file_basename(const char *path);
+bool slm_file_has_ending(const char *path, const char *ending);
 
 /* A file written piece by piece; nothing appears under `path` before commit. */
 typedef struct slm_file_writer slm_file_writer;

@@ -93,12 +93,6 @@ static slm_status read_type(const export_options *options, bool gguf, slm_dtype 
                          "safetensors has no type q8_0: give f32, bf16 or f16, or --format gguf");
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t len = strlen(text), end_len = strlen(end);
-    return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
 /* A model in one file or folder, reported. */
 static slm_status export_model(cli_app *app, const export_options *options, const char *base,
                                const char *adapter, const char *path, bool gguf, slm_error *err)
@@ -168,9 +162,9 @@ static int run_export(void *context, const void *options_in, const slm_option_li
         slm_error_set(&error, SLM_ERR_INVALID, "where to? -o PATH names the file or folder");
         return cli__fail(app, &error);
     }
-    const char *format = options->format                     ? options->format
-                         : ends_with(options->path, ".gguf") ? "gguf"
-                                                             : "safetensors";
+    const char *format = options->format                               ? options->format
+                         : slm_file_has_ending(options->path, ".gguf") ? "gguf"
+                                                                       : "safetensors";
     export_options chosen = *options;
     chosen.format = format;
     slm_open_split(arguments->items[0], &base, &adapter);

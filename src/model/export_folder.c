@@ -471,9 +471,8 @@ slm_status model__export_folder(export_job *job, slm_export_report *report, slm_
 static slm_status put_adapter(const slm_tensors *from, const char *path, const char *sha256,
                               slm_error *err)
 {
-    static const char *const keep[] = {"format"};
-    const char *pairs[][2] = {
-        {keep[0], "pt"}, {"slm.version", SLM_VERSION}, {"slm.adapter_sha256", sha256}};
+    const char *const pairs[][2] = {
+        {"format", "pt"}, {"slm.version", SLM_VERSION}, {"slm.adapter_sha256", sha256}};
     const size_t count = slm_tensors_count(from);
     slm_tensor_writer *file = NULL;
     slm_status status = SLM_OK;
@@ -481,8 +480,7 @@ static slm_status put_adapter(const slm_tensors *from, const char *path, const c
     if (!list) slm_out_of_memory(count * sizeof *list);
     for (size_t i = 0; i < count; i++)
         list[i] = *slm_tensors_at(from, i);
-    status =
-        slm_safetensors_create(path, list, count, (const char *const(*)[2])pairs, 3, &file, err);
+    status = slm_safetensors_create(path, list, count, pairs, 3, &file, err);
     for (size_t i = 0; i < count && status == SLM_OK; i++)
         status = slm_tensor_writer_put(file, list[i].data, (size_t)slm_tensor_items(&list[i]), err);
     if (status == SLM_OK)

@@ -138,15 +138,12 @@ slm_status slm_open_judges(const char *const *judges, size_t count, const slm_op
 
 slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err)
 {
-    size_t len = strlen(model);
     if (slm_file_is_folder(model)) {
         slm_buffer path = {0};
         slm_file_join(&path, model, "tokenizer.json");
         const bool json = slm_file_exists(slm_buffer_text(&path));
-        if (!json) { /* BERT's older folders have the vocabulary alone */
-            slm_buffer_truncate(&path, 0);
+        if (!json) /* BERT's older folders have the vocabulary alone */
             slm_file_join(&path, model, "vocab.txt");
-        }
         const bool vocab = !json && slm_file_exists(slm_buffer_text(&path));
         slm_status status =
             json    ? slm_tokenizer_from_json(slm_buffer_text(&path), out, err)
@@ -156,8 +153,7 @@ slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error 
         slm_buffer_free(&path);
         return status;
     }
-    if (len >= 5 && strcmp(model + len - 5, ".json") == 0)
-        return slm_tokenizer_from_json(model, out, err);
+    if (slm_file_has_ending(model, ".json")) return slm_tokenizer_from_json(model, out, err);
     slm_tensors *file = NULL;
     SLM_TRY(slm_tensors_open(model, &file, err));
     slm_status status = slm_tokenizer_from_gguf(file, out, err);

@@ -11,20 +11,14 @@
 #include <fnmatch.h>
 #include <string.h>
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), end_len = strlen(end);
-    return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
 static bool is_gguf(const char *name)
 {
-    return ends_with(name, ".gguf");
+    return slm_file_has_ending(name, ".gguf");
 }
 
 static bool is_safetensors(const char *name)
 {
-    return ends_with(name, ".safetensors");
+    return slm_file_has_ending(name, ".safetensors");
 }
 
 /* Length of the folder in front of a name, its '/' included; 0: at the top. */

@@ -69,12 +69,6 @@ static slm_tensors *new_file(const char *path)
     return file;
 }
 
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t len = strlen(text), ending_len = strlen(ending);
-    return len >= ending_len && strcmp(text + len - ending_len, ending) == 0;
-}
-
 /* A GGUF file by its first bytes; safetensors, which has none of its own, by its name or by the
  * brace that its header begins with. */
 static slm_status read_container(slm_tensors *file, slm_error *err)
@@ -89,7 +83,7 @@ static slm_status read_container(slm_tensors *file, slm_error *err)
         file->folder = NULL;
         return slm_tensor__read_gguf(file, err);
     }
-    if (ends_with(part->path, ".safetensors") || (part->size > 8 && part->data[8] == '{'))
+    if (slm_file_has_ending(part->path, ".safetensors") || (part->size > 8 && part->data[8] == '{'))
         return slm_tensor__read_safetensors(file, err);
     return slm_error_set(
         err, SLM_ERR_FORMAT,

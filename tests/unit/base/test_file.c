@@ -240,6 +240,10 @@ static void joins_and_splits(void **state)
     assert_string_equal(slm_file_basename("/a/b.txt"), "b.txt");
     assert_string_equal(slm_file_basename("b.txt"), "b.txt");
     assert_string_equal(slm_file_basename("a/"), "");
+    assert_true(slm_file_has_ending("a.gguf", ".gguf"));
+    assert_true(slm_file_has_ending(".gguf", ".gguf"));
+    assert_false(slm_file_has_ending("gguf", ".gguf"));
+    assert_false(slm_file_has_ending("a.gguf.part", ".gguf"));
 }
 
 static void replaces(void **state)
