@@ -1,9 +1,15 @@
-/* engine_fixture.h: an engine over a small model with random weights. Include cmocka's headers before
- * it. */
+/* engine_fixture.h: an engine over a small model with random weights. */
 #ifndef SLM_TESTS_ENGINE_FIXTURE_H
 #define SLM_TESTS_ENGINE_FIXTURE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "engine/engine_internal.h"
 #include "tiny_model.h"
