@@ -151,7 +151,13 @@ slm_status slm_kernel__all_reduce(slm_device *device, slm_mem x, size_t items, s
 
 /* ---- the loss over the head ---------------------------------------------------------------- */
 
-enum { CHUNK_LOGITS = 1 << 23, CHUNK_LEAST = 16, CHUNK_MOST = 256 };
+enum {
+    CHUNK_LOGITS = 1 << 23,
+    CHUNK_LEAST = 16,
+    CHUNK_MOST = 256,
+    HELD_LOGITS =
+        1 << 25 /* whose gradient is held until dW is added to: every time moves all of it */
+};
 
 typedef struct head_job {
     const slm_head_loss *loss;
@@ -202,24 +208,37 @@ void slm_kernel__head_loss(slm_device *device, const slm_kernel__row_ops *ops,
     if (loss->m == 0) return;
     const size_t most = chunk_rows(vocab, loss->m);
     const size_t logit_bytes = slm_kernel__round_up(most * vocab * sizeof(float), 64);
-    slm_kernel__reserve(device, &device->head, logit_bytes + most * vocab * item);
-    const slm_mem logits = device->head.mem, gradient = slm_mem_at(logits, logit_bytes);
+    size_t room = most; /* rows of gradient */
+    while (loss->dw.at != NULL && room < loss->m && (room + most) * vocab <= HELD_LOGITS)
+        room += most;
+    slm_kernel__reserve(device, &device->head, logit_bytes + room * vocab * item);
+    const slm_mem logits = device->head.mem, held = slm_mem_at(logits, logit_bytes);
+    size_t begin = 0; /* row of the first gradient that is held, up to `first` */
     for (size_t first = 0; first < loss->m; first += most) {
         const size_t rows = loss->m - first < most ? loss->m - first : most;
         const slm_mem x = slm_mem_at(loss->x, first * k * item);
         const bool back = any_coefficient(loss, first, rows);
         const slm_linear forward = {logits, head, {NULL}};
+        const slm_mem gradient = slm_mem_at(held, (first - begin) * vocab * item);
         table->linear(device, &forward, 1, x, rows, false, NULL, 0);
         head_job job = {loss, ops, slm_kernel__f32(logits), back ? gradient.at : NULL, first};
         slm_kernel__run(device, rows, 1, rows * vocab, head_range, &job);
-        if (loss->coefficient == NULL) continue;
-        const slm_mem dx = slm_mem_at(loss->dx, first * k * sizeof(float));
-        if (!back) {
-            table->zero(device, dx, rows * k * sizeof(float));
-            continue;
+        size_t end = first; /* of the rows whose gradient is known */
+        if (back) {
+            const slm_linear_grad layer = {gradient, head, {NULL}, {NULL}, vocab};
+            table->linear_dx(device, slm_mem_at(loss->dx, first * k * sizeof(float)), &layer, 1,
+                             rows, false);
+            end += rows;
+        } else if (loss->coefficient != NULL) {
+            table->zero(device, slm_mem_at(loss->dx, first * k * sizeof(float)),
+                        rows * k * sizeof(float));
         }
-        const slm_linear_grad layer = {gradient, head, loss->dw, {NULL}, vocab};
-        table->linear_dx(device, dx, &layer, 1, rows, false);
-        if (loss->dw.at != NULL) table->linear_dw(device, &layer, 1, x, head->dtype, rows, k);
+        if (back && loss->dw.at != NULL && end < loss->m && end + most - begin <= room) continue;
+        if (loss->dw.at != NULL && end > begin) {
+            const slm_linear_grad all = {held, head, loss->dw, {NULL}, vocab};
+            table->linear_dw(device, &all, 1, slm_mem_at(loss->x, begin * k * item), head->dtype,
+                             end - begin, k);
+        }
+        begin = first + rows;
     }
 }

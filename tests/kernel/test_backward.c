@@ -175,11 +175,46 @@ static void dw_matches_double(void **state)
     slm_device_close(device);
 }
 
+/* A head's many outputs are computed in parts: each equals what a layer of these outputs alone has. */
+static void dw_of_many_outputs(void **state)
+{
+    TRAINS_OR_SKIP(device, state, 2);
+    const size_t n = 8192 + 37, k = 260, m = 40, sides[][2] = {{0, 100}, {8150, 79}};
+    for (size_t d = 0; d < 2; d++) {
+        const slm_dtype dtype = d ? SLM_BF16 : SLM_F32;
+        slm_random random = slm_random_new(5, d);
+        float *x = normal(&random, m * k, 1.0f, dtype), *dy = normal(&random, m * n, 1.0f, dtype);
+        slm_mem in = test_activations(device, x, m * k, dtype);
+        slm_linear_grad all = {.dy = test_activations(device, dy, m * n, dtype), .n = n};
+        all.dw = test_mem(device, NULL, n * k * sizeof(float));
+        table->linear_dw(device, &all, 1, in, dtype, m, k);
+        slm_device_free(device, all.dy);
+        float *got = test_take(device, all.dw, n * k * sizeof *got);
+        for (size_t s = 0; s < 2; s++) {
+            const size_t first = sides[s][0], count = sides[s][1];
+            float *some = test_alloc(m * count, sizeof *some);
+            for (size_t i = 0; i < m; i++)
+                memcpy(some + i * count, dy + i * n + first, count * sizeof *some);
+            slm_linear_grad part = {.dy = test_activations(device, some, m * count, dtype),
+                                    .n = count};
+            part.dw = test_mem(device, NULL, count * k * sizeof(float));
+            table->linear_dw(device, &part, 1, in, dtype, m, k);
+            slm_device_free(device, part.dy);
+            float *want = test_take(device, part.dw, count * k * sizeof *want);
+            assert_same_bits(got + first * k, want, count * k);
+            free(want), free(some);
+        }
+        slm_device_free(device, in);
+        free(got), free(x), free(dy);
+    }
+    slm_device_close(device);
+}
+
 static void dw_does_not_depend_on_threads(void **state)
 {
-    const size_t some[][2] = {{17, 7}, {16, 576}, {576, 16}, {200, 300}};
-    for (size_t s = 0; s < 8; s++) {
-        const size_t n = some[s / 2][0], k = some[s / 2][1], m = 333;
+    const size_t some[][2] = {{17, 7}, {16, 576}, {576, 16}, {200, 300}, {8300, 257}};
+    for (size_t s = 0; s < 10; s++) {
+        const size_t n = some[s / 2][0], k = some[s / 2][1], m = n > 8192 ? 20 : 333;
         const slm_dtype dtype = s % 2 ? SLM_BF16 : SLM_F32;
         float *first = NULL;
         for (int threads = 1; threads <= 3; threads++) {
@@ -517,6 +552,7 @@ int main(void)
         TEST_PATHS(dx_matches_double),
         TEST_PATHS(dx_rows_do_not_see_each_other),
         TEST_PATHS(dw_matches_double),
+        TEST_PATHS(dw_of_many_outputs),
         TEST_PATHS(dw_does_not_depend_on_threads),
         TEST_PATHS(rms_norm_backward_is_the_derivative),
         TEST_PATHS(swiglu_backward_is_the_derivative),

@@ -161,11 +161,35 @@ static void rows_and_threads_change_nothing(void **state)
     }
 }
 
+/* A large vocabulary: dW is added to in several goes, and is the sum of what parts of the rows give. */
+static void parts_add_up(void **state)
+{
+    TRAINS_OR_SKIP(device, state, 2);
+    problem p = make(600, 60000, 2, SLM_BF16, 1.0f);
+    const size_t items = p.vocab * p.k, cut = 300;
+    problem low = p, high = p;
+    low.m = cut;
+    high.m = p.m - cut;
+    high.x += cut * p.k, high.targets += cut, high.coefficient += cut;
+    answer all = run(device, &p, true), first = run(device, &low, true),
+           second = run(device, &high, true);
+    double *want = test_alloc(items, sizeof *want);
+    for (size_t i = 0; i < items; i++)
+        want[i] = (double)first.dw[i] + (double)second.dw[i] - (double)p.w[i];
+    assert_close(all.dw, want, items, 1e-5);
+    assert_same_bits(all.dx, first.dx, cut * p.k);
+    assert_same_bits(all.dx + cut * p.k, second.dx, high.m * p.k);
+    free(want);
+    release(&all), release(&first), release(&second);
+    drop(&p);
+    slm_device_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_PATHS(matches_double),
-        TEST_PATHS(rows_and_threads_change_nothing),
+        TEST_PATHS(matches_double), TEST_PATHS(rows_and_threads_change_nothing),
+        TEST_PATH(parts_add_up, "avx2"), /* what holds and cuts is common to all */
     };
     return cmocka_run_group_tests_name("kernel/head_loss", tests, NULL, NULL);
 }

@@ -20,7 +20,9 @@ enum {
     ROWS = 2048,              /* rows whose part of dW is summed at once */
     PANELS_BYTES = 512 << 10, /* of transposed panels: they stay in the L2 cache */
     INPUT_BYTES = 768 << 10,  /* and of what passes over them */
-    MANY_ROWS = 512           /* for each thread: from here on rows are divided, not columns */
+    MANY_ROWS = 512,          /* for each thread: from here on rows are divided, not columns */
+    NARROW = 256,             /* inner sides up to here may be those that are transposed to rows */
+    WIDE = 8192               /* outputs whose dW is computed at once: a head has far more */
 };
 
 static size_t least(size_t a, size_t b)
@@ -224,8 +226,8 @@ void slm_cpu__linear_dx(slm_device *device, slm_mem dx, const slm_linear_grad *l
 
 /* One product: out[a_columns, b_columns] += a^T b over some rows of two matrices. */
 typedef struct product {
-    const char *a, *b;           /* row-major */
-    size_t a_columns, b_columns; /* and strides */
+    const char *a, *b;                     /* row-major */
+    size_t a_columns, a_stride, b_columns; /* b's stride is its columns */
     float *dw;
     bool swapped; /* dw is out^T */
     char *turned; /* a^T, [a_columns, stride] as it is multiplied */
@@ -257,17 +259,17 @@ static void turn_range(void *context, size_t begin, size_t end, int thread)
         for (size_t b = 0; b < blocks; b++) {
             if (before + b < begin || before + b >= end) continue;
             const size_t column = b * BLOCK, columns = least(BLOCK, p->a_columns - column);
-            const char *from = p->a + (job->first * p->a_columns + column) * l->from;
+            const char *from = p->a + (job->first * p->a_stride + column) * l->from;
             char *to = p->turned + column * job->stride * l->item;
             if (l->pairs) {
-                slm_cpu__pairs_columns((const uint16_t *)(const void *)from, p->a_columns,
-                                       job->rows, columns, (uint16_t *)(void *)to, job->stride);
+                slm_cpu__pairs_columns((const uint16_t *)(const void *)from, p->a_stride, job->rows,
+                                       columns, (uint16_t *)(void *)to, job->stride);
                 continue;
             }
             for (size_t r = 0; r < job->rows; r++)
                 for (size_t c = 0; c < columns; c++)
                     ((float *)(void *)to)[c * job->stride + r] =
-                        number_at(l, from, r * p->a_columns + c);
+                        number_at(l, from, r * p->a_stride + c);
         }
     }
 }
@@ -374,47 +376,79 @@ static void bias_range(void *context, size_t begin, size_t end, int thread)
     }
 }
 
+/* All products of a job over m rows. */
+static void dw_run(slm_device *device, dw_job *job, size_t m)
+{
+    const size_t threads = (size_t)device->thread_count;
+    size_t turned = 0, turn_blocks = 0, panels = 0, most_swapped = 0, items = 0;
+    bool shared = false;
+    if (job->count == 0 || m == 0) return;
+    job->first = 0, job->rows = least(ROWS, m);
+    job->stride = slm_kernel__round_up(job->rows, 32);
+    for (size_t i = 0; i < job->count; i++) {
+        const product *p = &job->products[i];
+        turned += turned_bytes(job, p);
+        turn_blocks += slm_kernel__blocks(p->a_columns);
+        items += p->a_columns * p->b_columns;
+        if (p->swapped && p->a_columns * p->b_columns > most_swapped)
+            most_swapped = p->a_columns * p->b_columns;
+        if (p->swapped || !shared) panels += slm_kernel__blocks(p->b_columns);
+        if (!p->swapped) shared = true;
+    }
+    job->panels_bytes = group_panels(&job->l, job->rows) * panel_bytes(&job->l, job->rows);
+    job->scratch_bytes = job->panels_bytes + slm_kernel__round_up(most_swapped * sizeof(float), 64);
+    char *at = slm_kernel__scratch(device, turned + threads * job->scratch_bytes);
+    for (size_t i = 0; i < job->count; at += turned_bytes(job, &job->products[i++]))
+        job->products[i].turned = at;
+    job->scratch = at;
+    for (; job->first < m; job->first += ROWS) {
+        job->rows = least(ROWS, m - job->first);
+        slm_kernel__run(device, turn_blocks, 1, job->rows * turn_blocks * BLOCK, turn_range, job);
+        slm_kernel__run(device, panels, 1, job->rows * items / 32 + job->rows * panels * BLOCK,
+                        dw_range, job);
+    }
+}
+
+/* dW of a layer with very many outputs, some of them after the other, so that what is transposed
+ * stays small. */
+static void dw_wide(slm_device *device, const slm_linear_grad *layer, slm_mem x, const layout *l,
+                    size_t m, size_t k)
+{
+    for (size_t first = 0; first < layer->n; first += WIDE) {
+        dw_job job = {.l = *l, .count = 1};
+        job.products[0] = (product){.a = layer->dy.at + first * l->from,
+                                    .b = x.at,
+                                    .a_columns = least(WIDE, layer->n - first),
+                                    .a_stride = layer->n,
+                                    .b_columns = k,
+                                    .dw = slm_kernel__f32(layer->dw) + first * k};
+        dw_run(device, &job, m);
+    }
+}
+
 void slm_cpu__linear_dw(slm_device *device, const slm_linear_grad *layers, size_t count, slm_mem x,
                         slm_dtype act, size_t m, size_t k)
 {
-    const size_t threads = (size_t)device->thread_count;
-    dw_job job = {.l = layout_of(device, act), .rows = least(ROWS, m)};
-    size_t turned = 0, turn_blocks = 0, panels = 0, most_swapped = 0, outputs = 0;
-    bool shared = false;
+    dw_job job = {.l = layout_of(device, act)};
     SLM_ASSERT(count <= MOST_LAYERS);
-    job.stride = slm_kernel__round_up(job.rows, 32);
     for (size_t i = 0; i < count; i++) {
         const slm_linear_grad *layer = &layers[i];
         bias_job bias = {job.l, layer, m};
         if (layer->dbias.at != NULL)
             slm_kernel__run(device, layer->n, 64, m * layer->n, bias_range, &bias);
         if (layer->dw.at == NULL) continue;
-        product *p = &job.products[job.count++];
-        p->swapped = k * 4 <= layer->n;
-        p->a = p->swapped ? x.at : layer->dy.at;
-        p->b = p->swapped ? layer->dy.at : x.at;
-        p->a_columns = p->swapped ? k : layer->n;
-        p->b_columns = p->swapped ? layer->n : k;
-        p->dw = slm_kernel__f32(layer->dw);
-        turned += turned_bytes(&job, p);
-        turn_blocks += slm_kernel__blocks(p->a_columns);
-        outputs += layer->n;
-        if (p->swapped && p->a_columns * p->b_columns > most_swapped)
-            most_swapped = p->a_columns * p->b_columns;
-        if (p->swapped || !shared) panels += slm_kernel__blocks(p->b_columns);
-        if (!p->swapped) shared = true;
+        const bool swapped = k <= NARROW && k * 4 <= layer->n;
+        if (!swapped && layer->n > WIDE) {
+            dw_wide(device, layer, x, &job.l, m, k);
+            continue;
+        }
+        job.products[job.count++] = (product){.a = swapped ? x.at : layer->dy.at,
+                                              .b = swapped ? layer->dy.at : x.at,
+                                              .a_columns = swapped ? k : layer->n,
+                                              .a_stride = swapped ? k : layer->n,
+                                              .b_columns = swapped ? layer->n : k,
+                                              .dw = slm_kernel__f32(layer->dw),
+                                              .swapped = swapped};
     }
-    if (job.count == 0 || m == 0) return;
-    job.panels_bytes = group_panels(&job.l, job.rows) * panel_bytes(&job.l, job.rows);
-    job.scratch_bytes = job.panels_bytes + slm_kernel__round_up(most_swapped * sizeof(float), 64);
-    char *at = slm_kernel__scratch(device, turned + threads * job.scratch_bytes);
-    for (size_t i = 0; i < job.count; at += turned_bytes(&job, &job.products[i++]))
-        job.products[i].turned = at;
-    job.scratch = at;
-    for (; job.first < m; job.first += ROWS) {
-        job.rows = least(ROWS, m - job.first);
-        slm_kernel__run(device, turn_blocks, 1, job.rows * turn_blocks * BLOCK, turn_range, &job);
-        slm_kernel__run(device, panels, 1, job.rows * outputs * k / 32 + job.rows * panels * BLOCK,
-                        dw_range, &job);
-    }
+    dw_run(device, &job, m);
 }

@@ -79,6 +79,16 @@ INLINE const char *upcoming(const bool ahead, const slm_cpu__gemm *job, size_t b
     return job->next == NULL ? NULL : job->next + (block - end) * job->block_bytes;
 }
 
+/* Bring what two rows of two blocks of outputs will be added to: it may come from far, and a long sum
+ * is time enough. */
+INLINE void fetch_outputs(const slm_cpu__gemm *job, const float *y)
+{
+    _mm_prefetch(y, _MM_HINT_T0);
+    _mm_prefetch(y + LANES, _MM_HINT_T0);
+    _mm_prefetch(y + job->n, _MM_HINT_T0);
+    _mm_prefetch(y + job->n + LANES, _MM_HINT_T0);
+}
+
 /* The number of a tile must be a constant. */
 #define STORE(tile, row, rows, block)                                                              \
     do {                                                                                           \
@@ -100,11 +110,17 @@ INLINE void two_tiles(const bool ahead, const slm_cpu__gemm *job, size_t row, si
                *a2 = upcoming(ahead, job, block + 3, end);
     float sums[TILE_ROWS * LANES] __attribute__((aligned(64)));
     size_t at = 0; /* in the weights of a block */
+    const float *y = job->y + row * job->n + block * LANES;
+    size_t wanted = job->add ? first + second : 0; /* rows of y to be fetched */
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     for (size_t p = 0; p + step <= k; p += step) {
+        if (wanted >= 2) {
+            fetch_outputs(job, y);
+            y += 2 * job->n, wanted -= 2;
+        }
         _tile_loadd(4, x, stride);
         _tile_loadd(6, w, 64);
         _tile_loadd(7, w2, 64);
