@@ -36,6 +36,7 @@ typedef struct cli_app {
     bool colour;     /* stdout is a terminal and NO_COLOR is not set */
     size_t columns;  /* of the terminal on stdout; 0: none, or not told */
     cli_remote remote;
+    double spent_usd; /* by what was finished: a command may run others */
 } cli_app;
 
 /* What several commands take. Every command's options struct begins with one, so that the tables
@@ -102,6 +103,8 @@ int cli__fail(cli_app *app, const slm_error *error);
 
 slm_chat_sampling cli__sampling(const cli_shared *shared);
 slm_open_options cli__open_options(const cli_shared *shared);
+/* Can this MODEL be opened? Cheap: a local file's weights are not read. */
+slm_status cli__check_model(const char *model, const slm_open_options *open, slm_error *err);
 
 /* What --judge and the options beside it say: one judge, or a jury. Without --judge `fallback`
  * (may be NULL: then it is wrong use). */
@@ -123,6 +126,15 @@ slm_status cli__remote_announce(cli_app *app, const char *model, uint64_t calls,
                                 uint64_t prompt_bytes, int64_t reply_tokens, slm_error *err);
 /* What was asked and spent, if anything; frees. May be called where nothing was started. */
 void cli__remote_finish(cli_app *app);
+
+/* Of what a judge is sent, about: its instructions, and an answer. Of what a patient model is sent beside
+ * the conversation, and what it answers. For announcements. */
+enum {
+    CLI_JUDGE_BYTES = 2500,
+    CLI_ANSWER_BYTES = 1500,
+    CLI_PATIENT_BYTES = 1500,
+    CLI_PATIENT_TOKENS = 60
+};
 
 /* TEXT, or @FILE for the file's content without its last newline (@- is stdin), in the arena. */
 slm_status cli__text_or_file(cli_app *app, const char *argument, const char **out, slm_error *err);

@@ -36,28 +36,7 @@ typedef struct eval_options {
     slm_chat *patient; /* NULL: the deterministic one */
 } eval_options;
 
-/* Of what a judge is sent, about: its instructions, and an answer. */
-enum { JUDGE_BYTES = 2500, ANSWER_BYTES = 1500 };
-/* Of what a patient model is sent beside the conversation, and what it answers, about. */
-enum { PATIENT_BYTES = 1500, PATIENT_TOKENS = 60 };
-
 /* ---- slm eval ------------------------------------------------------------------------------ */
-
-/* Can this MODEL be opened? Cheap: a local file's weights are not read. */
-static slm_status check_model(const char *model, const slm_open_options *open, slm_error *err)
-{
-    size_t len = strlen(model);
-    if (len > 5 && strcmp(model + len - 5, ".gguf") == 0) {
-        slm_tokenizer *tokenizer = NULL;
-        SLM_TRY(slm_open_tokenizer(model, &tokenizer, err));
-        slm_tokenizer_free(tokenizer);
-        return SLM_OK;
-    }
-    slm_chat *chat = NULL;
-    SLM_TRY(slm_open_chat(model, open, &chat, err));
-    slm_chat_free(chat);
-    return SLM_OK;
-}
 
 /* What made a run, for people; not part of its hash. In the arena. */
 static const char *run_details(cli_app *app, const slm_chat *chat)
@@ -90,10 +69,10 @@ static slm_status announce(cli_app *app, const eval_options *options, const char
                                      shared->max_tokens, err));
     if (plan.answers > 0 && options->patient_model != NULL)
         SLM_TRY(cli__remote_announce(app, options->patient_model, plan.answers,
-                                     plan.prompt_bytes + plan.answers * PATIENT_BYTES,
-                                     PATIENT_TOKENS, err));
+                                     plan.prompt_bytes + plan.answers * CLI_PATIENT_BYTES,
+                                     CLI_PATIENT_TOKENS, err));
     /* A judge reads the answer too, and is told what to do with it. */
-    uint64_t bytes = plan.judged_bytes + plan.criteria * (JUDGE_BYTES + ANSWER_BYTES);
+    uint64_t bytes = plan.judged_bytes + plan.criteria * (CLI_JUDGE_BYTES + CLI_ANSWER_BYTES);
     for (size_t j = 0; plan.criteria > 0 && j < shared->judges.count; j++)
         SLM_TRY(cli__remote_announce(app, shared->judges.items[j], plan.criteria, bytes,
                                      shared->judge_max_tokens, err));
@@ -244,7 +223,7 @@ static slm_status open_env(cli_app *app, eval_options *options, slm_error *err)
     slm_open_options open = cli__open_options(&options->shared);
     open.name = NULL;
     if (app->remote.dry_run && !slm_remote_is(options->patient_model))
-        return check_model(options->patient_model, &open, err);
+        return cli__check_model(options->patient_model, &open, err);
     return slm_open_chat(options->patient_model, &open, &options->patient, err);
 }
 
@@ -320,7 +299,7 @@ static slm_status evaluate(cli_app *app, eval_options *options, const slm_option
     slm_open_options open = cli__open_options(&options->shared);
     SLM_TRY(slm_eval_check(cases, *judge, options->skip_uncovered, &app->log, err));
     for (size_t m = 0; m < models->count; m++) {
-        SLM_TRY(check_model(models->items[m], &open, err));
+        SLM_TRY(cli__check_model(models->items[m], &open, err));
     }
     /* A dry run makes nothing, and so needs nothing to be there. */
     bool dry_run = app->remote.dry_run;

@@ -50,6 +50,130 @@ static void print_result(const char *stage, const slm_train_result *r, bool json
     fflush(stdout);
 }
 
+/* ---- judge and patient of practice --------------------------------------------------------- */
+
+/* Those of them that the recipe names, in the program's arena. */
+static const char **others_of(cli_app *app, const slm_recipe *recipe, size_t *count)
+{
+    const slm_recipe_grpo *o = &recipe->grpo;
+    const char **all = slm_arena_array(&app->arena, o->judge.count + 1, sizeof *all);
+    *count = 0;
+    for (size_t i = 0; i < o->judge.count; i++)
+        all[(*count)++] = o->judge.items[i];
+    if (o->patient) all[(*count)++] = o->patient;
+    return all;
+}
+
+/* What may be spent from now on: the limit is one for all that a recipe runs. */
+static slm_status money_left(const cli_app *app, const train_options *options, double *out,
+                             slm_error *err)
+{
+    *out = options->shared.max_cost;
+    if (*out == 0) return SLM_OK;
+    *out -= app->spent_usd;
+    if (*out > 0) return SLM_OK;
+    return slm_error_set(err, SLM_ERR_LIMIT, "--max-cost %g is spent; what was done is kept",
+                         options->shared.max_cost);
+}
+
+static slm_status start_others(cli_app *app, const train_options *options, const slm_recipe *recipe,
+                               cli_shared *shared, slm_error *err)
+{
+    size_t count = 0;
+    const char **all = others_of(app, recipe, &count);
+    bool is_remote = false;
+    for (size_t i = 0; i < count; i++)
+        is_remote = is_remote || slm_remote_is(all[i]);
+    *shared = options->shared;
+    shared->judges = recipe->grpo.judge;
+    shared->template_name = NULL; /* of the model that practises */
+    if (!is_remote) shared->key_env = NULL;
+    SLM_TRY(money_left(app, options, &shared->max_cost, err));
+    return cli__remote_start(app, shared, all, count, err);
+}
+
+/* How often they would be asked at most: every step with all of its groups replaced, every look at the
+ * development cases; and how long cases and criteria are. */
+static slm_status announce_others(cli_app *app, const cli_shared *shared, const slm_recipe *recipe,
+                                  slm_error *err)
+{
+    const slm_recipe_grpo *o = &recipe->grpo;
+    const slm_cases_options all = {0};
+    slm_cases cases = {0}, dev = {0};
+    uint64_t bytes = 0, criteria = 0, judged_bytes = 0;
+    slm_status status = slm_cases_load(o->data.items, o->data.count, &all, NULL, NULL, &cases, err);
+    if (status == SLM_OK)
+        status = slm_cases_load(o->dev.items, o->dev.count, &all, NULL, NULL, &dev, err);
+    for (size_t i = 0; status == SLM_OK && i < cases.count; i++) {
+        const slm_case *c = &cases.items[i];
+        uint64_t said = 0;
+        for (size_t t = 0; t < c->turn_count; t++)
+            said += strlen(c->turns[t].content);
+        bytes += said;
+        criteria += c->rubric_count;
+        judged_bytes += c->rubric_count * (said + CLI_JUDGE_BYTES + CLI_ANSWER_BYTES);
+    }
+    const uint64_t looks = (uint64_t)(o->steps / o->dev_steps) + 2;
+    const uint64_t rollouts = (uint64_t)(2 * o->steps * o->prompts * o->rollouts) +
+                              looks * dev.count * (uint64_t)o->dev_rollouts +
+                              3 * (uint64_t)(o->check_cases * o->rollouts);
+    const uint64_t n = cases.count > 0 ? cases.count : 1, turns = (uint64_t)o->turns - 1;
+    for (size_t j = 0; status == SLM_OK && j < o->judge.count; j++)
+        status = cli__remote_announce(app, o->judge.items[j], rollouts * criteria / n,
+                                      rollouts * (judged_bytes / n), shared->judge_max_tokens, err);
+    if (status == SLM_OK && o->patient)
+        status = cli__remote_announce(app, o->patient, rollouts * turns,
+                                      rollouts * turns * (bytes / n + CLI_PATIENT_BYTES),
+                                      CLI_PATIENT_TOKENS, err);
+    slm_cases_free(&cases);
+    slm_cases_free(&dev);
+    return status;
+}
+
+/* Before the first stage, which may take hours: are they there, and what will be asked of them? */
+static slm_status look_at_others(cli_app *app, const train_options *options,
+                                 const slm_recipe *recipe, slm_error *err)
+{
+    slm_status status = SLM_OK;
+    cli_shared shared;
+    size_t count = 0;
+    const char **all = others_of(app, recipe, &count);
+    bool asks = false;
+    if (!recipe->has_grpo || count == 0) return SLM_OK;
+    SLM_TRY_OUT(start_others(app, options, recipe, &shared, err));
+    const slm_open_options open = cli__open_options(&shared);
+    for (size_t i = 0; i < count; i++) {
+        const bool rule = i < recipe->grpo.judge.count && strncmp(all[i], "rule", 4) == 0;
+        slm_judge *judge = NULL;
+        asks = asks || slm_remote_is(all[i]);
+        if (rule) {
+            const slm_judge_options none = slm_judge_options_default();
+            SLM_TRY_OUT(slm_open_judge(all[i], &open, &none, &judge, err));
+        } else {
+            SLM_TRY_OUT(cli__check_model(all[i], &open, err));
+        }
+        slm_judge_free(judge);
+    }
+    if (asks) SLM_TRY_OUT(announce_others(app, &shared, recipe, err));
+out:
+    cli__remote_finish(app);
+    return status;
+}
+
+static slm_status open_others(cli_app *app, const train_options *options, const slm_recipe *recipe,
+                              slm_judge **judge, slm_chat **patient, slm_error *err)
+{
+    size_t count = 0;
+    cli_shared shared;
+    others_of(app, recipe, &count);
+    if (count == 0) return SLM_OK;
+    SLM_TRY(start_others(app, options, recipe, &shared, err));
+    if (recipe->grpo.judge.count > 0) SLM_TRY(cli__open_judges(app, &shared, NULL, judge, err));
+    if (!recipe->grpo.patient) return SLM_OK;
+    const slm_open_options open = cli__open_options(&shared);
+    return slm_open_chat(recipe->grpo.patient, &open, patient, err);
+}
+
 /* ---- the stages ---------------------------------------------------------------------------- */
 
 typedef slm_status stage_fn(const slm_train *train, slm_train_result *result, slm_error *err);
@@ -61,7 +185,9 @@ static slm_status run_stage(cli_app *app, const train_options *options, const sl
 {
     slm_open_options open = cli__open_options(&options->shared);
     slm_lora_options lora;
-    slm_chat *chat = NULL;
+    slm_chat *chat = NULL, *patient = NULL;
+    slm_judge *judge = NULL;
+    slm_status status = SLM_OK;
     SLM_TRY(slm_recipe_lora_options(recipe, &lora, err));
     if (strcmp(recipe->run.train, "adapter") == 0) {
         open.lora = &lora;
@@ -71,14 +197,24 @@ static slm_status run_stage(cli_app *app, const train_options *options, const sl
     }
     if (recipe->run.template) open.template = recipe->run.template;
     SLM_TRY(slm_open_chat(model, &open, &chat, err));
-    const slm_train train = {
-        .recipe = recipe, .chat = chat, .log = &app->log, .stop = &cli_interrupted};
-    slm_status status =
-        slm_open_model(chat)
-            ? stage(&train, result, err)
-            : slm_error_set(err, SLM_ERR_INVALID, "%s: only a model on this machine can be trained",
-                            model);
+    if (stage == slm_train_grpo)
+        SLM_TRY_OUT(open_others(app, options, recipe, &judge, &patient, err));
+    const slm_train train = {.recipe = recipe,
+                             .chat = chat,
+                             .judge = judge,
+                             .patient = patient,
+                             .log = &app->log,
+                             .stop = &cli_interrupted};
+    status = slm_open_model(chat)
+                 ? stage(&train, result, err)
+                 : slm_error_set(err, SLM_ERR_INVALID,
+                                 "%s: only a model on this machine can be trained", model);
+    if (judge) cli__log_judge(app, judge);
+out:
+    slm_judge_free(judge);
+    slm_chat_free(patient);
     slm_chat_free(chat);
+    cli__remote_finish(app);
     if (status == SLM_OK) print_result(name, result, options->shared.json);
     return status;
 }
@@ -126,12 +262,41 @@ static void say_machine(cli_app *app, words *w, const cli_shared *shared)
     if (shared->verbose) say(app, w, "--verbose");
 }
 
+/* What the recipe's judges are asked with, here and in practice. */
+static slm_status say_judge(cli_app *app, words *w, const train_options *options,
+                            const slm_recipe *recipe, slm_error *err)
+{
+    const cli_shared *s = &options->shared;
+    double left = 0;
+    SLM_TRY(money_left(app, options, &left, err));
+    say(app, w, "--judge=%s", recipe->eval.judge);
+    if (s->judge_template) say(app, w, "--judge-template=%s", s->judge_template);
+    if (s->judge_system) say(app, w, "--judge-system=%s", s->judge_system);
+    say(app, w, "--judge-temperature=%.17g", s->judge_temperature);
+    say(app, w, "--judge-max-tokens=%lld", (long long)s->judge_max_tokens);
+    say(app, w, "--judge-seed=%lld", (long long)s->judge_seed);
+    say(app, w, "--judge-thinking=%s", s->judge_thinking);
+    if (s->key_env && slm_remote_is(recipe->eval.judge)) say(app, w, "--key-env=%s", s->key_env);
+    if (s->endpoints) say(app, w, "--endpoints=%s", s->endpoints);
+    if (s->prices) say(app, w, "--prices=%s", s->prices);
+    if (s->ca_file) say(app, w, "--ca-file=%s", s->ca_file);
+    if (s->record) say(app, w, "--record=%s", s->record);
+    if (s->dry_run) say(app, w, "--dry-run");
+    if (s->offline) say(app, w, "--offline");
+    if (left > 0) say(app, w, "--max-cost=%.17g", left);
+    say(app, w, "--timeout=%.17g", s->timeout_s);
+    say(app, w, "--concurrency=%lld", (long long)s->concurrency);
+    say(app, w, "--retries=%lld", (long long)s->retries);
+    return SLM_OK;
+}
+
 /* `slm eval` of the models named so, into the recipe's database; then all arms stand in its tables. */
 static int evaluate(cli_app *app, const train_options *options, const slm_recipe *recipe,
                     const char *const *models, const char *const *names, size_t count)
 {
     const slm_recipe_eval *o = &recipe->eval;
     words w = {0};
+    slm_error error;
     for (size_t i = 0; i < count; i++) {
         say(app, &w, "%s", models[i]);
         say(app, &w, "--name=%s", names[i]);
@@ -142,7 +307,7 @@ static int evaluate(cli_app *app, const train_options *options, const slm_recipe
     say(app, &w, "--rollouts=%lld", (long long)o->rollouts);
     say(app, &w, "--max-tokens=%lld", (long long)o->max_tokens);
     say(app, &w, "--temperature=%.17g", o->temperature);
-    say(app, &w, "--judge=%s", o->judge);
+    if (say_judge(app, &w, options, recipe, &error) != SLM_OK) return cli__fail(app, &error);
     say(app, &w, "--db=%s/results.db", recipe->run.output);
     if (recipe->run.template) say(app, &w, "--template=%s", recipe->run.template);
     say_machine(app, &w, &options->shared);
@@ -217,10 +382,18 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
     slm_train_result result = {0};
     slm_error error;
     int done = CLI_DONE;
-    if (slm_file_make_folders(recipe->run.output, &error) != SLM_OK) return cli__fail(app, &error);
+    const bool dry_run = options->shared.dry_run;
+    if (look_at_others(app, options, recipe, &error) != SLM_OK) return cli__fail(app, &error);
+    if (!dry_run && slm_file_make_folders(recipe->run.output, &error) != SLM_OK)
+        return cli__fail(app, &error);
     if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, 1);
     if (done == CLI_DONE && recipe->has_eval) done = evaluate_prompts(app, options, recipe);
     if (done != CLI_DONE) return done;
+    if (dry_run) {
+        slm_log_print(&app->log, SLM_LOG_INFO,
+                      "each stage is measured again with as many answers as the base");
+        return CLI_DONE;
+    }
     const struct {
         bool wanted;
         const char *name;
@@ -306,12 +479,18 @@ const slm_command cli_command_train = {
         "used "
         "as MODEL+OUTPUT/STAGE/best in every other command.\n\n"
         "Stopped or killed anywhere, the same command goes on, and ends with the weights of a run "
-        "that was not.",
+        "that was not.\n\n"
+        "The options about judges and remote models are for those that the recipe names: "
+        "grpo.judge, "
+        "grpo.patient, eval.judge. --max-cost is one limit for them all.",
     .example = "# everything that a recipe can say\n"
                "slm train --keys\n"
                "# the recipe, for one epoch instead of its own number\n"
-               "slm train recipes/ask-first.yaml --set sft.epochs=1",
-    .tables = {train_table, cli_machine_options, cli_json_options, cli_common_options},
+               "slm train recipes/ask-first.yaml --set sft.epochs=1\n"
+               "# rewarded also by a judge over the rubrics\n"
+               "slm train recipes/ask-first.yaml --set reward.rubric=2 --set grpo.judge=judge.gguf",
+    .tables = {train_table, cli_judge_options, cli_machine_options, cli_remote_options,
+               cli_json_options, cli_common_options},
     .options_bytes = sizeof(train_options),
     .min_arguments = 0,
     .max_arguments = 1,

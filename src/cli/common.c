@@ -349,6 +349,21 @@ void cli__log_judge(cli_app *app, const slm_judge *judge)
     slm_buffer_free(&text);
 }
 
+slm_status cli__check_model(const char *model, const slm_open_options *open, slm_error *err)
+{
+    size_t len = strlen(model);
+    if (len > 5 && strcmp(model + len - 5, ".gguf") == 0) {
+        slm_tokenizer *tokenizer = NULL;
+        SLM_TRY(slm_open_tokenizer(model, &tokenizer, err));
+        slm_tokenizer_free(tokenizer);
+        return SLM_OK;
+    }
+    slm_chat *chat = NULL;
+    SLM_TRY(slm_open_chat(model, open, &chat, err));
+    slm_chat_free(chat);
+    return SLM_OK;
+}
+
 slm_status cli__text_or_file(cli_app *app, const char *argument, const char **out, slm_error *err)
 {
     if (argument[0] != '@') {

@@ -236,6 +236,7 @@ void cli__remote_finish(cli_app *app)
 {
     cli_remote *remote = &app->remote;
     if (remote->budget.calls > 0) log_spent(app, &remote->budget);
+    app->spent_usd += remote->budget.spent_usd;
     slm_endpoints_free(&remote->endpoints);
     slm_prices_free(&remote->prices);
     *remote = (cli_remote){0};

@@ -16,6 +16,7 @@ static const char METHOD[] = "slm-env 1";
 enum {
     SCENARIOS_KEPT = 64,      /* beyond those in use */
     PATIENT_BYTES_MAX = 2000, /* of a chat model's message */
+    PATIENT_TOKENS_MAX = 200,
     TURNS_MAX = 32,
 };
 
@@ -241,6 +242,21 @@ const slm_chat_message *slm_env_messages(const slm_episode *episode, size_t *cou
 const char *slm_env_turn_id(const slm_episode *episode)
 {
     return episode->turn_id;
+}
+
+slm_chat_request slm_env_patient_request(const slm_episode *episode)
+{
+    SLM_ASSERT(episode->state == SLM_ENV_PATIENT);
+    slm_chat_sampling sampling = slm_chat_sampling_default();
+    sampling.temperature = 0;
+    sampling.max_tokens = PATIENT_TOKENS_MAX;
+    sampling.seed = (int64_t)episode->seed;
+    return (slm_chat_request){.messages = episode->request,
+                              .message_count = 2,
+                              .n = 1,
+                              .first_rollout = episode->rollout,
+                              .case_id = episode->turn_id,
+                              .sampling = sampling};
 }
 
 size_t slm_env_reply_count(const slm_episode *episode)

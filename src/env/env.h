@@ -17,9 +17,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/options.h"
 #include "data/data.h"
+#include "judge/judge.h"
 #include "provider/chat.h"
 
 /* ---- rewards ------------------------------------------------------------------------------- */
@@ -122,6 +124,10 @@ const slm_chat_message *slm_env_messages(const slm_episode *episode, size_t *cou
  * "ID#patient-1"; so that turns differ and a resumed episode draws the same. */
 const char *slm_env_turn_id(const slm_episode *episode);
 
+/* In state PATIENT: those messages with all else that a patient model is asked with: temperature 0, one
+ * short reply, the turn's random key. Every driver asks so, and the same case and replies get the same. */
+slm_chat_request slm_env_patient_request(const slm_episode *episode);
+
 /* A reply of the policy or the patient model (any bytes; copied, made valid UTF-8). Returns whose turn
  * it is now. Only in the states POLICY and PATIENT. */
 slm_env_state slm_env_step(slm_episode *episode, const char *reply);
@@ -137,5 +143,22 @@ bool slm_env_asked(const slm_episode *episode, const char *follow_up_id);
 
 /* Only in state END (in JUDGE: as it is without the judge's part). */
 const slm_reward *slm_env_reward(const slm_episode *episode);
+
+/* ---- an episode before a judge ------------------------------------------------------------- */
+
+/* An episode as a judge is shown it: the case with all that was said before the last reply. */
+typedef struct slm_env_heard {
+    slm_case c;
+    bool *asked; /* by criterion: one of its `asks` was asked in some reply */
+    slm_arena arena;
+} slm_env_heard;
+/* Of an episode that has ended, in whatever state; its case must live as long. */
+slm_env_heard *slm_env_hear(const slm_case *c, const slm_episode *episode);
+/* Of one whose messages are known from elsewhere: said[], the case's own first, the last is judged. */
+slm_env_heard *slm_env_hear_said(const slm_case *c, const slm_chat_message *said, size_t count,
+                                 const slm_episode *episode);
+void slm_env_heard_free(slm_env_heard *heard); /* NULL is allowed */
+/* A criterion that is about asking is met where it was asked, in whatever reply. */
+void slm_env_heard_amend(const slm_env_heard *heard, slm_grading *grading);
 
 #endif

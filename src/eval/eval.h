@@ -89,7 +89,7 @@ typedef struct slm_score {
     double score, low, high;
 } slm_score;
 slm_score slm_score_case(const slm_case *c, const slm_verdict *verdicts);
-
+slm_score slm_score_grading(const slm_case *c, const slm_grading *grading);
 /* Expected worst of k answers drawn from n scores, 1 <= k <= n (worst.c); sorts `scores`. */
 double slm_worst_at_k(double *scores, size_t n, size_t k);
 

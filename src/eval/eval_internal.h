@@ -35,7 +35,7 @@ typedef struct eval__grader {
         const char *run;
         const slm_case *c;
         int64_t rollout;
-        struct eval__heard *heard; /* NULL: a single reply */
+        slm_env_heard *heard; /* NULL: a single reply */
     } pending[EVAL_JUDGING];
     size_t pending_count;
     uint64_t graded, unscored;
@@ -59,18 +59,9 @@ void eval__grader_drop(eval__grader *grader);
 /* Free what waits without asking the judge. */
 void eval__grader_free(eval__grader *grader);
 
-/* An episode as a judge is shown it: the case with all that was said before the last reply. */
-typedef struct eval__heard {
-    slm_case c;
-    bool *asked; /* by criterion: one of its `asks` was asked in some reply */
-    slm_arena arena;
-} eval__heard;
-/* From a stored transcript; the policy's replies are read again. */
+/* slm_env_hear from a stored transcript; the policy's replies are read again. */
 slm_status eval__hear(slm_env *env, const slm_case *c, const char *transcript_json,
-                      eval__heard **out, slm_error *err);
-void eval__heard_free(eval__heard *heard);
-/* A criterion that is about asking is met where it was asked, in whatever reply. */
-void eval__heard_amend(const eval__heard *heard, slm_grading *grading);
+                      slm_env_heard **out, slm_error *err);
 
 /* The settings that a run's hash holds: sampling, and the environment where there is one. malloc'd. */
 char *eval__settings_json(const slm_eval_options *options);

@@ -65,11 +65,11 @@ slm_status eval__grader_submit_episode(eval__grader *grader, slm_env *env, const
                                        const slm_case *c, int64_t rollout, const char *reply,
                                        const char *transcript_json, slm_error *err)
 {
-    eval__heard *heard = NULL;
+    slm_env_heard *heard = NULL;
     SLM_TRY(eval__hear(env, c, transcript_json, &heard, err));
     slm_status status = eval__grader_submit(grader, run, &heard->c, rollout, reply, err);
     if (status != SLM_OK)
-        eval__heard_free(heard);
+        slm_env_heard_free(heard);
     else
         grader->pending[grader->pending_count - 1].heard = heard;
     return status;
@@ -101,7 +101,7 @@ slm_status slm_eval_put_grading(slm_store *store, const char *run, const slm_cas
 static slm_status store_grading(eval__grader *grader, size_t at, slm_grading *grading,
                                 slm_error *err)
 {
-    if (grader->pending[at].heard) eval__heard_amend(grader->pending[at].heard, grading);
+    if (grader->pending[at].heard) slm_env_heard_amend(grader->pending[at].heard, grading);
     const slm_judge *judge = grader->judge;
     const char *run = grader->pending[at].run;
     const slm_case *c = grader->pending[at].c;
@@ -117,7 +117,7 @@ static slm_status store_grading(eval__grader *grader, size_t at, slm_grading *gr
     if (!has_score) {
         if (grader->unscored++ == 0) grader->unscored_error = grading->error;
     }
-    eval__heard_free(grader->pending[at].heard);
+    slm_env_heard_free(grader->pending[at].heard);
     grader->pending[at] = grader->pending[--grader->pending_count];
     return SLM_OK;
 }
@@ -177,7 +177,7 @@ void eval__grader_drop(eval__grader *grader)
 void eval__grader_free(eval__grader *grader)
 {
     for (size_t i = 0; i < grader->pending_count; i++)
-        eval__heard_free(grader->pending[i].heard);
+        slm_env_heard_free(grader->pending[i].heard);
     grader->pending_count = 0;
 }
 
@@ -187,14 +187,6 @@ bool eval__stopped(const slm_eval_options *options)
 }
 
 /* ---- cases ---- */
-
-static bool can_score(const slm_judge *judge, const slm_case *c)
-{
-    for (size_t i = 0; i < c->rubric_count; i++) {
-        if (c->rubrics[i].points > 0 && slm_judge_covers(judge, c, i)) return true;
-    }
-    return false;
-}
 
 static int compare_ids(const void *a, const void *b, void *context)
 {
@@ -213,7 +205,7 @@ slm_status eval__select(const slm_cases *cases, const slm_judge *judge, bool ski
     out->by_id = calloc(cases->count, sizeof *out->by_id);
     if (!out->items || !out->by_id) slm_out_of_memory(cases->count);
     for (size_t i = 0; i < cases->count; i++) {
-        if (can_score(judge, &cases->items[i]))
+        if (slm_judge_can_score(judge, &cases->items[i]))
             out->items[out->count++] = i;
         else if (!first)
             first = &cases->items[i];

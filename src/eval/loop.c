@@ -24,7 +24,6 @@ enum {
     POLL_MS = 200,        /* so that the stop flag and the commits are looked at */
     POLL_JUDGING_MS = 10, /* while a judge also works */
     TOLD_ERRORS = 3,      /* errors told one by one */
-    PATIENT_TOKENS_MAX = 200,
 };
 /* After a request to stop, what is in flight may take this long before it is cancelled. */
 static const double STOP_GRACE_S = 10;
@@ -401,21 +400,20 @@ static void ask_next(loop *l, talk *t)
 {
     const slm_case *c = eval__case_at(l->selection, t->position);
     bool to_patient = slm_env_turn(t->episode) == SLM_ENV_PATIENT;
-    size_t count = 0;
-    const slm_chat_message *said = slm_env_messages(t->episode, &count);
     prompt p = {0};
-    if (!to_patient) p = prompt_of_messages(l, said, count);
-    slm_chat_request next = {.messages = to_patient ? said : p.messages,
-                             .message_count = to_patient ? count : p.count,
-                             .n = 1,
-                             .first_rollout = (uint32_t)t->rollout,
-                             .case_id = slm_env_turn_id(t->episode),
-                             .sampling = l->options->sampling};
+    slm_chat_request next;
     if (to_patient) {
-        next.sampling = slm_chat_sampling_default();
-        next.sampling.temperature = 0;
-        next.sampling.max_tokens = PATIENT_TOKENS_MAX;
-        next.sampling.seed = l->options->sampling.seed;
+        next = slm_env_patient_request(t->episode);
+    } else {
+        size_t count = 0;
+        const slm_chat_message *said = slm_env_messages(t->episode, &count);
+        p = prompt_of_messages(l, said, count);
+        next = (slm_chat_request){.messages = p.messages,
+                                  .message_count = p.count,
+                                  .n = 1,
+                                  .first_rollout = (uint32_t)t->rollout,
+                                  .case_id = slm_env_turn_id(t->episode),
+                                  .sampling = l->options->sampling};
     }
     slm_error why = {0};
     request r = {.chat = to_patient ? l->options->patient : l->arm->chat,

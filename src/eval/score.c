@@ -32,8 +32,7 @@ slm_score slm_score_case(const slm_case *c, const slm_verdict *verdicts)
     return score;
 }
 
-void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_grade *grades,
-                     slm_stored_grading *out)
+slm_score slm_score_grading(const slm_case *c, const slm_grading *grading)
 {
     SLM_ASSERT(grading->count == c->rubric_count);
     slm_verdict few[64];
@@ -43,10 +42,19 @@ void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_g
         slm_buffer_reserve(&many, c->rubric_count * sizeof *verdicts);
         verdicts = (slm_verdict *)(void *)many.data;
     }
+    for (size_t i = 0; i < c->rubric_count; i++)
+        verdicts[i] = grading->grades[i].verdict;
+    const slm_score score = slm_score_case(c, verdicts);
+    slm_buffer_free(&many);
+    return score;
+}
+
+void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_grade *grades,
+                     slm_stored_grading *out)
+{
     size_t count = 0;
     for (size_t i = 0; i < c->rubric_count; i++) {
         const slm_grade *grade = &grading->grades[i];
-        verdicts[i] = grade->verdict;
         if (grade->verdict == SLM_VERDICT_NOT_COVERED) continue;
         grades[count++] = (slm_stored_grade){
             .criterion = (int64_t)i,
@@ -58,8 +66,7 @@ void eval__to_stored(const slm_case *c, const slm_grading *grading, slm_stored_g
             .reply_tokens = grade->reply_tokens,
         };
     }
-    slm_score score = slm_score_case(c, verdicts);
-    slm_buffer_free(&many);
+    const slm_score score = slm_score_grading(c, grading);
     out->has_score = score.has_score;
     out->score = score.score;
     out->low = score.low;

@@ -24,6 +24,13 @@ bool slm_judge_covers(const slm_judge *judge, const slm_case *c, size_t rubric_i
     return rubric_index < c->rubric_count && judge->class->covers(judge, c, rubric_index);
 }
 
+bool slm_judge_can_score(const slm_judge *judge, const slm_case *c)
+{
+    for (size_t i = 0; i < c->rubric_count; i++)
+        if (c->rubrics[i].points > 0 && slm_judge_covers(judge, c, i)) return true;
+    return false;
+}
+
 slm_status slm_judge_submit(slm_judge *judge, const slm_case *c, const char *reply,
                             uint64_t *ticket, slm_error *err)
 {
@@ -79,14 +86,10 @@ slm_coverage slm_judge_coverage(const slm_judge *judge, const slm_cases *cases)
     slm_coverage out = {.cases = cases->count};
     for (size_t i = 0; i < cases->count; i++) {
         const slm_case *c = &cases->items[i];
-        bool any = false;
-        for (size_t r = 0; r < c->rubric_count; r++) {
-            bool covered = slm_judge_covers(judge, c, r);
-            out.criteria++;
-            out.criteria_covered += covered;
-            any |= covered && c->rubrics[r].points > 0;
-        }
-        out.cases_covered += any;
+        out.criteria += c->rubric_count;
+        for (size_t r = 0; r < c->rubric_count; r++)
+            out.criteria_covered += slm_judge_covers(judge, c, r);
+        out.cases_covered += slm_judge_can_score(judge, c);
     }
     return out;
 }

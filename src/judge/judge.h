@@ -82,6 +82,8 @@ struct slm_judge {
 };
 
 bool slm_judge_covers(const slm_judge *judge, const slm_case *c, size_t rubric_index);
+/* Does it cover a criterion of the case that gives points? */
+bool slm_judge_can_score(const slm_judge *judge, const slm_case *c);
 /* The case must live until its grading was polled; reply is copied. */
 slm_status slm_judge_submit(slm_judge *judge, const slm_case *c, const char *reply,
                             uint64_t *ticket, slm_error *err);

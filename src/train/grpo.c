@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "open/open.h"
@@ -30,7 +32,8 @@ typedef struct grpo {
     const slm_recipe_grpo *settings;
     slm_cases data, dev;
     slm_env *env;
-    slm_mem *start; /* of each parameter its value as the stage began; {NULL}s where not needed */
+    slm_store *store; /* verdicts and a patient's replies; NULL: none to keep */
+    slm_mem *start;   /* of each parameter its value as the stage began; {NULL}s where not needed */
     slm_parameter *parameters;
     size_t parameter_count;
     train__group *groups; /* [prompts] of the step */
@@ -136,8 +139,13 @@ static train__roll_options roll_options(const grpo *g, int64_t step)
     sampling.temperature = g->settings->temperature;
     sampling.max_tokens = g->settings->max_tokens;
     sampling.seed = recipe->run.seed * 1000003 + step;
-    return (train__roll_options){
-        .sampling = sampling, .system = recipe->run.system, .stop = g->stage.train->stop};
+    return (train__roll_options){.sampling = sampling,
+                                 .system = recipe->run.system,
+                                 .judge = g->stage.train->judge,
+                                 .patient = g->stage.train->patient,
+                                 .store = g->store,
+                                 .log = g->stage.train->log,
+                                 .stop = g->stage.train->stop};
 }
 
 /* Play the groups from `first` on. */
@@ -463,6 +471,7 @@ static double describe(const train__group *groups, size_t count, json_t *values)
 {
     tally reward = {0}, spread = {0}, asks = {0}, answers = {0}, words = {0}, cut = {0};
     tally parts[SLM_REWARD_PARTS] = {0};
+    size_t judged = 0, unscored = 0;
     for (size_t i = 0; i < count; i++) {
         const train__group *group = &groups[i];
         const double mean = train__group_mean(group);
@@ -476,6 +485,8 @@ static double describe(const train__group *groups, size_t count, json_t *values)
             add_to(&cut, group->stratum, r->cut_off);
             for (int p = 0; p < SLM_REWARD_PARTS; p++)
                 add_to(&parts[p], group->stratum, r->reward.parts[p]);
+            judged += r->judged;
+            unscored += r->unscored;
             square += (r->reward.total - mean) * (r->reward.total - mean);
         }
         add_to(&spread, group->stratum, sqrt(square / (double)group->count));
@@ -489,6 +500,10 @@ static double describe(const train__group *groups, size_t count, json_t *values)
         put_tally(values, "cut_off", &cut);
         for (int p = 0; p < SLM_REWARD_PARTS; p++)
             put_tally(values, slm_reward_part_name((slm_reward_part)p), &parts[p]);
+        if (judged > 0) {
+            json_object_set_new(values, "judged", json_integer((json_int_t)judged));
+            json_object_set_new(values, "unscored", json_integer((json_int_t)unscored));
+        }
     }
     return all_of(&reward);
 }
@@ -578,6 +593,31 @@ static slm_status measure_dev(grpo *g, json_t *values)
 
 /* ---- the stage ----------------------------------------------------------------------------- */
 
+/* Who was named must be there; and how much of the rubrics a score will rest on is said before. */
+static slm_status look_at_judge(grpo *g)
+{
+    const slm_train *t = g->stage.train;
+    if (t->recipe->reward.weights[SLM_REWARD_RUBRIC] > 0 && !t->judge)
+        return slm_error_set(g->stage.err, SLM_ERR_INVALID,
+                             "grpo: reward.rubric is %g, but no judge is there to be asked",
+                             t->recipe->reward.weights[SLM_REWARD_RUBRIC]);
+    if (g->settings->patient && !t->patient)
+        return slm_error_set(g->stage.err, SLM_ERR_INVALID,
+                             "grpo: the patient %s is not there to be asked", g->settings->patient);
+    if (!t->judge) return SLM_OK;
+    const slm_coverage data = slm_judge_coverage(t->judge, &g->data);
+    slm_log_print(t->log, SLM_LOG_INFO,
+                  "judge %s covers %zu of %zu criteria, and can score %zu of %zu cases to practise "
+                  "on; in the others its part of the reward is absent",
+                  t->judge->name, data.criteria_covered, data.criteria, data.cases_covered,
+                  data.cases);
+    if (data.cases_covered > 0) return SLM_OK;
+    return slm_error_set(g->stage.err, SLM_ERR_INVALID,
+                         "%s: the judge %s covers no criterion that gives points; use another "
+                         "judge, or set reward.rubric to 0",
+                         g->settings->data.items[0], t->judge->name);
+}
+
 static slm_status load_data(grpo *g)
 {
     const slm_recipe_grpo *o = g->settings;
@@ -585,6 +625,7 @@ static slm_status load_data(grpo *g)
     slm_env_options env = slm_env_options_default();
     env.kind = strcmp(o->env, "multi-turn") == 0 ? SLM_ENV_MULTI_TURN : SLM_ENV_SINGLE_TURN;
     env.turns_max = o->turns;
+    env.patient_is_model = g->stage.train->patient != NULL;
     env.reward = g->stage.train->recipe->reward;
     SLM_TRY(
         slm_cases_load(o->data.items, o->data.count, &options, NULL, NULL, &g->data, g->stage.err));
@@ -595,7 +636,35 @@ static slm_status load_data(grpo *g)
                              g->data.count == 0 ? o->data.items[0] : o->dev.items[0]);
     slm_log_print(g->stage.train->log, SLM_LOG_INFO,
                   "%zu cases to practise on, %zu for development", g->data.count, g->dev.count);
+    SLM_TRY(look_at_judge(g));
     return slm_env_new(&env, &g->env, g->stage.err);
+}
+
+/* What the stage is of besides its recipe: data, and who judges and answers in it. */
+static void name_others(const grpo *g, char out[65])
+{
+    const slm_train *t = g->stage.train;
+    snprintf(out, 65, "%s", g->dev.sha256);
+    if (!t->judge && !t->patient) return;
+    slm_sha256 *hash = slm_sha256_new();
+    slm_sha256_update_part(hash, g->dev.sha256);
+    slm_sha256_update_part(hash, t->judge ? t->judge->identity : "");
+    slm_sha256_update_part(hash, t->patient ? t->patient->identity : "");
+    slm_sha256_finish(hash, out);
+}
+
+/* What was asked of others is kept beside the checkpoints. */
+static slm_status open_store(grpo *g)
+{
+    const slm_train *t = g->stage.train;
+    slm_buffer path = {0};
+    if (!t->patient && !(t->judge && t->judge->is_costly)) return SLM_OK;
+    slm_file_join(&path, g->stage.folder, "verdicts.db");
+    const slm_status status =
+        slm_store_open(slm_buffer_text(&path), false, &g->store, g->stage.err);
+    slm_buffer_free(&path);
+    if (status == SLM_OK && t->judge) slm_judge_use_store(t->judge, g->store);
+    return status;
 }
 
 static slm_status make_training(grpo *g)
@@ -621,9 +690,11 @@ static slm_status make_training(grpo *g)
 static slm_status begin(grpo *g)
 {
     bool found = false;
+    char others[65];
     SLM_TRY(make_training(g));
+    name_others(g, others);
     train__stage_fresh(&g->stage, g->settings->steps, g->stage.train->recipe->grpo_sha256,
-                       g->data.sha256, g->dev.sha256);
+                       g->data.sha256, others);
     g->stage.state.past_count = g->data.count;
     g->stage.state.past =
         slm_arena_array(&g->data.arena, g->data.count, sizeof *g->stage.state.past);
@@ -692,13 +763,42 @@ static void watch_entropy(grpo *g, double entropy)
                       (long long)g->stage.state.step, entropy, g->stage.state.first_entropy);
 }
 
+static bool is_measured(const grpo *g, int64_t step)
+{
+    return step % g->settings->dev_steps == 0 || step == g->stage.state.steps;
+}
+
+/* Practise, or leave the stage as it was before the step, saved: whoever was to judge or to answer may
+ * have failed, or somebody pressed Ctrl-C, and the steps before are not to be done again for that. */
+static slm_status practise_or_save(grpo *g, size_t *flat)
+{
+    const size_t bytes = g->stage.state.past_count * sizeof *g->stage.state.past;
+    double *past = malloc(bytes + 1);
+    if (!past) slm_out_of_memory(bytes);
+    memcpy(past, g->stage.state.past, bytes);
+    const slm_status status = practise(g, flat);
+    if (status != SLM_OK) {
+        slm_error why = {0};
+        if (g->stage.err) why = *g->stage.err;
+        memcpy(g->stage.state.past, past, bytes);
+        train__stage_save(&g->stage, "last", true); /* what it cannot save is done again */
+        if (g->stage.err) *g->stage.err = why;
+    }
+    free(past);
+    return status;
+}
+
 static slm_status run_step(grpo *g, slm_progress *progress)
 {
     const slm_recipe_grpo *o = g->settings;
     const double begun_s = slm_progress_clock_s();
     size_t flat = 0, tokens = 0;
     outcome out;
-    SLM_TRY(practise(g, &flat));
+    /* A judge that fails on development rollouts is not to cost more than this step. */
+    if ((g->stage.train->judge || g->stage.train->patient) &&
+        is_measured(g, g->stage.state.step + 1) && g->stage.state.step % o->save_steps != 0)
+        SLM_TRY(train__stage_save(&g->stage, "last", true));
+    SLM_TRY(practise_or_save(g, &flat));
     const double played_s = slm_progress_clock_s();
     for (size_t i = 0; i < g->group_count; i++) {
         choose(g, &g->groups[i]);
@@ -719,9 +819,7 @@ static slm_status run_step(grpo *g, slm_progress *progress)
                           "and training; that is a bug: please report it",
                           (long long)g->stage.state.step, out.mismatches, out.sum.tokens);
     if (status == SLM_OK && out.sum.tokens > 0) watch_entropy(g, out.entropy);
-    if (status == SLM_OK &&
-        (g->stage.state.step % o->dev_steps == 0 || g->stage.state.step == g->stage.state.steps))
-        status = measure_dev(g, values);
+    if (status == SLM_OK && is_measured(g, g->stage.state.step)) status = measure_dev(g, values);
     if (status != SLM_OK) {
         json_decref(values);
         return status;
@@ -798,6 +896,8 @@ static void grpo_free(grpo *g)
         slm_device_free(device, g->start[i]);
     free(g->start);
     train__stage_free(&g->stage);
+    if (g->stage.train->judge) slm_judge_use_store(g->stage.train->judge, NULL);
+    slm_store_close(g->store);
     slm_env_free(g->env);
     slm_cases_free(&g->data);
     slm_cases_free(&g->dev);
@@ -813,6 +913,7 @@ slm_status slm_train_grpo(const slm_train *train, slm_train_result *result, slm_
     if (!g.groups) slm_out_of_memory(sizeof *g.groups);
     SLM_TRY_OUT(train__stage_begin(&g.stage, "grpo", train, err));
     SLM_TRY_OUT(load_data(&g));
+    SLM_TRY_OUT(open_store(&g));
     SLM_TRY_OUT(begin(&g));
     if (!g.stage.state.finished) SLM_TRY_OUT(run_steps(&g, result));
     SLM_TRY_OUT(finish(&g, result));

@@ -117,6 +117,12 @@ static const slm_option grpo_table[] = {
      .help = "one reply, or a talk with a patient who tells what is asked"},
     {.name = "turns", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, turns), .min = 1, .max = 32,
      .value_name = "N", .default_text = "4", .help = "multi-turn: replies of an episode at most"},
+    {.name = "patient", .type = SLM_OPTION_STRING, FIELD(slm_recipe_grpo, patient),
+     .value_name = "MODEL",
+     .help = "multi-turn: a chat model that speaks for the patient, bound to the facts"},
+    {.name = "judge", .type = SLM_OPTION_STRINGS, FIELD(slm_recipe_grpo, judge),
+     .value_name = "JUDGE",
+     .help = "who grades for reward.rubric: rule, rule+ENCODER, or a MODEL; several are a jury"},
     {.name = "steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, steps), .min = 1, .max = 1e9,
      .value_name = "N", .default_text = "100", .help = "batches of rollouts"},
     {.name = "prompts", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, prompts), .min = 1,
@@ -339,7 +345,8 @@ static void begin_list(slm_recipe *recipe, const section *s, const char *key,
         const char *a = row->name, *b = key;
         for (; *a && (*a == *b || (*a == '-' && *b == '_')); b++)
             a++;
-        if (*a || *b || row->type != SLM_OPTION_FILES) continue;
+        if (*a || *b || (row->type != SLM_OPTION_FILES && row->type != SLM_OPTION_STRINGS))
+            continue;
         *(slm_option_list *)(void *)((char *)values_of(recipe, s) + row->offset) =
             (slm_option_list){0};
     }
@@ -403,12 +410,21 @@ static slm_status check_grpo(const slm_recipe *r, slm_error *err)
     if (o->lacks + o->enough + o->emergency <= 0)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo: lacks, enough and emergency are all 0", r->path);
-    if (r->reward.weights[SLM_REWARD_RUBRIC] > 0)
-        return slm_error_set(
-            err, SLM_ERR_UNSUPPORTED,
-            "%s: reward.rubric: practice has no judge that grades against rubrics; "
-            "set it to 0",
-            r->path);
+    if (r->reward.weights[SLM_REWARD_RUBRIC] > 0 && o->judge.count == 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: reward.rubric is %g, but who grades? Set grpo.judge (rule, "
+                             "rule+ENCODER, or a MODEL), or reward.rubric to 0",
+                             r->path, r->reward.weights[SLM_REWARD_RUBRIC]);
+    if (r->reward.weights[SLM_REWARD_RUBRIC] == 0 && o->judge.count > 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: grpo.judge would be asked nothing, since reward.rubric is 0; set "
+                             "its weight, or leave the judge out",
+                             r->path);
+    if (o->patient && strcmp(o->env, "multi-turn") != 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: grpo.patient answers questions, and a single turn has no place "
+                             "for answers; set grpo.env to multi-turn",
+                             r->path);
     if (o->train_per_group > o->rollouts)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo.train_per_group is %lld of %lld rollouts", r->path,
@@ -441,10 +457,13 @@ static slm_status check(const slm_recipe *r, slm_error *err)
     return slm_recipe_lora_options(r, &lora, err);
 }
 
-/* Keys that change nothing of what is computed. */
+/* Keys that change nothing of what is computed; or, like files, count by what they name. */
 static bool is_beside(const char *name)
 {
-    return strcmp(name, "time-budget-minutes") == 0 || strcmp(name, "save-steps") == 0;
+    static const char *const beside[] = {"time-budget-minutes", "save-steps", "judge", "patient"};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        if (strcmp(name, beside[i]) == 0) return true;
+    return false;
 }
 
 static bool is_among(const char *name, const char *const *list)
@@ -556,6 +575,7 @@ static void print_bounds(const slm_option *row, FILE *out)
     if (row->min != 0 || row->max != 0) fprintf(out, "%g to %g", row->min, row->max);
     if (row->type == SLM_OPTION_FLAG) fprintf(out, "true, false");
     if (row->type == SLM_OPTION_FILES) fprintf(out, "a file, or a list of files");
+    if (row->type == SLM_OPTION_STRINGS) fprintf(out, "one, or a list");
 }
 
 static void print_row(const slm_option *row, bool markdown, FILE *out)

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "env/env.h"
+#include "judge/judge.h"
 #include "model/model.h"
 #include "provider/chat.h"
 
@@ -72,12 +73,14 @@ typedef struct slm_recipe_sft {
 } slm_recipe_sft;
 
 typedef struct slm_recipe_grpo {
-    slm_option_list data, dev;        /* cases */
-    const char *env;                  /* "single-turn" or "multi-turn" */
-    int64_t turns;                    /* replies of an episode at most; multi-turn */
-    int64_t steps, prompts;           /* and the cases of a step */
-    int64_t rollouts;                 /* of a case: G */
-    int64_t train_per_group;          /* of them learnt from, the best and the worst; 0: all */
+    slm_option_list data, dev; /* cases */
+    const char *env;           /* "single-turn" or "multi-turn" */
+    int64_t turns;             /* replies of an episode at most; multi-turn */
+    const char *patient;       /* MODEL that speaks for the patient; NULL: the simulated one */
+    slm_option_list judge;     /* JUDGEs for reward.rubric; several are a jury */
+    int64_t steps, prompts;    /* and the cases of a step */
+    int64_t rollouts;          /* of a case: G */
+    int64_t train_per_group;   /* of them learnt from, the best and the worst; 0: all */
     double lacks, enough, emergency;  /* shares of a step's cases */
     double temperature, top_p, min_p; /* of rollouts; top_p, top_k, min_p only as "off" */
     double repetition_penalty, presence_penalty, frequency_penalty;
@@ -135,10 +138,14 @@ void slm_recipe_print_keys(bool markdown, FILE *out);
 /* ---- stages -------------------------------------------------------------------------------- */
 
 /* What a stage works with. The chat is a local model (open.h) that was opened for it: with an adapter,
- * or without one where all weights are trained. */
+ * or without one where all weights are trained. Judge and patient are what grpo.judge and grpo.patient
+ * name, NULL where they name none; what a judge behind a model said is kept in the stage's folder
+ * (verdicts.db), and so is what a patient model said: neither is asked twice. */
 typedef struct slm_train {
     const slm_recipe *recipe;
     slm_chat *chat;
+    slm_judge *judge;
+    slm_chat *patient;
     slm_log *log;
     const volatile bool
         *stop; /* set by a signal handler: save, then SLM_ERR_CANCELLED; may be NULL */

@@ -189,6 +189,7 @@ typedef struct train__rollout {
     train__turn *turns;
     size_t turn_count, tokens; /* tokens: of all its replies */
     bool cut_off;
+    bool judged, unscored; /* by a judge; unscored: it failed on it */
     slm_reward reward;
     double advantage;
     bool learnt; /* it is among those that the group is learnt from */
@@ -206,6 +207,10 @@ typedef struct train__group {
 typedef struct train__roll_options {
     slm_chat_sampling sampling;
     const char *system;        /* before conversations without one; NULL or "": none */
+    slm_judge *judge;          /* where the environment wants one; NULL: its part is absent */
+    slm_chat *patient;         /* likewise; NULL: the environment has its own */
+    slm_store *store;          /* where the patient's replies are kept; NULL: nowhere */
+    slm_log *log;              /* may be NULL */
     const volatile bool *stop; /* may be NULL */
 } train__roll_options;
 
@@ -216,6 +221,27 @@ slm_status train__roll(slm_chat *chat, slm_env *env, const train__roll_options *
 void train__group_free(train__group *group); /* what train__roll made */
 bool train__group_has_spread(const train__group *group);
 double train__group_mean(const train__group *group); /* of the rewards */
+
+/* Rollouts with a judge (judging.c): set judge, the rest 0. */
+typedef struct train__hearing train__hearing;
+typedef struct train__judging {
+    slm_judge *judge;
+    train__hearing *items; /* without a grading yet */
+    size_t count, room;
+    size_t graded, unscored;
+    size_t lost;     /* of those unscored: nobody could be asked */
+    slm_error first; /* of the first unscored one */
+} train__judging;
+/* A rollout whose episode waits for its judge; one that the judge grades nothing of is done at once.
+ * in_turns: earlier replies count too. Both must live until it is graded. */
+slm_status train__judging_submit(train__judging *judging, const slm_case *c, bool in_turns,
+                                 train__rollout *rollout, slm_error *err);
+/* Takes what was graded, waiting up to timeout_ms for the first. */
+slm_status train__judging_poll(train__judging *judging, int timeout_ms, slm_error *err);
+/* When all came: says how many are unscored; an error where nobody could be asked about any. */
+slm_status train__judging_end(train__judging *judging, slm_log *log, slm_error *err);
+/* What is in flight is dropped. */
+void train__judging_free(train__judging *judging);
 
 /* What a batch is averaged over. */
 typedef struct train__share {

@@ -1,53 +1,7 @@
 /* test_grpo.c: practice that was killed anywhere ends where one ends that was not, with one thread or
  * two; every rollout's log-probabilities are the trainer's; what cannot be practised is refused. */
 #define TRAIN_CRASHES
-#include "train_fixture.h"
-
-/* A case of the kind, with all that rewards look at. */
-static void put_case(slm_buffer *out, int number, const char *context, const char *disposition)
-{
-    slm_buffer_printf(
-        out,
-        "{\"prompt_id\":\"c%d\",\"prompt\":[{\"role\":\"user\",\"content\":\"Sore knee %d?\"}],"
-        "\"rubrics\":[{\"criterion\":\"Asks since when.\",\"points\":5,\"tags\":[]}],"
-        "\"example_tags\":[],\"family\":\"f%d\",\"context\":\"%s\",\"disposition\":\"%s\","
-        "\"follow_ups\":[{\"id\":\"q1\",\"question\":\"Since when?\",\"tier\":\"next_step\","
-        "\"weight\":5,\"why\":\"It decides.\"}],"
-        "\"facts\":[{\"id\":\"a1\",\"follow_up\":\"q1\",\"topic\":\"since\",\"answer\":\"May.\"}],"
-        "\"key_points\":[{\"id\":\"k1\",\"text\":\"Rest it.\",\"must\":true}],"
-        "\"advice\":[{\"id\":\"s1\",\"if\":\"it swells\",\"then\":\"see a doctor\"}],"
-        "\"never\":[{\"id\":\"n1\",\"text\":\"Run on it.\"}]}\n",
-        number, number, number, context, disposition);
-}
-
-static void put_cases(const char *path, int first)
-{
-    slm_buffer text = {0};
-    for (int i = first; i < first + 6; i++)
-        put_case(&text, i, i % 2 ? "enough" : "lacks", i % 3 == 2 ? "emergency" : "routine");
-    put_file(path, text.data, text.len);
-    slm_buffer_free(&text);
-}
-
-static void put_practice(slm_arena *arena, void **state)
-{
-    const tiny_shape shape = tiny_default();
-    const char *folder = *state;
-    slm_buffer text = {0};
-    tiny_write(&shape, 1, in_folder(arena, state, "model.gguf"));
-    put_cases(in_folder(arena, state, "cases.jsonl"), 0);
-    put_cases(in_folder(arena, state, "dev.jsonl"), 6);
-    slm_buffer_printf(&text,
-                      "model: %s/model.gguf\noutput: %s/out\nseed: 3\nsystem: ''\n"
-                      "lora:\n  rank: 4\n"
-                      "grpo:\n  data: %s/cases.jsonl\n  dev: %s/dev.jsonl\n  steps: 4\n"
-                      "  prompts: 3\n  rollouts: 4\n  max_tokens: 24\n  rows: 200\n  rate: 1e-2\n"
-                      "  min_spread: 0\n  check_cases: 1\n  dev_rollouts: 1\n  dev_steps: 2\n"
-                      "  save_steps: 1\n  updates: 2\n",
-                      folder, folder, folder, folder);
-    put_file(in_folder(arena, state, "recipe.yaml"), text.data, text.len);
-    slm_buffer_free(&text);
-}
+#include "grpo_fixture.h"
 
 static slm_status run(slm_arena *arena, void **state, const char *output, const char *extra,
                       int threads, slm_error *err)
@@ -67,21 +21,6 @@ static void run_whole(slm_arena *arena, void **state, const char *output, const 
 {
     slm_error err = {0};
     if (run(arena, state, output, extra, threads, &err) != SLM_OK) fail_msg("%s", err.message);
-}
-
-static void assert_same_runs(slm_arena *arena, void **state, const char *a, const char *b)
-{
-    static const char *const files[] = {"last/adapter_model.safetensors",
-                                        "last/optimiser.safetensors",
-                                        "best/adapter_model.safetensors", "samples.jsonl"};
-    const char *x = slm_arena_printf(arena, "%s/%s/grpo", (const char *)*state, a);
-    const char *y = slm_arena_printf(arena, "%s/%s/grpo", (const char *)*state, b);
-    for (size_t i = 0; i < 4; i++)
-        assert_same_file(x, y, files[i]);
-    char *of_x = metrics_text(x), *of_y = metrics_text(y);
-    assert_string_equal(of_x, of_y);
-    free(of_x);
-    free(of_y);
 }
 
 /* The log tells of every step, and that something was learnt from what was sampled, to the bit. */
@@ -177,11 +116,14 @@ static void what_cannot_be_practised_is_refused(void **state)
     put_practice(&arena, state);
     assert_int_equal(run(&arena, state, "out", "grpo.min_spread=1", 1, &err), SLM_ERR_INVALID);
     assert_holds(err.message, "teach it by examples first");
-    static const char *const sets[][2] = {{"grpo.top_p=0.9", "top_p must be 1"},
-                                          {"grpo.repetition_penalty=1.1", "must be 1"},
-                                          {"lora.dropout=0.1", "dropout must be 0"},
-                                          {"grpo.train_per_group=5", "5 of 4 rollouts"},
-                                          {"reward.rubric=1", "no judge"}};
+    static const char *const sets[][2] = {
+        {"grpo.top_p=0.9", "top_p must be 1"},
+        {"grpo.repetition_penalty=1.1", "must be 1"},
+        {"lora.dropout=0.1", "dropout must be 0"},
+        {"grpo.train_per_group=5", "5 of 4 rollouts"},
+        {"reward.rubric=1", "who grades? Set grpo.judge"},
+        {"grpo.judge=rule", "reward.rubric is 0"},
+        {"grpo.patient=recorded:x", "set grpo.env to multi-turn"}};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         slm_recipe recipe;
         assert_int_not_equal(

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""slm train's practice with others in it: a judge over rubrics, recorded and behind an API that turns
+calls away; a recorded model as the patient. Killed with SIGKILL at random moments, each ends as a run
+does that was not."""
+import hashlib
+import json
+import os
+import random
+import sqlite3
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import remote_server  # noqa: E402
+import tiny_gguf  # noqa: E402
+from harness import Suite, run, start  # noqa: E402
+
+QUESTION = 'How long has it been so?'
+
+SFT = '''model: {model}
+output: {output}
+seed: 5
+system: ""
+lora: {{rank: 4, alpha: 8}}
+sft: {{data: {data}, dev: {data}, epochs: 25, batch: 4, rows: 256, max_tokens: 128, rate: 5e-3,
+  save_steps: 100, dev_steps: 50}}
+'''
+
+GRPO = '''model: {model}
+output: {output}
+seed: 5
+system: ""
+grpo:
+  data: {cases}
+  dev: {cases}
+  steps: 6
+  prompts: 3
+  rollouts: 4
+  max_tokens: 32
+  rows: 512
+  rate: 1e-3
+  temperature: 1.2
+  min_spread: 0
+  check_cases: 1
+  dev_rollouts: 1
+  dev_steps: 3
+  save_steps: 2
+  {more}
+reward: {{rubric: {rubric}}}
+'''
+
+
+def lines(rows):
+    return ''.join(json.dumps(row) + '\n' for row in rows)
+
+
+def make_case(index):
+    return {
+        'prompt_id': f'c{index}', 'family': f'f{index}', 'context': 'enough' if index % 2 else 'lacks',
+        'disposition': 'routine', 'prompt': [{'role': 'user', 'content': f'I have a cough, day {index}'}],
+        'rubrics': [{'criterion': 'Asks how long.', 'points': 5, 'tags': []},
+                    {'criterion': 'Is rude.', 'points': -2, 'tags': []}],
+        'example_tags': [],
+        'follow_ups': [{'id': 'q1', 'question': QUESTION, 'tier': 'next_step', 'weight': 5, 'why': 'w'}],
+        'facts': [{'id': 'a1', 'follow_up': 'q1', 'topic': 'since', 'answer': 'Since May.'}],
+        'key_points': [{'id': 'k1', 'text': 'Rest it.', 'must': True}],
+        'advice': [{'id': 's1', 'if': 'it swells', 'then': 'see a doctor'}],
+        'never': [{'id': 'n1', 'text': 'Run on it.'}],
+    }
+
+
+def recipe(suite, name, more='', rubric=0, **changes):
+    values = {'model': suite.path('tiny.gguf') + '+' + suite.path('asks/sft/best'),
+              'output': suite.path(name), 'cases': suite.path('cases.jsonl'), 'more': more,
+              'rubric': rubric, **changes}
+    return suite.write(name + '.yaml', GRPO.format(**values))
+
+
+def read(path):
+    with open(path, 'rb') as stream:
+        return stream.read()
+
+
+def metrics(folder):
+    rows = [json.loads(line) for line in read(os.path.join(folder, 'metrics.jsonl')).splitlines()]
+    for row in rows:
+        row.pop('time', None)
+    return rows
+
+
+def same(suite, name, one, two):
+    for part in ('last/adapter_model.safetensors', 'last/optimiser.safetensors',
+                 'best/adapter_model.safetensors', 'samples.jsonl'):
+        suite.check(f'{name}: {part}', read(os.path.join(one, part)) == read(os.path.join(two, part)))
+    suite.equal(f'{name}: metrics', metrics(two), metrics(one))
+
+
+def kills(suite, name, unbroken, lasts, more, rubric):
+    """kill -9 six times, then to the end."""
+    rng = random.Random(3)
+    path = recipe(suite, name, more, rubric)
+    for attempt in range(6):
+        process = start('train', path, '--quiet', '--threads', str(1 + attempt % 2))
+        time.sleep(rng.uniform(0.1, 0.6) * lasts)
+        process.kill()
+        process.communicate()
+    suite.succeeds(f'{name}: the same command goes on', 'train', path, '--quiet')
+    same(suite, f'{name}: as if never killed', unbroken, suite.path(name + '/grpo'))
+
+
+def verdict(met):
+    return json.dumps({'explanation': 'because', 'criteria_met': met})
+
+
+def recorded_judge(suite):
+    judge = 'recorded:' + suite.write('judge.jsonl', lines([{'reply': verdict(True)}]))
+    path = recipe(suite, 'judged', f'judge: {judge}', 2)
+    begin = time.monotonic()
+    done = run('train', path)
+    lasts = time.monotonic() - begin
+    suite.check('a recorded judge grades rollouts', done.returncode == 0, done.stderr)
+    suite.contains('what it covers and how it did is told', done.stderr,
+                   'judge judge.jsonl covers 12 of 12 criteria', 'can score 6 of 6 cases',
+                   'judge judge.jsonl: ', '0 unscored')
+    rows = metrics(suite.path('judged/grpo'))
+    suite.equal('every rollout is judged', {row['judged'] for row in rows[1:]} <= {12, 16, 20, 24},
+                True)
+    suite.equal('none unscored', {row['unscored'] for row in rows[1:]}, {0})
+    suite.equal('the score is a part of the reward: 5 of 5 points, less 2',
+                {round(row[f'rubric/{kind}'], 6) for row in rows[1:] for kind in ('lacks', 'enough')
+                 if f'rubric/{kind}' in row}, {0.6})
+    kills(suite, 'judge-killed', suite.path('judged/grpo'), lasts, f'judge: {judge}', 2)
+    suite.succeeds('a finished stage is not run again', 'train', path, '--quiet')
+    # No line answers: nobody can be asked, and nothing is learnt from that.
+    nobody = 'recorded:' + suite.write('nobody.jsonl', lines([{'last': 'x', 'reply': verdict(True)}]))
+    done = run('train', recipe(suite, 'nobody', f'judge: {nobody}', 1), '--quiet')
+    suite.equal('a judge that cannot be asked ends it', done.returncode, 1)
+    suite.contains('and it says so', done.stderr, 'slm: error: ', 'could grade none',
+                   'the same command goes on')
+    # Replies without a verdict: counted, no score, no end.
+    mute = 'recorded:' + suite.write('mute.jsonl', lines([{'reply': 'Well.'}]))
+    done = run('train', recipe(suite, 'mute', f'judge: {mute}', 1), '--set', 'grpo.steps=2')
+    suite.check('a judge without a verdict', done.returncode == 0, done.stderr)
+    suite.contains('is told', done.stderr, 'rollouts are unscored', 'their reward is without its part')
+    rows = metrics(suite.path('mute/grpo'))
+    suite.check('and counted, and no score of 0', all(row['unscored'] == row['judged'] > 0 and
+                not any(key.startswith('rubric/') for key in row) for row in rows[1:]), rows)
+
+
+def remote_judge(suite):
+    """An API that turns every third call away, and answers by what it is asked."""
+    calls = [0]
+
+    def plan(request):
+        calls[0] += 1
+        if calls[0] % 3 == 1:
+            return remote_server.Reply(429, {'error': {'message': 'slow down'}}, {'Retry-After': '0'})
+        digest = hashlib.sha256(request.last.encode()).digest()[0]
+        return remote_server.answer(request, verdict(digest % 2 == 0))
+
+    server = remote_server.Server(plan)
+    try:
+        judge = f'judge: openai:judge@{server.url}'
+        path = recipe(suite, 'remote', judge, 2)
+        done = run('train', path, '--dry-run')
+        suite.check('--dry-run asks nothing and makes nothing', done.returncode == 0 and not server.seen
+                    and not os.path.exists(suite.path('remote')), done.stderr)
+        suite.contains('and tells who would be asked', done.stderr, server.host, 'calls', 'price unknown')
+        suite.fails('--offline', 1, ['--offline'], 'train', path, '--offline', '--quiet')
+        begin = time.monotonic()
+        done = run('train', path)
+        lasts = time.monotonic() - begin
+        suite.check('a judge behind an API that turns calls away', done.returncode == 0, done.stderr)
+        suite.contains('what it was asked is told', done.stderr, 'remote calls', 'tried again',
+                       '0 unscored')
+        rows = metrics(suite.path('remote/grpo'))
+        suite.equal('loses no verdict', {row['unscored'] for row in rows[1:]}, {0})
+        suite.check('its verdicts differ', len({row.get('rubric/lacks') for row in rows}) > 2, rows)
+        server.forget()
+        kills(suite, 'remote-killed', suite.path('remote/grpo'), lasts, judge, 2)
+        with sqlite3.connect(suite.path('remote-killed/grpo/verdicts.db')) as db:
+            kept = db.execute('SELECT count(*) FROM verdicts').fetchone()[0]
+        asked = len({request.last for request in server.seen})
+        suite.equal('every question that was asked is kept', kept, asked)
+        prices = suite.write('prices.yaml', 'dated: 2025-06-01\nmodels:\n'
+                             '  - {model: judge, input: 1000, output: 1000}\n')
+        done = run('train', recipe(suite, 'spent', judge, 2), '--max-cost', '3', '--prices', prices)
+        suite.check('--max-cost ends it', done.returncode == 1 and '--max-cost' in done.stderr
+                    and 'the same command goes on' in done.stderr, done.stderr)
+    finally:
+        server.close()
+
+
+def patient(suite):
+    who = 'recorded:' + suite.write('patient.jsonl', lines([{'reply': 'Since the day before.'}]))
+    more = f'env: multi-turn\n  turns: 3\n  patient: {who}'
+    begin = time.monotonic()
+    done = run('train', recipe(suite, 'talks', more))
+    lasts = time.monotonic() - begin
+    suite.check('a recorded model speaks for the patient', done.returncode == 0, done.stderr)
+    with sqlite3.connect(suite.path('talks/grpo/verdicts.db')) as db:
+        said = db.execute('SELECT count(*), max(reply) FROM calls').fetchone()
+    suite.check('and is asked', said[0] > 0 and said[1] == 'Since the day before.', said)
+    kills(suite, 'patient-killed', suite.path('talks/grpo'), lasts, more, 0)
+    wrong = 'env: multi-turn\n  patient: recorded:' + suite.write('w.jsonl', lines([
+        {'last': 'x', 'reply': 'y'}]))
+    suite.fails('a patient that cannot be asked', 1, ['the patient w.jsonl', 'the same command goes on'],
+                'train', recipe(suite, 'wrong', wrong), '--quiet')
+
+
+def wrong_use(suite):
+    suite.fails('a reward without a judge', 2, ['reward.rubric is 1', 'grpo.judge'], 'train',
+                recipe(suite, 'w1', rubric=1))
+    suite.fails('a judge without a reward', 2, ['reward.rubric is 0'], 'train',
+                recipe(suite, 'w2', 'judge: rule'))
+    suite.fails('a patient in a single turn', 2, ['grpo.env', 'multi-turn'], 'train',
+                recipe(suite, 'w3', 'patient: recorded:x'))
+    suite.fails('a judge that is not there is told before anything begins', 1, ['nowhere.jsonl'],
+                'train', recipe(suite, 'w4', 'judge: recorded:nowhere.jsonl', 1))
+    suite.check('and nothing is made', not os.path.exists(suite.path('w4')))
+    suite.fails('a judge that grades nothing of the cases', 2, ['rule', 'covers no criterion'],
+                'train', recipe(suite, 'w5', 'judge: rule', 1), '--quiet')
+
+
+def main():
+    with Suite() as suite:
+        tiny_gguf.write(suite.path('tiny.gguf'))
+        suite.write('cases.jsonl', lines(make_case(i) for i in range(6)))
+        suite.write('data.jsonl', lines({'messages': [
+            {'role': 'user', 'content': f'I have a cough, day {i}'},
+            {'role': 'assistant', 'content': QUESTION}]} for i in range(12)))
+        path = suite.write('asks.yaml', SFT.format(model=suite.path('tiny.gguf'),
+                                                   output=suite.path('asks'),
+                                                   data=suite.path('data.jsonl')))
+        suite.succeeds('a model that has learnt to ask', 'train', path, '--quiet')
+        wrong_use(suite)
+        recorded_judge(suite)
+        remote_judge(suite)
+        patient(suite)
+    suite.finish()
+
+
+if __name__ == '__main__':
+    main()
