@@ -38,6 +38,7 @@ typedef struct grpo {
     size_t parameter_count;
     train__group *groups; /* [prompts] of the step */
     size_t group_count;
+    train__projection projection;
 } grpo;
 
 /* ---- the reference ------------------------------------------------------------------------- */
@@ -565,6 +566,7 @@ static slm_status measure_dev(grpo *g, json_t *values)
 {
     train__group *groups = NULL;
     size_t count = 0, most = (size_t)g->settings->dev_cases;
+    const double begun_s = slm_progress_clock_s();
     slm_status status =
         play_dev(g, most > 0 ? most : SIZE_MAX, (size_t)g->settings->dev_rollouts, &groups, &count);
     if (status == SLM_OK) {
@@ -588,7 +590,54 @@ static slm_status measure_dev(grpo *g, json_t *values)
         }
     }
     free_groups(groups, count);
+    g->projection.look_s = slm_progress_clock_s() - begun_s;
     return status;
+}
+
+/* Rollouts of a look at the development cases, `most` of each stratum. */
+static size_t dev_rollouts(const grpo *g, size_t most, int64_t rollouts)
+{
+    size_t have[SLM_ENV_STRATA] = {0}, cases = 0;
+    for (size_t i = 0; i < g->dev.count; i++)
+        cases += have[slm_env_stratum_of(&g->dev.items[i])]++ < most;
+    return cases * (size_t)rollouts;
+}
+
+static size_t dev_look(const grpo *g)
+{
+    const size_t most = (size_t)g->settings->dev_cases;
+    return dev_rollouts(g, most > 0 ? most : SIZE_MAX, g->settings->dev_rollouts);
+}
+
+/* Before the first step: the rollouts that were played to see whether there is something to learn tell
+ * what playing takes. Flat groups are played again; learning from them has not been seen yet. */
+static void project_from_check(const grpo *g, double took_s)
+{
+    const slm_recipe_grpo *o = g->settings;
+    const size_t played = dev_rollouts(g, (size_t)o->check_cases, o->rollouts);
+    const double each_s = took_s / (double)(played > 0 ? played : 1);
+    const double steps_s = each_s * (double)(o->steps * o->prompts * o->rollouts);
+    const double looks_s =
+        each_s * (double)dev_look(g) * (double)(1 + train__looks_left(0, o->steps, o->dev_steps));
+    char why[160], took[TRAIN_ABOUT_BYTES];
+    train__about(took_s, took);
+    snprintf(why, sizeof why,
+             "%zu rollouts that took %s; flat groups are played again, and learning comes on top",
+             played, took);
+    train__project_range(&g->stage, "playing alone ", steps_s + looks_s, 2 * steps_s + looks_s,
+                         why);
+}
+
+static void project(grpo *g, double took_s, double played_s)
+{
+    const int64_t step = g->stage.state.step, steps = g->stage.state.steps;
+    size_t rollouts = 0;
+    for (size_t i = 0; i < g->group_count; i++)
+        rollouts += g->groups[i].count;
+    if (g->projection.look_s == 0 && rollouts > 0) /* gone on with: none was measured in this run */
+        g->projection.look_s = played_s / (double)rollouts * (double)dev_look(g);
+    train__project(&g->projection, &g->stage, took_s, 1, (double)(steps - step),
+                   train__looks_left(step, steps, g->settings->dev_steps));
 }
 
 /* ---- the stage ----------------------------------------------------------------------------- */
@@ -606,11 +655,12 @@ static slm_status look_at_judge(grpo *g)
                              "grpo: the patient %s is not there to be asked", g->settings->patient);
     if (!t->judge) return SLM_OK;
     const slm_coverage data = slm_judge_coverage(t->judge, &g->data);
-    slm_log_print(t->log, SLM_LOG_INFO,
-                  "judge %s covers %zu of %zu criteria, and can score %zu of %zu cases to practise "
-                  "on; in the others its part of the reward is absent",
-                  t->judge->name, data.criteria_covered, data.criteria, data.cases_covered,
-                  data.cases);
+    slm_log_print(
+        t->log, SLM_LOG_INFO,
+        "judge %s covers %zu of %zu criteria, and can score %zu of %zu cases to practise "
+        "on%s",
+        t->judge->name, data.criteria_covered, data.criteria, data.cases_covered, data.cases,
+        data.cases_covered < data.cases ? "; in the others its part of the reward is absent" : "");
     if (data.cases_covered > 0) return SLM_OK;
     return slm_error_set(g->stage.err, SLM_ERR_INVALID,
                          "%s: the judge %s covers no criterion that gives points; use another "
@@ -834,6 +884,7 @@ static slm_status run_step(grpo *g, slm_progress *progress)
     SLM_TRY(train__metrics_put(g->stage.metrics, g->stage.state.step, values, times, g->stage.err));
     SLM_TRY(put_samples(g));
     slm_progress_update(progress, (uint64_t)g->stage.state.step, note);
+    project(g, learnt_s - begun_s, played_s - begun_s);
     return g->stage.state.step % o->save_steps == 0 ? train__stage_save(&g->stage, "last", true)
                                                     : SLM_OK;
 }
@@ -842,7 +893,9 @@ static slm_status run_step(grpo *g, slm_progress *progress)
 static slm_status first_look(grpo *g)
 {
     json_t *values = json_object();
+    const double begun_s = slm_progress_clock_s();
     slm_status status = check_spread(g);
+    if (status == SLM_OK) project_from_check(g, slm_progress_clock_s() - begun_s);
     if (status == SLM_OK) status = train__stage_save(&g->stage, "start", false);
     if (status == SLM_OK) status = measure_dev(g, values);
     if (status != SLM_OK) {

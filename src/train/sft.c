@@ -23,6 +23,7 @@ typedef struct sft {
     size_t *picks; /* of a step */
     int64_t epoch;
     double computed_tokens;
+    train__projection projection;
 } sft;
 
 static train__reader reader_of(const sft *s)
@@ -163,14 +164,49 @@ static double dev_loss(sft *s)
 /* Measure, log, and keep the weights if they are the best so far. */
 static slm_status measure_dev(sft *s, json_t *values)
 {
+    const double begun_s = slm_progress_clock_s();
     const double loss = dev_loss(s);
     if (isnan(loss)) return SLM_OK;
+    s->projection.look_s = slm_progress_clock_s() - begun_s;
     json_object_set_new(values, "dev_loss", json_real(loss));
     if (isnan(s->stage.state.first_loss)) s->stage.state.first_loss = loss;
     if (!isnan(s->stage.state.best_loss) && !(loss < s->stage.state.best_loss)) return SLM_OK;
     s->stage.state.best_loss = loss;
     s->stage.state.best_step = s->stage.state.step;
     return train__stage_save(&s->stage, "best", false);
+}
+
+/* Tokens of the steps to come. */
+static double tokens_left(const sft *s)
+{
+    const double examples = s->settings->epochs * (double)s->data.count -
+                            (double)(s->stage.state.step * s->settings->batch);
+    return fmax(0, examples) * (double)s->data.tokens / (double)s->data.count;
+}
+
+/* Learning a token takes longer than measuring one: how much longer depends on what is learnt. */
+static void project_from_dev(const sft *s)
+{
+    const double least = s->settings->checkpointing ? 2.5 : 1.5;
+    const double most = s->settings->checkpointing ? 5 : 4;
+    const train__stage *stage = &s->stage;
+    if (s->dev.count == 0 || s->projection.look_s <= 0) return;
+    const double measured_s = s->projection.look_s / (double)s->dev.tokens * tokens_left(s);
+    const double looks_s = s->projection.look_s *
+                           (double)train__looks_left(0, stage->state.steps, s->settings->dev_steps);
+    char why[128];
+    snprintf(why, sizeof why, "the look at development examples (%.0f tokens/s, not learning)",
+             (double)s->dev.tokens / s->projection.look_s);
+    train__project_range(stage, "", least * measured_s + looks_s, most * measured_s + looks_s, why);
+}
+
+static void project(sft *s, double took_s, double tokens)
+{
+    const int64_t step = s->stage.state.step, steps = s->stage.state.steps;
+    if (s->projection.look_s == 0) /* gone on with: none was measured in this run */
+        s->projection.look_s = (double)s->dev.tokens * took_s / tokens / 2;
+    train__project(&s->projection, &s->stage, took_s, tokens, tokens_left(s),
+                   train__looks_left(step, steps, s->settings->dev_steps));
 }
 
 /* One step with all that belongs to it. */
@@ -201,6 +237,7 @@ static slm_status run_step(sft *s, slm_progress *progress)
     snprintf(note, sizeof note, "loss %.3f, best dev %.3f, %.0f tokens/s", mean,
              s->stage.state.best_loss, speed);
     slm_progress_update(progress, (uint64_t)step, note);
+    project(s, took_s, s->computed_tokens - tokens);
     return step % o->save_steps == 0 ? train__stage_save(&s->stage, "last", true) : SLM_OK;
 }
 
@@ -217,6 +254,7 @@ static slm_status run_steps(sft *s, slm_train_result *result)
             status = train__metrics_put(s->stage.metrics, 0, values, json_object(), s->stage.err);
         else
             json_decref(values);
+        if (status == SLM_OK) project_from_dev(s);
     }
     while (status == SLM_OK && s->stage.state.step < s->stage.state.steps) {
         bool pauses = false;

@@ -160,6 +160,26 @@ slm_status train__stage_cancelled(const train__stage *stage);
 /* Between two steps: is it to end here? Then `last` is saved; SLM_ERR_CANCELLED if it was told to stop. */
 slm_status train__stage_pause(train__stage *stage, bool *pauses, slm_train_result *result);
 
+/* ---- how long it will take (projection.c) ----------------------------------------------------- */
+
+typedef struct train__projection {
+    int64_t steps;
+    double took_s, work; /* of these steps; work in what the caller counts */
+    double look_s;       /* of a look at development data; 0: none, or not known */
+    bool told;
+} train__projection;
+/* After a step, until it was told: what it took, how much work it was and how much is left, looks at
+ * development data too. Tells when enough was seen, and what the time budget leaves of it. */
+void train__project(train__projection *projection, const train__stage *stage, double took_s,
+                    double work, double work_left, int64_t looks_left);
+/* Before the first step: a range, of all or of `what` ("playing alone "), and what it is from. */
+void train__project_range(const train__stage *stage, const char *what, double from_s, double to_s,
+                          const char *why);
+/* Looks at development data that come after a step: one each `each` steps, one at the end. */
+int64_t train__looks_left(int64_t step, int64_t steps, int64_t each);
+enum { TRAIN_ABOUT_BYTES = 32 };
+void train__about(double seconds, char text[TRAIN_ABOUT_BYTES]); /* "18 min" */
+
 /* Whether a conversation that begins with a message of this role gets the recipe's system text. */
 bool train__adds_system(const char *system, const char *first_role);
 

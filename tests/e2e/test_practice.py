@@ -118,6 +118,9 @@ def recorded_judge(suite):
     begin = time.monotonic()
     done = run('train', path)
     lasts = time.monotonic() - begin
+    suite.contains('how long practice will take is told', done.stderr,
+                   'grpo: 6 steps: playing alone about', 'from 8 rollouts that took',
+                   'grpo: 3 steps left of 6: about', 'with 1 look at development cases')
     suite.check('a recorded judge grades rollouts', done.returncode == 0, done.stderr)
     suite.contains('what it covers and how it did is told', done.stderr,
                    'judge judge.jsonl covers 12 of 12 criteria', 'can score 6 of 6 cases',

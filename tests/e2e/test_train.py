@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -169,7 +170,15 @@ def budget(suite):
     suite.check('the time budget ends a stage, saved, and says so', done.returncode == 1
                 and 'time budget' in done.stderr and 'the same command goes on' in done.stderr,
                 done.stderr)
-    suite.succeeds('without one it goes on to its end', 'train', path, '--quiet')
+    suite.contains('before that, what it would take, and how much of it fits', done.stderr,
+                   'sft: 360 steps: about', 'from the look at development examples',
+                   'more than time_budget_minutes (0.0005) leaves: at most', 'of the 360 steps')
+    done = run('train', path)
+    suite.equal('without one it goes on to its end', done.returncode, 0)
+    suite.check('and the first steps tell what is left of it', re.search(
+        r'sft: 3\d\d steps left of 360: about .* if they go on like the first 3 \(.* each\), with '
+        r'7\d looks', done.stderr), done.stderr)
+    suite.check('no budget, no word of it', 'time_budget' not in done.stderr, done.stderr)
     same(suite, 'as if without', suite.path('straight/sft'), suite.path('budget/sft'))
 
 
