@@ -130,6 +130,19 @@ static slm_status announce_others(cli_app *app, const cli_shared *shared, const 
     return status;
 }
 
+/* A key that would go nowhere is a mistake. */
+static slm_status check_key(const train_options *options, const slm_recipe *recipe,
+                            const char *const *others, size_t count, slm_error *err)
+{
+    bool used = recipe->has_eval && slm_remote_is(recipe->eval.judge);
+    for (size_t i = 0; i < count; i++)
+        used = used || (recipe->has_grpo && slm_remote_is(others[i]));
+    if (used || !options->shared.key_env) return SLM_OK;
+    return slm_error_set(err, SLM_ERR_INVALID,
+                         "--key-env %s: the recipe names no judge or patient behind an API",
+                         options->shared.key_env);
+}
+
 /* Before the first stage, which may take hours: are they there, and what will be asked of them? */
 static slm_status look_at_others(cli_app *app, const train_options *options,
                                  const slm_recipe *recipe, slm_error *err)
@@ -139,6 +152,7 @@ static slm_status look_at_others(cli_app *app, const train_options *options,
     size_t count = 0;
     const char **all = others_of(app, recipe, &count);
     bool asks = false;
+    SLM_TRY(check_key(options, recipe, all, count, err));
     if (!recipe->has_grpo || count == 0) return SLM_OK;
     SLM_TRY_OUT(start_others(app, options, recipe, &shared, err));
     const slm_open_options open = cli__open_options(&shared);

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import sqlite3
 import sys
 import time
@@ -211,6 +212,31 @@ def patient(suite):
                 'train', recipe(suite, 'wrong', wrong), '--quiet')
 
 
+def interrupt(suite):
+    """Ctrl-C amid rollouts: the steps before are saved, though none was due to be."""
+    judge = 'recorded:' + suite.path('judge.jsonl')
+    options = ['--set', 'grpo.steps=60', '--set', 'grpo.save_steps=1000', '--set', 'grpo.dev_steps=40']
+    path = recipe(suite, 'stopped', f'judge: {judge}', 2)
+    log = suite.path('stopped/grpo/metrics.jsonl')
+    process = start('train', path, *options)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if os.path.exists(log) and len(read(log).splitlines()) > 5:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    suite.equal('Ctrl-C ends it with 1', process.returncode, 1)
+    suite.contains('and says where', err, 'stopped at step', 'the same command goes on')
+    state = json.loads(read(suite.path('stopped/grpo/last/state.json')))
+    suite.check('the steps before are kept', 5 <= state['step'] == len(read(log).splitlines()) - 1,
+                state['step'])
+    suite.succeeds('it goes on', 'train', path, '--quiet', *options)
+    suite.succeeds('one that was not stopped', 'train',
+                   recipe(suite, 'straight', f'judge: {judge}', 2), '--quiet', *options)
+    same(suite, 'as if never stopped', suite.path('straight/grpo'), suite.path('stopped/grpo'))
+
+
 def wrong_use(suite):
     suite.fails('a reward without a judge', 2, ['reward.rubric is 1', 'grpo.judge'], 'train',
                 recipe(suite, 'w1', rubric=1))
@@ -220,6 +246,8 @@ def wrong_use(suite):
                 recipe(suite, 'w3', 'patient: recorded:x'))
     suite.fails('a judge that is not there is told before anything begins', 1, ['nowhere.jsonl'],
                 'train', recipe(suite, 'w4', 'judge: recorded:nowhere.jsonl', 1))
+    suite.fails('a key that goes nowhere', 2, ['--key-env', 'no judge or patient behind an API'], 'train',
+                recipe(suite, 'w6'), '--key-env', 'SOME_KEY')
     suite.check('and nothing is made', not os.path.exists(suite.path('w4')))
     suite.fails('a judge that grades nothing of the cases', 2, ['rule', 'covers no criterion'],
                 'train', recipe(suite, 'w5', 'judge: rule', 1), '--quiet')
@@ -238,6 +266,7 @@ def main():
         suite.succeeds('a model that has learnt to ask', 'train', path, '--quiet')
         wrong_use(suite)
         recorded_judge(suite)
+        interrupt(suite)
         remote_judge(suite)
         patient(suite)
     suite.finish()
