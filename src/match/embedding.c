@@ -23,7 +23,7 @@ static const double TOLD_COSINE = 0.50;  /* weight of the cosine in what is told
 static const double SHARED_MIN = 0.25; /* less is in common: each side's own polarity is compared */
 
 const match__limits match__embedding_limits = {
-    .question = 0.57,
+    .question = 0.52,
     .question_recall = 0,
     .statement = 0.54,
     .statement_in_two = 0.50,

@@ -376,6 +376,9 @@ static const group synonyms[] = {
     {"father", 0.5F, MATCH__FAMILY, "father|dad|daddy|fathers"},
     {"parent", 0.5F, MATCH__FAMILY, "parents|parent"},
     {"partner", 0.5F, MATCH__FAMILY, "partner|partners|husband|wife|spouse|boyfriend|girlfriend"},
+    {"new partner", 0.8F, 0,
+     "new partner|new partners|other partner|other partners|sexual partner|sexual partners|"
+     "anyone new|someone new|somebody new"},
     {"sibling", 0.5F, MATCH__FAMILY, "brother|brothers|sister|sisters|sibling|siblings"},
     {"grandparent", 0.5F, MATCH__FAMILY,
      "grandmother|grandfather|grandma|grandpa|granny|grandparent|grandparents|aunt|uncle|cousin|"
@@ -385,6 +388,8 @@ static const group synonyms[] = {
      "associated symptoms|further symptoms"},
     {"lie down", 0.9F, 0, "lie down|lying down|lay down|lie flat|lying flat"},
     {"stand up", 0.9F, 0, "stand up|standing up|get up|getting up|stood up"},
+    {"contest", 0.9F, 0, "competition|competitions|race|races|tournament|tournaments|contest"},
+    {"waters", 0.9F, 0, "waters|membranes"},
     {"bend", 0.9F, 0, "bend|bending|bends|flex"},
     {"weight on", 1.1F, 0,
      "weight on|weight on it|weight on the|bear weight|bear any weight|weight bearing|"
