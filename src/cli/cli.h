@@ -86,7 +86,7 @@ extern const slm_command cli_command_pull, cli_command_info, cli_command_tokeniz
     cli_command_bench, cli_command_eval, cli_command_eval_import, cli_command_eval_export,
     cli_command_report, cli_command_cost, cli_command_help, cli_command_version, cli_command_man,
     cli_command_completion, cli_command_data_check, cli_command_data_import, cli_command_data_split,
-    cli_command_synth, cli_command_train, cli_command_export;
+    cli_command_synth, cli_command_train, cli_command_export, cli_command_perplexity;
 
 /* The list of commands, as `slm --help` prints it. */
 void cli__print_overview(FILE *out);

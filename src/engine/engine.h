@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include "base/error.h"
 #include "base/random.h"
+#include "base/statistics.h"
 #include "kernel/kernel.h"
 #include "model/model.h"
 #include "text/text.h"
@@ -118,5 +119,47 @@ int32_t slm_engine_context(const slm_engine *engine);
  * NULL, all n rows of logits are written there too ([n, vocabulary], host memory). */
 slm_status slm_engine_score(slm_engine *engine, const slm_token *ids, size_t n, float *out,
                             float *logits, slm_error *err);
+
+/* ---- perplexity (perplexity.c): how well a model foretells texts -------------------------------- */
+
+/* Tokens of a text that are scored by themselves: each but the first, given those before it. */
+typedef struct slm_window {
+    size_t begin, len; /* in slm_windows.tokens; len is 2 or more */
+    size_t bytes;      /* of text that the scored tokens stand for */
+    double nll;        /* sum of -ln p over the scored tokens; 0 before slm_windows_score */
+} slm_window;
+
+/* Zero-initialised is empty. */
+typedef struct slm_windows {
+    slm_tokens tokens; /* of all windows, BOS included */
+    slm_window *items;
+    size_t count, cap;
+    size_t text_tokens; /* BOS not included */
+} slm_windows;
+
+/* Append a text's windows of `context` tokens (2 or more), BOS in front of each included where the
+ * tokenizer adds one. The text's last window counts if it has two tokens. limit: text_tokens stops
+ * there; 0: no limit. */
+slm_status slm_windows_add(slm_windows *windows, const slm_tokenizer *tokenizer, const char *text,
+                           size_t len, size_t context, size_t limit, slm_error *err);
+/* Set the nll of one window. The engine is empty and its context is the windows' or longer. Does not
+ * depend on its batch (how many tokens are computed at once) nor on threads. */
+slm_status slm_windows_score(slm_windows *windows, size_t index, slm_engine *engine,
+                             slm_error *err);
+void slm_windows_free(slm_windows *windows);
+
+typedef struct slm_perplexity {
+    size_t tokens, bytes;  /* scored, and what they stand for */
+    double nll;            /* sum, in nats */
+    double perplexity;     /* exp(nll / tokens) */
+    slm_interval interval; /* of it, 95 %, by bootstrap over windows; NaN below two windows */
+    double bits_per_byte;  /* nll / ln 2 / bytes */
+} slm_perplexity;
+slm_perplexity slm_windows_perplexity(const slm_windows *windows);
+
+/* By how much the perplexity is above `first`'s, as a share of that (0.05: 5 % more), with the
+ * interval of pairs of windows. False where the two are not the same windows of the same tokens. */
+bool slm_windows_change(const slm_windows *first, const slm_windows *windows, double *change,
+                        slm_interval *interval);
 
 #endif

@@ -8,7 +8,7 @@ import subprocess
 from harness import SLM, Suite, run
 
 COMMANDS = ['pull', 'info', 'tokenize', 'chat', 'eval', 'eval import', 'eval export', 'report', 'cost',
-            'bench', 'help', 'version', 'man', 'completion']
+            'perplexity', 'bench', 'help', 'version', 'man', 'completion']
 
 
 def complete(script, *words):
