@@ -36,6 +36,7 @@ typedef enum slm_reward_part {
     SLM_REWARD_NEVER,        /* penalty: says what would harm */
     SLM_REWARD_GROUNDED,     /* penalty: drugs, quantities, statistics from nowhere */
     SLM_REWARD_HOLDING_BACK, /* penalty, enough and emergency (and at the turn limit): asks instead */
+    SLM_REWARD_RUSHING,      /* penalty, lacks: advises and asks nothing */
     SLM_REWARD_REPETITION,   /* penalty: says the same again */
     SLM_REWARD_LANGUAGE,     /* penalty: not the user's language */
     SLM_REWARD_FORMAT,       /* penalty: empty, role tokens, headings, tables */

@@ -18,17 +18,12 @@ static const double OPTIONAL_POINT = 0.25; /* a key point that need not be said 
 enum { CONDITIONAL_FREE = 3 };             /* conditional sentences beside the case's own advice */
 
 static const char *const part_names[SLM_REWARD_PARTS] = {
-    [SLM_REWARD_COVERAGE] = "coverage",
-    [SLM_REWARD_KEY_POINTS] = "key_points",
-    [SLM_REWARD_BANK] = "bank",
-    [SLM_REWARD_ACT_FIRST] = "act_first",
-    [SLM_REWARD_RUBRIC] = "rubric",
-    [SLM_REWARD_NEVER] = "never",
-    [SLM_REWARD_GROUNDED] = "grounded",
-    [SLM_REWARD_HOLDING_BACK] = "holding_back",
-    [SLM_REWARD_REPETITION] = "repetition",
-    [SLM_REWARD_LANGUAGE] = "language",
-    [SLM_REWARD_FORMAT] = "format",
+    [SLM_REWARD_COVERAGE] = "coverage", [SLM_REWARD_KEY_POINTS] = "key_points",
+    [SLM_REWARD_BANK] = "bank",         [SLM_REWARD_ACT_FIRST] = "act_first",
+    [SLM_REWARD_RUBRIC] = "rubric",     [SLM_REWARD_NEVER] = "never",
+    [SLM_REWARD_GROUNDED] = "grounded", [SLM_REWARD_HOLDING_BACK] = "holding_back",
+    [SLM_REWARD_RUSHING] = "rushing",   [SLM_REWARD_REPETITION] = "repetition",
+    [SLM_REWARD_LANGUAGE] = "language", [SLM_REWARD_FORMAT] = "format",
     [SLM_REWARD_LENGTH] = "length",
 };
 
@@ -64,6 +59,7 @@ const slm_option slm_reward_option_table[] = {
     WEIGHT("never", SLM_REWARD_NEVER, "1", "taken away for saying what would harm"),
     WEIGHT("grounded", SLM_REWARD_GROUNDED, "0.5", "taken away for medicines, quantities and statistics from nowhere"),
     WEIGHT("holding-back", SLM_REWARD_HOLDING_BACK, "0.5", "taken away for asking where the answer was due"),
+    WEIGHT("rushing", SLM_REWARD_RUSHING, "0.5", "taken away for asking nothing where context lacks"),
     WEIGHT("repetition", SLM_REWARD_REPETITION, "0.5", "taken away for saying the same again"),
     WEIGHT("language", SLM_REWARD_LANGUAGE, "1", "taken away for another language than the user's"),
     WEIGHT("format", SLM_REWARD_FORMAT, "0.5", "taken away for empty replies, role tokens, headings and tables"),
@@ -208,6 +204,14 @@ static double holding_back(const slm_case *c, const env__scenario *s, const env_
     return -fmin(1, OUTSIDE_EACH * (double)tally->last_outside);
 }
 
+/* Its mirror: nothing was asked where the answer was not due. Without it a model that cannot yet tell
+ * the two apart learns to ask less, since a question that is not the right one earns nothing. */
+static double rushing(const slm_case *c, const env__scenario *s, const env__tally *tally)
+{
+    if (s->stratum != SLM_ENV_LACKS || c->follow_up_count == 0) return NAN;
+    return tally->cost > 0 ? 0 : -1;
+}
+
 static double repetition(const env__tally *tally, const char *const *replies, size_t count)
 {
     if (tally->degenerate) return -1;
@@ -258,6 +262,7 @@ void env__reward(const slm_reward_options *options, const slm_case *c, const env
     parts[SLM_REWARD_NEVER] = never(c, s, tally);
     parts[SLM_REWARD_GROUNDED] = -fmin(1, UNGROUNDED_EACH * (double)tally->ungrounded);
     parts[SLM_REWARD_HOLDING_BACK] = holding_back(c, s, tally);
+    parts[SLM_REWARD_RUSHING] = rushing(c, s, tally);
     parts[SLM_REWARD_REPETITION] = repetition(tally, replies, reply_count);
     parts[SLM_REWARD_LANGUAGE] = s->language == ENV__LANGUAGE_UNKNOWN ? NAN : tally->language;
     parts[SLM_REWARD_FORMAT] = tally->format;

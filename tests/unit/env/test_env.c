@@ -164,6 +164,7 @@ static void test_patient_tells_what_is_asked(void **state)
     assert_true(slm_env_asked(e, "f3"));
     assert_false(slm_env_asked(e, "f9"));
     assert_true(isnan(reward->parts[SLM_REWARD_HOLDING_BACK]));
+    assert_true(reward->parts[SLM_REWARD_RUSHING] == 0); /* an earlier reply asked */
     slm_episode_free(e);
     slm_env_free(env);
 }
@@ -350,6 +351,11 @@ static void test_goals_and_harm(void **state)
     assert_true(PART(&enough, HOLDING_BACK, "Are you pregnant? How old are you?") == -1);
     assert_true(
         PART(&enough, HOLDING_BACK, "Ibuprofen may not be safe for you if you are pregnant.") == 0);
+    assert_true(PART(&lacks, RUSHING, "Rest your back.") == -1);
+    assert_true(PART(&lacks, RUSHING, "Rest your back. Does that help?") == -1); /* courtesy */
+    assert_true(PART(&lacks, RUSHING, "Are you pregnant?") == 0);
+    assert_true(isnan(PART(&enough, RUSHING, "Rest your back.")));
+    assert_true(isnan(PART(&emergency, RUSHING, "Rest your back.")));
 }
 
 static void test_grounded(void **state)
