@@ -437,12 +437,28 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
     return make_identity(c, file, adapter, dtype, &c->base.identity, err);
 }
 
+/* A stage of training leaves STAGE/best and STAGE/last: those are told apart by the stage. */
+static char *name_of_adapter(const char *folder)
+{
+    size_t len = strlen(folder);
+    while (len > 1 && folder[len - 1] == '/')
+        len--;
+    const bool of_stage = len > 5 && (strncmp(folder + len - 5, "/best", 5) == 0 ||
+                                      strncmp(folder + len - 5, "/last", 5) == 0);
+    if (!of_stage) return open__name_of(folder);
+    char *stage = strndup(folder, len - 5);
+    if (!stage) slm_out_of_memory(len);
+    char *name = open__name_of(stage);
+    free(stage);
+    return name;
+}
+
 /* The name for reports: the file's, with the adapter's folder behind it. */
 static char *make_name(const char *base, const char *adapter)
 {
     char *name = open__name_of(base);
     if (!adapter) return name;
-    char *last = open__name_of(adapter);
+    char *last = name_of_adapter(adapter);
     slm_buffer both = {0};
     slm_buffer_printf(&both, "%s+%s", name, last);
     free(name);

@@ -114,6 +114,7 @@ def whole(suite):
                           '--template', 'chatml', '--system', '', '--quiet')
     suite.check('the adapter says what was learnt', 'How' in json.loads(plain)['text'], plain)
     suite.check('the base does not', 'How' not in json.loads(base)['text'], base)
+    suite.equal('an adapter is named after its stage', json.loads(plain)['model'], 'tiny+sft')
     return suite.path('whole/sft')
 
 
