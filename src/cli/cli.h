@@ -69,6 +69,35 @@ typedef struct cli_shared {
     const cli_remote *remote; /* the program's, set before the command runs */
 } cli_shared;
 
+/* How a model on this machine is computed with: rows of a table of options. */
+#define CLI_COMPUTE_ROWS(quantised_help)                                                           \
+    {.name = "dtype",                                                                              \
+     .type = SLM_OPTION_CHOICE,                                                                    \
+     .offset = offsetof(cli_shared, dtype),                                                        \
+     .choices = "bf16|f32",                                                                        \
+     .value_name = "TYPE",                                                                         \
+     .default_text = "bf16",                                                                       \
+     .help = "what weights are widened to and computed in"},                                       \
+        {.name = "quantised",                                                                      \
+         .type = SLM_OPTION_CHOICE,                                                                \
+         .offset = offsetof(cli_shared, quantised),                                                \
+         .choices = "auto|keep|widen",                                                             \
+         .value_name = "HOW",                                                                      \
+         .default_text = "auto",                                                                   \
+         .help = quantised_help},                                                                  \
+        {.name = "device",                                                                         \
+         .type = SLM_OPTION_CHOICE,                                                                \
+         .offset = offsetof(cli_shared, device),                                                   \
+         .choices = "cpu",                                                                         \
+         .value_name = "DEVICE",                                                                   \
+         .default_text = "cpu",                                                                    \
+         .help = "where to compute"},                                                              \
+    {                                                                                              \
+        .name = "kernels", .type = SLM_OPTION_CHOICE, .offset = offsetof(cli_shared, kernels),     \
+        .choices = "ref|avx2|avx512|avx512bf16|amx", .value_name = "NAME",                         \
+        .help = "the kernel path; left out, the fastest that this processor has"                   \
+    }
+
 extern const slm_option cli_common_options[];
 extern const slm_option cli_json_options[];
 extern const slm_option cli_sampling_options[];

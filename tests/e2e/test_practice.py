@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import remote_server  # noqa: E402
 import tiny_gguf  # noqa: E402
 from harness import Suite, run, start  # noqa: E402
+from training import metrics, read, same  # noqa: E402
 
 QUESTION = 'How long has it been so?'
 
@@ -77,25 +78,6 @@ def recipe(suite, name, more='', rubric=0, **changes):
     return suite.write(name + '.yaml', GRPO.format(**values))
 
 
-def read(path):
-    with open(path, 'rb') as stream:
-        return stream.read()
-
-
-def metrics(folder):
-    rows = [json.loads(line) for line in read(os.path.join(folder, 'metrics.jsonl')).splitlines()]
-    for row in rows:
-        row.pop('time', None)
-    return rows
-
-
-def same(suite, name, one, two):
-    for part in ('last/adapter_model.safetensors', 'last/optimiser.safetensors',
-                 'best/adapter_model.safetensors', 'samples.jsonl'):
-        suite.check(f'{name}: {part}', read(os.path.join(one, part)) == read(os.path.join(two, part)))
-    suite.equal(f'{name}: metrics', metrics(two), metrics(one))
-
-
 def kills(suite, name, unbroken, lasts, more, rubric):
     """kill -9 six times, then to the end."""
     rng = random.Random(3)
@@ -106,7 +88,8 @@ def kills(suite, name, unbroken, lasts, more, rubric):
         process.kill()
         process.communicate()
     suite.succeeds(f'{name}: the same command goes on', 'train', path, '--quiet')
-    same(suite, f'{name}: as if never killed', unbroken, suite.path(name + '/grpo'))
+    same(suite, f'{name}: as if never killed', unbroken, suite.path(name + '/grpo'),
+         'samples.jsonl')
 
 
 def verdict(met):
@@ -234,7 +217,8 @@ def interrupt(suite):
     suite.succeeds('it goes on', 'train', path, '--quiet', *options)
     suite.succeeds('one that was not stopped', 'train',
                    recipe(suite, 'straight', f'judge: {judge}', 2), '--quiet', *options)
-    same(suite, 'as if never stopped', suite.path('straight/grpo'), suite.path('stopped/grpo'))
+    same(suite, 'as if never stopped', suite.path('straight/grpo'), suite.path('stopped/grpo'),
+         'samples.jsonl')
 
 
 def wrong_use(suite):

@@ -62,6 +62,19 @@ static void threads_change_nothing(void **state)
     slm_arena_free(&arena);
 }
 
+typedef struct victim {
+    slm_arena *arena;
+    void **state;
+    int threads;
+} victim;
+
+static slm_status run_victim(void *context)
+{
+    const victim *v = context;
+    slm_error err = {0};
+    return run(v->arena, v->state, "broken", NULL, v->threads, &err);
+}
+
 /* Killed before the n-th call that changes a file, again and again, until it is done. */
 static void kills_change_nothing(void **state)
 {
@@ -71,17 +84,8 @@ static void kills_change_nothing(void **state)
     run_whole(&arena, state, "whole", NULL, 2);
     int killed = 0;
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        const pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            slm_error err = {0};
-            crash_countdown = counts[i];
-            _exit(run(&arena, state, "broken", NULL, i % 2 ? 1 : 2, &err) == SLM_OK ? 0 : 1);
-        }
-        int how = 0;
-        assert_int_equal(waitpid(child, &how, 0), child);
-        if (WIFSIGNALED(how)) killed++;
-        if (WIFEXITED(how)) assert_int_equal(WEXITSTATUS(how), 0);
+        victim v = {&arena, state, i % 2 ? 1 : 2};
+        killed += !run_and_die(counts[i], run_victim, &v);
     }
     assert_true(killed >= 5);
     run_whole(&arena, state, "broken", NULL, 2);

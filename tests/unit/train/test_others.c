@@ -169,6 +169,20 @@ static void a_judge_is_heard(void **state)
     slm_arena_free(&arena);
 }
 
+typedef struct victim {
+    slm_arena *arena;
+    void **state;
+    with *w;
+    int threads;
+} victim;
+
+static slm_status run_victim(void *context)
+{
+    const victim *v = context;
+    slm_error err = {0};
+    return run(v->arena, v->state, "broken", v->w, v->threads, &err);
+}
+
 /* Killed before the n-th call that changes a file, again and again, until it is done. */
 static void kills_leave_no_trace_with(void **state, with w)
 {
@@ -179,17 +193,8 @@ static void kills_leave_no_trace_with(void **state, with w)
     const size_t asked = w.asked;
     int killed = 0;
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        const pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            slm_error err = {0};
-            crash_countdown = counts[i];
-            _exit(run(&arena, state, "broken", &w, i % 2 ? 1 : 2, &err) == SLM_OK ? 0 : 1);
-        }
-        int how = 0;
-        assert_int_equal(waitpid(child, &how, 0), child);
-        if (WIFSIGNALED(how)) killed++;
-        if (WIFEXITED(how)) assert_int_equal(WEXITSTATUS(how), 0);
+        victim v = {&arena, state, &w, i % 2 ? 1 : 2};
+        killed += !run_and_die(counts[i], run_victim, &v);
     }
     assert_true(killed >= 5);
     run_whole(&arena, state, "broken", &w, 2);

@@ -156,20 +156,17 @@ static void threads_do_not_matter(void **state)
     slm_arena_free(&arena);
 }
 
-/* A child that is killed before its n-th call that changes a file; true if it got through. */
-static bool run_and_die(slm_arena *arena, void **state, long n, int threads)
+typedef struct victim {
+    slm_arena *arena;
+    void **state;
+    int threads;
+} victim;
+
+static slm_status run_victim(void *context)
 {
-    int status;
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        slm_train_result result;
-        crash_countdown = n;
-        _exit(run(arena, state, "killed", NULL, threads, false, &result, NULL) == SLM_OK ? 0 : 1);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
-    return WIFEXITED(status);
+    const victim *v = context;
+    slm_train_result result;
+    return run(v->arena, v->state, "killed", NULL, v->threads, false, &result, NULL);
 }
 
 /* Killed before each seventh call of an unbroken run, and each time again a little later. */
@@ -182,9 +179,10 @@ static void killed_anywhere_it_ends_the_same(void **state)
     int kills = 0;
     for (long n = 0;; n += 7) {
         void *path = strdup(folder);
-        const bool through = run_and_die(&arena, state, n, 1 + (int)(n % 2));
+        victim first = {&arena, state, 1 + (int)(n % 2)}, again = {&arena, state, 1};
+        const bool through = run_and_die(n, run_victim, &first);
         long next = 3;
-        while (!through && !run_and_die(&arena, state, next, 1)) {
+        while (!through && !run_and_die(next, run_victim, &again)) {
             next += 40; /* far enough to come to the next checkpoint */
             kills++;
         }

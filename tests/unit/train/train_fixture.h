@@ -67,6 +67,22 @@ ssize_t write(int file, const void *bytes, size_t len)
     crash_point();
     return syscall(SYS_write, file, bytes, len);
 }
+
+/* A child that does `work` and is killed before its n-th call that changes a file; true if it got
+ * through, which it must do without an error. */
+static inline bool run_and_die(long n, slm_status (*work)(void *context), void *context)
+{
+    int status = 0;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        crash_countdown = n;
+        _exit(work(context) == SLM_OK ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
+    return WIFEXITED(status);
+}
 #endif
 
 /* ---- files --------------------------------------------------------------------------------- */
