@@ -103,6 +103,9 @@ static const slm_option sft_table[] = {
     {.name = "dev-steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, dev_steps), .min = 1,
      .max = 1e9, .value_name = "N", .default_text = "20",
      .help = "development loss each N steps, and at both ends"},
+    {.name = "interpolate", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_sft, interpolate), .min = 0,
+     .max = 1, .value_name = "SHARE", .default_text = "1",
+     .help = "of what was learnt the share that is kept: the base's weights are the rest"},
     OPTIMISER(slm_recipe_sft, "2e-4", "cosine"),
     {.name = NULL},
 };
@@ -457,10 +460,11 @@ static slm_status check(const slm_recipe *r, slm_error *err)
     return slm_recipe_lora_options(r, &lora, err);
 }
 
-/* Keys that change nothing of what is computed; or, like files, count by what they name. */
+/* Keys that change nothing of what a stage computes; or, like files, count by what they name. */
 static bool is_beside(const char *name)
 {
-    static const char *const beside[] = {"time-budget-minutes", "save-steps", "judge", "patient"};
+    static const char *const beside[] = {"time-budget-minutes", "save-steps", "judge", "patient",
+                                         "interpolate"};
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
         if (strcmp(name, beside[i]) == 0) return true;
     return false;
@@ -507,6 +511,14 @@ static slm_status hash_settings(slm_recipe *r, const char *const *left_out, char
             if (!is_beside(row->name)) slm_sha256_update_part(hash, slm_buffer_text(&text));
             slm_buffer_free(&text);
         }
+    }
+    /* What practice begins with. */
+    if (is_among("sft", left_out)) {
+        slm_buffer text = {0};
+        slm_buffer_append_text(&text, "sft.interpolate=");
+        slm_json_append_number(&text, r->sft.interpolate);
+        slm_sha256_update_part(hash, slm_buffer_text(&text));
+        slm_buffer_free(&text);
     }
     slm_sha256_finish(hash, out);
     return SLM_OK;

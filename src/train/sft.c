@@ -18,9 +18,10 @@ typedef struct sft {
     train__stage stage;
     const slm_recipe_sft *settings;
     train__examples data, dev, replay;
-    size_t *order; /* of the epoch below */
-    size_t *plain; /* 0, 1, 2 ... for development data */
-    size_t *picks; /* of a step */
+    train__base *base; /* NULL: all that is learnt is kept */
+    size_t *order;     /* of the epoch below */
+    size_t *plain;     /* 0, 1, 2 ... for development data */
+    size_t *picks;     /* of a step */
     int64_t epoch;
     double computed_tokens;
     train__projection projection;
@@ -110,6 +111,9 @@ static slm_status begin(sft *s)
     train__stage_fresh(&s->stage, (int64_t)ceil(examples / (double)s->settings->batch - 1e-9),
                        s->stage.train->recipe->sft_sha256, s->data.sha256, s->dev.sha256);
     SLM_TRY(make_training(s));
+    if (s->settings->interpolate < 1)
+        SLM_TRY(train__base_new(slm_open_model(s->stage.train->chat), s->stage.training, &s->base,
+                                s->stage.err));
     SLM_TRY(train__stage_find(&s->stage, &found));
     if (found) SLM_TRY(train__stage_load_last(&s->stage));
     return train__stage_open_log(&s->stage);
@@ -267,6 +271,36 @@ static slm_status run_steps(sft *s, slm_train_result *result)
     return status;
 }
 
+/* The weights between the base's and the best, which are in the model; made once. */
+static slm_status interpolate(sft *s, const train__state *best, slm_train_result *result)
+{
+    static const char name[] = "interpolated";
+    const double share = s->settings->interpolate;
+    const slm_train *t = s->stage.train;
+    bool found = false;
+    train__state state = {0};
+    SLM_TRY(train__checkpoint_state(s->stage.folder, name, &found, &state, s->stage.err));
+    if (found && state.interpolated == share && state.best_step == best->best_step &&
+        strcmp(state.recipe, best->recipe) == 0 && strcmp(state.data, best->data) == 0) {
+        SLM_TRY(train__checkpoint_load(s->stage.folder, name, t, s->stage.training, NULL,
+                                       s->stage.err));
+    } else {
+        train__interpolate(s->base, share);
+        state = *best;
+        state.interpolated = share;
+        state.best_loss = dev_loss(s);
+        SLM_TRY(train__checkpoint_save(s->stage.folder, name, t, s->stage.training, NULL, &state,
+                                       s->stage.err));
+        if (s->dev.count > 0)
+            slm_log_print(t->log, SLM_LOG_INFO,
+                          "%.4g of what was learnt is kept: development loss %.3f, %.3f with all",
+                          share, state.best_loss, best->best_loss);
+    }
+    result->dev_loss = state.best_loss;
+    snprintf(result->folder, sizeof result->folder, "%.4000s/%s", s->stage.folder, name);
+    return SLM_OK;
+}
+
 /* The best weights into the model and `best`, and the stage marked as done. */
 static slm_status finish(sft *s, slm_train_result *result)
 {
@@ -290,11 +324,13 @@ static slm_status finish(sft *s, slm_train_result *result)
     result->first_dev_loss = s->stage.state.first_loss;
     snprintf(result->folder, sizeof result->folder, "%.4000s/%s", s->stage.folder,
              found ? "best" : "last");
+    if (s->base && found && s->stage.state.finished) SLM_TRY(interpolate(s, &best, result));
     return SLM_OK;
 }
 
 static void sft_free(sft *s)
 {
+    train__base_free(s->base);
     train__stage_free(&s->stage);
     train__examples_free(&s->dev);
     train__examples_free(&s->data);

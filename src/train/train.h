@@ -5,6 +5,7 @@
  *
  *     sft/last, sft/best    checkpoints: an adapter in PEFT's layout (or all weights), the optimiser,
  *                           the place in the data; `best` by the development cases
+ *     sft/interpolated      with sft.interpolate below 1: between the base and `best`
  *     sft/metrics.jsonl     a line for each step, with measured times apart
  *     sft/events.out.tfevents.slm
  *                           the same for TensorBoard
@@ -69,6 +70,7 @@ typedef struct slm_recipe_sft {
     bool checkpointing;   /* keep less, compute more */
     const char *thinking; /* "on" or "off" */
     int64_t save_steps, dev_steps;
+    double interpolate; /* of what was learnt the share that is kept; 1: all of it */
     slm_recipe_optimiser optimiser;
 } slm_recipe_sft;
 
@@ -152,7 +154,7 @@ typedef struct slm_train {
 } slm_train;
 
 typedef struct slm_train_result {
-    char folder[4096]; /* the best checkpoint */
+    char folder[4096]; /* the best checkpoint, or sft/interpolated */
     int64_t steps, best_step;
     double dev_loss, first_dev_loss;     /* sft: a token's, in nats; NaN without development data */
     double dev_reward, first_dev_reward; /* grpo: an episode's mean */
@@ -160,7 +162,8 @@ typedef struct slm_train_result {
 } slm_train_result;
 
 /* Learn the examples' replies: loss is the mean negative log-probability of the assistant's tokens.
- * Leaves the best weights in the model. A stage that was finished before is not run again. */
+ * Leaves the best weights in the model, or those between them and the base that sft.interpolate asks
+ * for. A stage that was finished before is not run again. */
 slm_status slm_train_sft(const slm_train *train, slm_train_result *result, slm_error *err);
 /* Practise: groups of rollouts from the engine over the same weights, rewarded by the environment, and
  * policy gradients with a group's own mean as the baseline (GRPO; Shao et al. 2024). Begins with the

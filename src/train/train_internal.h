@@ -105,6 +105,7 @@ typedef struct train__state {
     size_t past_count;
     train__sizes log;
     bool finished;
+    double interpolated; /* sft/interpolated: the share; else NaN */
     char recipe[65], data[65], kernels[32];
 } train__state;
 
@@ -125,6 +126,17 @@ slm_status train__state_check(const char *folder, const train__state *last, cons
 slm_status train__checkpoint_load(const char *folder, const char *name, const slm_train *train,
                                   slm_training *training, train__optimiser *optimiser,
                                   slm_error *err);
+
+/* ---- between the base and what was learnt (interpolate.c) ------------------------------------- */
+
+/* The base's values of what is trained, taken before the first step; nothing beside an adapter. The
+ * training must outlive it. */
+typedef struct train__base train__base;
+slm_status train__base_new(slm_model *model, slm_training *training, train__base **out,
+                           slm_error *err);
+void train__base_free(train__base *base); /* NULL is allowed */
+/* Every value becomes share of what it is now and 1 - share of the base's; 0 <= share <= 1. */
+void train__interpolate(const train__base *base, double share);
 
 /* ---- a stage (stage.c) --------------------------------------------------------------------- */
 

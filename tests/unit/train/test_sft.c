@@ -100,6 +100,86 @@ static void all_weights_can_be_learnt(void **state)
     slm_arena_free(&arena);
 }
 
+/* The weights of out/sft/NAME, all tensors one after the other; *count floats. */
+static float *weights_in(slm_arena *arena, void **state, const char *name, size_t *count)
+{
+    slm_tensors *file = NULL;
+    slm_error err = {0};
+    const char *path = slm_arena_printf(arena, "%s/out/sft/%s", (const char *)*state, name);
+    if (slm_tensors_open(path, &file, &err) != SLM_OK) fail_msg("%s", err.message);
+    *count = 0;
+    for (size_t i = 0; i < slm_tensors_count(file); i++)
+        *count += slm_tensor_items(slm_tensors_at(file, i));
+    float *out = slm_arena_array(arena, *count, sizeof *out);
+    for (size_t i = 0, at = 0; i < slm_tensors_count(file); i++) {
+        const slm_tensor *tensor = slm_tensors_at(file, i);
+        memcpy(out + at, tensor->data, tensor->bytes);
+        at += slm_tensor_items(tensor);
+    }
+    slm_tensors_close(file);
+    return out;
+}
+
+/* The share that is kept lies between the base and the best, whose place it does not take, and another
+ * one needs no further step. */
+static void part_of_what_was_learnt_can_be_kept(void **state)
+{
+    static const char name[] = "interpolated/model.safetensors";
+    slm_arena arena = {0};
+    size_t count = 0;
+    put_stage(&arena, state);
+    const slm_train_result whole = run_whole(&arena, state, "out", "train=all", 2);
+    const float *best = weights_in(&arena, state, "best/model.safetensors", &count);
+    const char *const shares[] = {"0", "0.5"};
+    slm_train_result results[2];
+    float *weights[2];
+    for (int i = 0; i < 2; i++) {
+        const char *sets[] = {output_set(&arena, state, "out"), "train=all",
+                              slm_arena_printf(&arena, "sft.interpolate=%s", shares[i]), NULL};
+        for (int again = 0; again < 2; again++) { /* the second time it is read */
+            slm_error err = {0};
+            stage s;
+            stage_open(&s, recipe_path(&arena, state), sets, 1);
+            if (slm_train_sft(&s.train, &results[i], &err) != SLM_OK) fail_msg("%s", err.message);
+            stage_close(&s);
+        }
+        assert_string_equal(results[i].folder, in_folder(&arena, state, "out/sft/interpolated"));
+        assert_int_equal(results[i].steps, whole.steps);
+        weights[i] = weights_in(&arena, state, name, &count);
+    }
+    double moved = 0;
+    for (size_t i = 0; i < count; i++) {
+        const float middle = 0.5f * weights[0][i] + 0.5f * best[i];
+        assert_true(fabsf(weights[1][i] - middle) <= 1e-6f * fabsf(middle));
+        moved += fabs((double)weights[1][i] - (double)best[i]);
+    }
+    assert_true(moved > 0);
+    assert_true(results[0].dev_loss == whole.first_dev_loss);
+    assert_true(results[1].dev_loss < whole.first_dev_loss &&
+                results[1].dev_loss != whole.dev_loss);
+    slm_arena_free(&arena);
+}
+
+/* Of an adapter B alone is scaled, so that B A is. */
+static void part_of_an_adapter_can_be_kept(void **state)
+{
+    slm_arena arena = {0};
+    size_t count = 0;
+    put_stage(&arena, state);
+    const slm_train_result kept = run_whole(&arena, state, "out", "sft.interpolate=0.25", 2);
+    assert_string_equal(kept.folder, in_folder(&arena, state, "out/sft/interpolated"));
+    const float *best = weights_in(&arena, state, "best/adapter_model.safetensors", &count);
+    const float *part = weights_in(&arena, state, "interpolated/adapter_model.safetensors", &count);
+    size_t same = 0, scaled = 0;
+    for (size_t i = 0; i < count; i++) {
+        same += part[i] == best[i];
+        scaled += part[i] == 0.25f * best[i] && best[i] != 0;
+    }
+    assert_int_equal(same + scaled, count);
+    assert_true(same > count / 10 && scaled > count / 10);
+    slm_arena_free(&arena);
+}
+
 /* Without development data the last weights are the best there are. */
 static void without_development_data_the_last_is_kept(void **state)
 {
@@ -373,6 +453,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(examples_are_learnt),
         TEST(all_weights_can_be_learnt),
+        TEST(part_of_what_was_learnt_can_be_kept),
+        TEST(part_of_an_adapter_can_be_kept),
         TEST(without_development_data_the_last_is_kept),
         TEST(stopped_at_every_step_it_ends_the_same),
         TEST(threads_do_not_matter),
