@@ -77,7 +77,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)";)
 .DELETE_ON_ERROR:
 all: $(BUILD)/slm
 
-$(BUILD)/slm: $(OBJECTS)
+$(BUILD)/slm: $(OBJECTS) $(BUILD)/parts
 	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $(OBJECTS) $(SLM_LIBS) $(LDFLAGS)
 
 # Objects are made again when the flags change: `make`, then `make KERNELS=ref`, is no mixture.
@@ -85,6 +85,11 @@ FLAGS := $(CC) $(SLM_CFLAGS) KERNELS=$(KERNELS)
 ifneq ($(file < $(BUILD)/flags),$(FLAGS))
 $(shell mkdir -p $(BUILD))
 $(file > $(BUILD)/flags,$(FLAGS))
+endif
+# And the program and the library when their parts do: `make unit MODULES=base`, then `make`.
+ifneq ($(file < $(BUILD)/parts),$(OBJECTS))
+$(shell mkdir -p $(BUILD))
+$(file > $(BUILD)/parts,$(OBJECTS))
 endif
 
 # The instruction sets of the fast paths, by file name; everything else is baseline x86-64.
@@ -96,7 +101,7 @@ $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(SLM_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 
-$(BUILD)/libslm.a: $(LIB_OBJECTS)
+$(BUILD)/libslm.a: $(LIB_OBJECTS) $(BUILD)/parts
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $(LIB_OBJECTS)
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libslm.a
