@@ -8,7 +8,7 @@
  *
  * The prompt of a group is computed once, forward and backward, its replies behind it. At the first
  * update the log-probabilities are those of the rollouts to the bit; the reference's come from the
- * same weights with other numbers in the adapter for the time of a pass. What a step does depends on
+ * same model with other numbers in what is trained for the time of a pass. What a step does depends on
  * settings, data, step and the checkpoint before it alone. */
 #include <math.h>
 #include <stdlib.h>
@@ -34,6 +34,7 @@ typedef struct grpo {
     slm_env *env;
     slm_store *store; /* verdicts and a patient's replies; NULL: none to keep */
     slm_mem *start;   /* of each parameter its value as the stage began; {NULL}s where not needed */
+    slm_mem *own;     /* of each vector its value while the reference stands in its place */
     slm_parameter *parameters;
     size_t parameter_count;
     train__group *groups; /* [prompts] of the step */
@@ -47,14 +48,17 @@ static slm_status remember_start(grpo *g)
 {
     slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
     const slm_kernels *kernels = slm_device_table(device);
-    g->start = calloc(g->parameter_count, sizeof *g->start);
-    if (!g->start) slm_out_of_memory(g->parameter_count * sizeof *g->start);
+    g->start = calloc(2 * g->parameter_count, sizeof *g->start);
+    if (!g->start) slm_out_of_memory(2 * g->parameter_count * sizeof *g->start);
+    g->own = g->start + g->parameter_count;
     if (strcmp(g->settings->kl, "none") == 0 || g->settings->kl_weight == 0) return SLM_OK;
     for (size_t i = 0; i < g->parameter_count; i++) {
         const slm_parameter *p = &g->parameters[i];
         const size_t items = p->rows * p->columns;
         SLM_TRY(slm_device_alloc(device, items * sizeof(float), &g->start[i], g->stage.err));
-        /* The base is the model with an adapter that does nothing. */
+        if (!p->weight)
+            SLM_TRY(slm_device_alloc(device, items * sizeof(float), &g->own[i], g->stage.err));
+        /* The base is the model with an adapter that does nothing; all weights have none (recipe.c). */
         if (strcmp(g->settings->kl, "start") == 0)
             kernels->convert(device, g->start[i], SLM_F32, p->value, 1.0f, items);
     }
@@ -65,10 +69,16 @@ static slm_status remember_start(grpo *g)
 static void set_reference(const grpo *g, bool on)
 {
     slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
+    const slm_kernels *kernels = slm_device_table(device);
     for (size_t i = 0; i < g->parameter_count; i++) {
         const slm_parameter *p = &g->parameters[i];
-        SLM_ASSERT(p->weight);
-        slm_device_table(device)->weight_write(device, p->weight, on ? g->start[i] : p->value);
+        const size_t items = p->rows * p->columns;
+        if (p->weight) { /* the forward reads what is written from the value */
+            kernels->weight_write(device, p->weight, on ? g->start[i] : p->value);
+            continue;
+        }
+        if (on) kernels->convert(device, g->own[i], SLM_F32, p->value, 1.0f, items);
+        kernels->convert(device, p->value, SLM_F32, on ? g->start[i] : g->own[i], 1.0f, items);
     }
 }
 
@@ -721,14 +731,11 @@ static slm_status make_training(grpo *g)
 {
     const bool all = strcmp(g->stage.train->recipe->run.train, "all") == 0;
     const slm_training_options options = {.full = all,
+                                          .embeddings = all,
                                           .checkpoint = g->settings->checkpointing,
                                           .max_rows = (size_t)g->settings->rows,
                                           .max_sequences = 2 * TRAIN_MOST_SEQUENCES};
     slm_model *model = slm_open_model(g->stage.train->chat);
-    if (all)
-        return slm_error_set(
-            g->stage.err, SLM_ERR_UNSUPPORTED,
-            "grpo trains an adapter; set train: adapter, or leave the section out");
     SLM_TRY(slm_training_new(model, &options, &g->stage.training, g->stage.err));
     g->parameters = slm_training_parameters(g->stage.training, &g->parameter_count);
     return train__optimiser_new(model, g->stage.training, &g->settings->optimiser,
@@ -945,7 +952,7 @@ static void grpo_free(grpo *g)
     slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
     if (g->groups) clear_groups(g);
     free(g->groups);
-    for (size_t i = 0; g->start && i < g->parameter_count; i++)
+    for (size_t i = 0; g->start && i < 2 * g->parameter_count; i++)
         slm_device_free(device, g->start[i]);
     free(g->start);
     train__stage_free(&g->stage);

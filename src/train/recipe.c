@@ -428,6 +428,11 @@ static slm_status check_grpo(const slm_recipe *r, slm_error *err)
                              "%s: grpo.patient answers questions, and a single turn has no place "
                              "for answers; set grpo.env to multi-turn",
                              r->path);
+    if (strcmp(o->kl, "base") == 0 && strcmp(r->run.train, "all") == 0)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: grpo.kl is base, but where all weights are trained none of the "
+                             "base's are left; set it to start, or train to adapter",
+                             r->path);
     if (o->train_per_group > o->rollouts)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo.train_per_group is %lld of %lld rollouts", r->path,

@@ -91,7 +91,7 @@ typedef struct slm_recipe_grpo {
     const char *loss;      /* "grpo", "dr_grpo", "dapo" or "gspo" */
     const char *advantage; /* "leave-one-out", "mean" or "mean-std" */
     double clip_low, clip_high;
-    const char *kl; /* to the adapter as it was at the "start", the "base", or "none" */
+    const char *kl; /* to the weights as they were at the "start", the "base", or "none" */
     double kl_weight;
     int64_t updates;     /* of the weights with one batch of rollouts */
     bool mask_cut_off;   /* learn nothing from replies that max_tokens cut off */

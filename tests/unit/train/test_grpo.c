@@ -113,6 +113,84 @@ static void every_way_runs(void **state)
     slm_arena_free(&arena);
 }
 
+static slm_status run_all_victim(void *context)
+{
+    const victim *v = context;
+    slm_error err = {0};
+    return run(v->arena, v->state, "broken", "train=all", v->threads, &err);
+}
+
+/* A number of metrics.jsonl where it first stands, and the largest of them. */
+static void logged(slm_arena *arena, void **state, const char *output, const char *key,
+                   double *first, double *most)
+{
+    slm_jsonl *file = NULL;
+    json_t *row = NULL;
+    slm_error err = {0};
+    *first = *most = NAN;
+    const char *path = slm_arena_printf(arena, "%s/%s/grpo/metrics.jsonl", (char *)*state, output);
+    if (slm_jsonl_open(path, &file, &err) != SLM_OK) fail_msg("%s", err.message);
+    for (;;) {
+        if (slm_jsonl_next(file, &row, NULL, &err) != SLM_OK) fail_msg("%s", err.message);
+        if (!row) break;
+        const json_t *number = json_object_get(row, key);
+        if (number && isnan(*first)) *first = json_number_value(number);
+        if (number) *most = fmax(*most, json_number_value(number));
+        json_decref(row);
+    }
+    slm_jsonl_close(file);
+}
+
+/* All weights, killed or not: embedding and norms too. */
+static void all_weights_practise(void **state)
+{
+    static const long counts[] = {5, 40, 90, 150};
+    static const char *const files[] = {"last/model.safetensors", "best/model.safetensors",
+                                        "last/optimiser.safetensors", "samples.jsonl"};
+    slm_arena arena = {0};
+    put_practice(&arena, state);
+    run_whole(&arena, state, "whole", "train=all", 2);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        victim v = {&arena, state, i % 2 ? 1 : 2};
+        run_and_die(counts[i], run_all_victim, &v);
+    }
+    run_whole(&arena, state, "broken", "train=all", 1);
+    const char *whole = in_folder(&arena, state, "whole/grpo");
+    const char *broken = in_folder(&arena, state, "broken/grpo");
+    for (size_t i = 0; i < 4; i++)
+        assert_same_file(whole, broken, files[i]);
+    char *of_whole = metrics_text(whole), *of_broken = metrics_text(broken);
+    assert_string_equal(of_whole, of_broken);
+    free(of_whole);
+    free(of_broken);
+    slm_arena_free(&arena);
+}
+
+/* With one update a step, the first that learns is made at the reference itself. */
+static void divergence_is_from_the_start(void **state)
+{
+    static const char *const kinds[] = {"train=adapter", "train=all"};
+    slm_arena arena = {0};
+    put_practice(&arena, state);
+    slm_buffer recipe = file_bytes(*state, "recipe.yaml");
+    slm_buffer_append_text(&recipe, "  kl_weight: 0.1\n");
+    char *updates = strstr(recipe.data, "updates: 2");
+    assert_non_null(updates);
+    updates[strlen("updates: ")] = '1';
+    put_file(in_folder(&arena, state, "recipe.yaml"), recipe.data, recipe.len);
+    slm_buffer_free(&recipe);
+    for (int i = 0; i < 2; i++) {
+        const char *output = slm_arena_printf(&arena, "kl%d", i);
+        run_whole(&arena, state, output, kinds[i], 2);
+        double first, most;
+        logged(&arena, state, output, "kl", &first, &most);
+        assert_true(first == 0 && most > 1e-6);
+        logged(&arena, state, output, "mismatches", &first, &most);
+        assert_true(most == 0);
+    }
+    slm_arena_free(&arena);
+}
+
 static void what_cannot_be_practised_is_refused(void **state)
 {
     slm_arena arena = {0};
@@ -135,6 +213,12 @@ static void what_cannot_be_practised_is_refused(void **state)
             SLM_OK);
         assert_holds(err.message, sets[i][1]);
     }
+    const char *const no_base[] = {"train=all", "grpo.kl=base"};
+    slm_recipe recipe;
+    assert_int_not_equal(
+        slm_recipe_load(in_folder(&arena, state, "recipe.yaml"), no_base, 2, &recipe, &err),
+        SLM_OK);
+    assert_holds(err.message, "none of the base's are left");
     slm_arena_free(&arena);
 }
 
@@ -147,6 +231,8 @@ int main(void)
         TEST(threads_change_nothing),
         TEST(kills_change_nothing),
         TEST(every_way_runs),
+        TEST(all_weights_practise),
+        TEST(divergence_is_from_the_start),
         TEST(what_cannot_be_practised_is_refused),
     };
     return cmocka_run_group_tests_name("grpo", tests, NULL, NULL);
