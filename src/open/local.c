@@ -266,17 +266,32 @@ static char *copy_text(const char *text, size_t len)
     return copy;
 }
 
-/* The file's or folder's name without what stands before it, its extension, and slashes behind. */
+/* Folders that training leaves in every stage: what they hold is told apart by the stage. */
+static bool is_of_stage(const char *name, size_t len)
+{
+    static const char *const names[] = {"best", "last", "interpolated", "model"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(name, names[i], len) == 0) return true;
+    return false;
+}
+
+/* The file's or folder's name without what stands before it, its extension, and slashes behind; of
+ * STAGE/best and its like, the stage's. */
 char *open__name_of(const char *path)
 {
     size_t end = strlen(path), len;
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    const char *base = path + end;
-    while (base > path && base[-1] != '/')
-        base--;
-    len = (size_t)(path + end - base);
-    if (len > 5 && strcmp(base + len - 5, ".gguf") == 0) len -= 5;
+    const char *base;
+    for (;;) {
+        while (end > 1 && path[end - 1] == '/')
+            end--;
+        base = path + end;
+        while (base > path && base[-1] != '/')
+            base--;
+        len = (size_t)(path + end - base);
+        if (base - path < 2 || !is_of_stage(base, len)) break;
+        end = (size_t)(base - path);
+    }
+    if (len > 5 && strncmp(base + len - 5, ".gguf", 5) == 0) len -= 5;
     return copy_text(base, len);
 }
 
@@ -437,28 +452,12 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
     return make_identity(c, file, adapter, dtype, &c->base.identity, err);
 }
 
-/* A stage of training leaves STAGE/best and STAGE/last: those are told apart by the stage. */
-static char *name_of_adapter(const char *folder)
-{
-    size_t len = strlen(folder);
-    while (len > 1 && folder[len - 1] == '/')
-        len--;
-    const bool of_stage = len > 5 && (strncmp(folder + len - 5, "/best", 5) == 0 ||
-                                      strncmp(folder + len - 5, "/last", 5) == 0);
-    if (!of_stage) return open__name_of(folder);
-    char *stage = strndup(folder, len - 5);
-    if (!stage) slm_out_of_memory(len);
-    char *name = open__name_of(stage);
-    free(stage);
-    return name;
-}
-
 /* The name for reports: the file's, with the adapter's folder behind it. */
 static char *make_name(const char *base, const char *adapter)
 {
     char *name = open__name_of(base);
     if (!adapter) return name;
-    char *last = name_of_adapter(adapter);
+    char *last = open__name_of(adapter);
     slm_buffer both = {0};
     slm_buffer_printf(&both, "%s+%s", name, last);
     free(name);

@@ -221,6 +221,38 @@ def interrupt(suite):
          'samples.jsonl')
 
 
+def all_weights(suite):
+    """Without an adapter: examples, of which a share is kept, practice from there, and a model that every
+    command opens after each."""
+    text = SFT.replace('lora: {{rank: 4, alpha: 8}}', 'train: all').format(
+        model=suite.path('tiny.gguf'), output=suite.path('all'), data=suite.path('data.jsonl'))
+    text = text.replace('sft: {', 'sft: {interpolate: 0.9, ')
+    text += GRPO[GRPO.index('grpo:'):].format(cases=suite.path('cases.jsonl'), more='', rubric=0)
+    judged = [dict(make_case(i), rubrics=[{'criterion': 'Asks how long.', 'points': 5, 'tags': [],
+                                           'check': {'asks': ['q1']}}]) for i in range(4)]
+    cases = suite.write('judged.jsonl', lines(judged))
+    text += f'eval: {{cases: {cases}, rollouts: 2, max_tokens: 16}}\n'
+    path = suite.write('all.yaml', text)
+    done = run('train', path)
+    suite.check('all weights learn and practise', done.returncode == 0, done.stderr)
+    suite.contains('how much is kept is told', done.stderr, '0.9 of what was learnt is kept')
+    rows = metrics(suite.path('all/grpo'))
+    suite.equal('every step', [row['step'] for row in rows], list(range(7)))
+    suite.check('a report of three arms', all(arm in read(suite.path('all/report.html')) for arm in (
+        b'base', b'sft', b'grpo')))
+    before = read(suite.path('all/grpo/best/model.safetensors'))
+    suite.check('practice moved them', before != read(suite.path('all/sft/interpolated/model.safetensors')))
+    said = [json.loads(suite.succeeds(f'slm chat with {model}', 'chat', suite.path(model), '-p',
+                                      'I have a cough, day 1', '--temperature', '0', '--max-tokens', '8',
+                                      '--json', '--system', '', '--quiet'))
+            for model in ('all/sft/model', 'all/grpo/model')]
+    suite.check('they say what was taught', all('How' in one['text'] for one in said), said)
+    suite.equal('and are named after their stages', [one['model'] for one in said], ['sft', 'grpo'])
+    suite.succeeds('once done it is not done again', 'train', path, '--quiet')
+    suite.check('and nothing has changed', before == read(suite.path('all/grpo/best/model.safetensors')) and
+                metrics(suite.path('all/grpo')) == rows)
+
+
 def wrong_use(suite):
     suite.fails('a reward without a judge', 2, ['reward.rubric is 1', 'grpo.judge'], 'train',
                 recipe(suite, 'w1', rubric=1))
@@ -253,6 +285,7 @@ def main():
         interrupt(suite)
         remote_judge(suite)
         patient(suite)
+        all_weights(suite)
     suite.finish()
 
 
