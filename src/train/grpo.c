@@ -6,10 +6,8 @@
  * case of its stratum is drawn in its place. Cases are drawn in proportion to what they failed to
  * earn lately, so practice goes where it is needed.
  *
- * The prompt of a group is computed once, forward and backward, its replies behind it. At the first
- * update the log-probabilities are those of the rollouts to the bit; the reference's come from the
- * same model with other numbers in what is trained for the time of a pass. What a step does depends on
- * settings, data, step and the checkpoint before it alone. */
+ * What a step does depends on settings, data, step and the checkpoint before it alone; how it learns
+ * from its rollouts stands in learn.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,55 +30,12 @@ typedef struct grpo {
     const slm_recipe_grpo *settings;
     slm_cases data, dev;
     slm_env *env;
-    slm_store *store; /* verdicts and a patient's replies; NULL: none to keep */
-    slm_mem *start;   /* of each parameter its value as the stage began; {NULL}s where not needed */
-    slm_mem *own;     /* of each vector its value while the reference stands in its place */
-    slm_parameter *parameters;
-    size_t parameter_count;
-    train__group *groups; /* [prompts] of the step */
+    slm_store *store;           /* verdicts and a patient's replies; NULL: none to keep */
+    train__snapshot *reference; /* what the policy is held near; NULL: nothing */
+    train__group *groups;       /* [prompts] of the step */
     size_t group_count;
     train__projection projection;
 } grpo;
-
-/* ---- the reference ------------------------------------------------------------------------- */
-
-static slm_status remember_start(grpo *g)
-{
-    slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
-    const slm_kernels *kernels = slm_device_table(device);
-    g->start = calloc(2 * g->parameter_count, sizeof *g->start);
-    if (!g->start) slm_out_of_memory(2 * g->parameter_count * sizeof *g->start);
-    g->own = g->start + g->parameter_count;
-    if (strcmp(g->settings->kl, "none") == 0 || g->settings->kl_weight == 0) return SLM_OK;
-    for (size_t i = 0; i < g->parameter_count; i++) {
-        const slm_parameter *p = &g->parameters[i];
-        const size_t items = p->rows * p->columns;
-        SLM_TRY(slm_device_alloc(device, items * sizeof(float), &g->start[i], g->stage.err));
-        if (!p->weight)
-            SLM_TRY(slm_device_alloc(device, items * sizeof(float), &g->own[i], g->stage.err));
-        /* The base is the model with an adapter that does nothing; all weights have none (recipe.c). */
-        if (strcmp(g->settings->kl, "start") == 0)
-            kernels->convert(device, g->start[i], SLM_F32, p->value, 1.0f, items);
-    }
-    return SLM_OK;
-}
-
-/* The model as the reference is, or as it was. */
-static void set_reference(const grpo *g, bool on)
-{
-    slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
-    const slm_kernels *kernels = slm_device_table(device);
-    for (size_t i = 0; i < g->parameter_count; i++) {
-        const slm_parameter *p = &g->parameters[i];
-        const size_t items = p->rows * p->columns;
-        if (p->weight) { /* the forward reads what is written from the value */
-            kernels->weight_write(device, p->weight, on ? g->start[i] : p->value);
-            continue;
-        }
-        if (on) kernels->convert(device, g->own[i], SLM_F32, p->value, 1.0f, items);
-        kernels->convert(device, p->value, SLM_F32, on ? g->start[i] : g->own[i], 1.0f, items);
-    }
-}
 
 /* ---- drawing cases ------------------------------------------------------------------------- */
 
@@ -215,237 +170,6 @@ static slm_status practise(grpo *g, size_t *flat)
     for (size_t i = first; i < g->group_count; i++)
         *flat += !train__group_has_spread(&g->groups[i]);
     return SLM_OK;
-}
-
-/* ---- what is learnt from ------------------------------------------------------------------- */
-
-static int by_advantage(const void *a, const void *b)
-{
-    const train__rollout *const *x = a, *const *y = b;
-    if ((*x)->advantage != (*y)->advantage) return (*x)->advantage < (*y)->advantage ? -1 : 1;
-    return *x < *y ? -1 : *x > *y;
-}
-
-/* Advantages from all of a group's rewards; of the rollouts the best and the worst are learnt. */
-static void choose(const grpo *g, train__group *group)
-{
-    const size_t n = group->count, most = (size_t)g->settings->train_per_group;
-    double *rewards = malloc(2 * n * sizeof *rewards);
-    train__rollout **order = malloc(n * sizeof(train__rollout *));
-    if (!rewards || !order) slm_out_of_memory(3 * n * sizeof *rewards);
-    for (size_t i = 0; i < n; i++)
-        rewards[i] = group->rollouts[i].reward.total;
-    train__advantages(rewards, n, g->settings->advantage, rewards + n);
-    const bool spread = train__group_has_spread(group);
-    for (size_t i = 0; i < n; i++) {
-        train__rollout *r = &group->rollouts[i];
-        r->advantage = rewards[n + i];
-        order[i] = r;
-    }
-    qsort(order, n, sizeof *order, by_advantage);
-    for (size_t i = 0; i < n; i++) {
-        const bool chosen = most == 0 || i < most / 2 || i >= n - (most + 1) / 2;
-        order[i]->learnt = spread && chosen && !(g->settings->mask_cut_off && order[i]->cut_off);
-    }
-    free(rewards);
-    free(order);
-}
-
-/* One turn of one rollout on its way through a batch. */
-typedef struct piece {
-    const train__rollout *rollout;
-    const slm_chat_trace *trace;
-    float *reference, *log_prob, *coefficient; /* [trace->reply_len] */
-} piece;
-
-typedef struct pieces {
-    piece *items;
-    size_t count;
-    size_t too_long; /* left out: they do not fit into the rows */
-    train__share share;
-    slm_arena arena;
-} pieces;
-
-static void collect(const grpo *g, pieces *out)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < g->group_count; i++)
-        for (size_t k = 0; k < g->groups[i].count; k++)
-            most += g->groups[i].rollouts[k].turn_count;
-    out->items = slm_arena_array(&out->arena, most + 1, sizeof *out->items);
-    for (size_t i = 0; i < g->group_count; i++)
-        for (size_t k = 0; k < g->groups[i].count; k++) {
-            const train__rollout *r = &g->groups[i].rollouts[k];
-            if (!r->learnt) continue;
-            out->share.rollouts++;
-            for (size_t t = 0; t < r->turn_count; t++) {
-                const slm_chat_trace *trace = r->turns[t].trace;
-                if (trace->reply_len == 0) continue;
-                if (trace->prompt_len + trace->reply_len - 1 > (size_t)g->settings->rows) {
-                    out->too_long++;
-                    continue;
-                }
-                float *numbers =
-                    slm_arena_array(&out->arena, 3 * trace->reply_len, sizeof *numbers);
-                out->items[out->count++] = (piece){r, trace, numbers, numbers + trace->reply_len,
-                                                   numbers + 2 * trace->reply_len};
-                out->share.tokens += trace->reply_len;
-            }
-        }
-}
-
-/* ---- batches ------------------------------------------------------------------------------- */
-
-typedef struct packed {
-    slm_train_sequence sequences[2 * TRAIN_MOST_SEQUENCES];
-    int32_t *ids, *want, *targets;
-    float *numbers; /* [rows]: coefficients in, log-probabilities out */
-    slm_train_batch batch;
-} packed;
-
-static bool same_prompt(const piece *a, const piece *b)
-{
-    return a->trace->prompt_len == b->trace->prompt_len &&
-           memcmp(a->trace->prompt_ids, b->trace->prompt_ids,
-                  a->trace->prompt_len * sizeof *a->trace->prompt_ids) == 0;
-}
-
-/* As many pieces as fit, each prompt once for those that follow it. Returns how many. */
-static size_t pack(const grpo *g, const piece *list, size_t count, packed *out)
-{
-    const size_t most = (size_t)g->settings->rows;
-    slm_train_batch *b = &out->batch;
-    size_t taken = 0;
-    int32_t prompt = -1; /* the sequence of the last prompt */
-    *b = (slm_train_batch){.ids = out->ids,
-                           .sequences = out->sequences,
-                           .want = out->want,
-                           .targets = out->targets,
-                           .temperature = (float)g->settings->temperature};
-    for (; taken < count && taken < TRAIN_MOST_SEQUENCES; taken++) {
-        const slm_chat_trace *t = list[taken].trace;
-        const bool shared = taken > 0 && same_prompt(&list[taken - 1], &list[taken]);
-        const size_t rows = (shared ? 0 : t->prompt_len) + t->reply_len - 1;
-        if (taken > 0 && (b->rows + rows > most || b->want_count + t->reply_len > most)) break;
-        if (!shared) {
-            memcpy(out->ids + b->rows, t->prompt_ids, t->prompt_len * sizeof *out->ids);
-            prompt = (int32_t)b->sequence_count;
-            out->sequences[b->sequence_count++] =
-                (slm_train_sequence){(int32_t)b->rows, (int32_t)t->prompt_len, -1};
-            b->rows += t->prompt_len;
-        }
-        const slm_train_sequence *before = &out->sequences[prompt];
-        out->want[b->want_count] = before->row + before->rows - 1;
-        out->targets[b->want_count++] = t->reply_ids[0];
-        if (t->reply_len == 1) continue;
-        out->sequences[b->sequence_count++] =
-            (slm_train_sequence){(int32_t)b->rows, (int32_t)t->reply_len - 1, prompt};
-        for (size_t i = 0; i + 1 < t->reply_len; i++) {
-            out->ids[b->rows] = t->reply_ids[i];
-            out->want[b->want_count] = (int32_t)b->rows++;
-            out->targets[b->want_count++] = t->reply_ids[i + 1];
-        }
-    }
-    return taken;
-}
-
-typedef enum pass { PASS_REFERENCE, PASS_LOG_PROB, PASS_LEARN } pass;
-
-/* One pass of all pieces: their log-probabilities into `reference` or `log_prob`; or, learning, the
- * gradient from their coefficients. */
-static void run_pass(grpo *g, const pieces *all, packed *room, pass what, double *entropy)
-{
-    double sum = 0;
-    float *entropies = room->numbers + 2 * (size_t)g->settings->rows;
-    for (size_t first = 0, taken; first < all->count; first += taken) {
-        const piece *list = all->items + first;
-        taken = pack(g, list, all->count - first, room);
-        size_t at = 0;
-        for (size_t i = 0; i < taken; i++) {
-            memcpy(room->numbers + at, list[i].coefficient,
-                   list[i].trace->reply_len * sizeof(float));
-            at += list[i].trace->reply_len;
-        }
-        float *log_prob = room->numbers + (size_t)g->settings->rows;
-        slm_training_forward(g->stage.training, &room->batch,
-                             what == PASS_LEARN ? room->numbers : NULL, log_prob,
-                             entropy ? entropies : NULL);
-        at = 0;
-        for (size_t i = 0; i < taken; i++) {
-            float *to = what == PASS_REFERENCE ? list[i].reference : list[i].log_prob;
-            memcpy(to, log_prob + at, list[i].trace->reply_len * sizeof(float));
-            at += list[i].trace->reply_len;
-        }
-        for (size_t i = 0; entropy && i < at; i++)
-            sum += (double)entropies[i];
-        if (what == PASS_LEARN) slm_training_backward(g->stage.training, NULL);
-    }
-    if (entropy) *entropy = sum / (double)all->share.tokens;
-}
-
-/* ---- an update ----------------------------------------------------------------------------- */
-
-typedef struct outcome {
-    train__objective sum;
-    double norm, entropy;
-    size_t mismatches; /* tokens whose log-probability was not the rollout's at the first update */
-    size_t updates;
-} outcome;
-
-static void coefficients(const grpo *g, const pieces *all, bool has_reference, outcome *out)
-{
-    for (size_t i = 0; i < all->count; i++) {
-        const piece *p = &all->items[i];
-        const train__objective one = train__coefficients(
-            g->settings, &all->share, p->rollout->advantage, p->log_prob, p->trace->logprobs,
-            has_reference ? p->reference : NULL, p->trace->reply_len, p->coefficient);
-        out->sum.loss += one.loss;
-        out->sum.divergence += one.divergence;
-        out->sum.clipped += one.clipped;
-        out->sum.tokens += one.tokens;
-    }
-}
-
-static void update(grpo *g, outcome *out)
-{
-    pieces all = {0};
-    packed room = {0};
-    const bool has_reference = g->start[0].at != NULL;
-    const size_t rows = (size_t)g->settings->rows;
-    *out = (outcome){0};
-    collect(g, &all);
-    if (all.too_long > 0)
-        slm_log_print(g->stage.train->log, SLM_LOG_WARNING,
-                      "grpo step %lld: %zu replies with their prompts are longer than grpo.rows "
-                      "(%lld) and teach nothing",
-                      (long long)g->stage.state.step + 1, all.too_long,
-                      (long long)g->settings->rows);
-    if (all.count == 0) goto out;
-    room.ids = slm_arena_array(&all.arena, 3 * rows, sizeof *room.ids);
-    room.want = room.ids + rows;
-    room.targets = room.want + rows;
-    room.numbers = slm_arena_array(&all.arena, 3 * rows, sizeof *room.numbers);
-    if (has_reference) {
-        set_reference(g, true);
-        run_pass(g, &all, &room, PASS_REFERENCE, NULL);
-        set_reference(g, false);
-    }
-    for (size_t i = 0; i < all.count; i++) /* what was sampled is what the model gives now */
-        memcpy(all.items[i].log_prob, all.items[i].trace->logprobs,
-               all.items[i].trace->reply_len * sizeof(float));
-    for (int64_t u = 0; u < g->settings->updates; u++) {
-        if (u > 0) run_pass(g, &all, &room, PASS_LOG_PROB, NULL);
-        coefficients(g, &all, has_reference, out);
-        run_pass(g, &all, &room, PASS_LEARN, u == 0 ? &out->entropy : NULL);
-        for (size_t i = 0; u == 0 && i < all.count; i++)
-            for (size_t k = 0; k < all.items[i].trace->reply_len; k++)
-                out->mismatches += all.items[i].log_prob[k] != all.items[i].trace->logprobs[k];
-        train__optimiser_step(g->stage.optimiser,
-                              g->stage.state.step * g->settings->updates + u + 1, &out->norm);
-        out->updates++;
-    }
-out:
-    slm_arena_free(&all.arena);
 }
 
 /* ---- measuring ----------------------------------------------------------------------------- */
@@ -737,10 +461,18 @@ static slm_status make_training(grpo *g)
                                           .max_sequences = 2 * TRAIN_MOST_SEQUENCES};
     slm_model *model = slm_open_model(g->stage.train->chat);
     SLM_TRY(slm_training_new(model, &options, &g->stage.training, g->stage.err));
-    g->parameters = slm_training_parameters(g->stage.training, &g->parameter_count);
     return train__optimiser_new(model, g->stage.training, &g->settings->optimiser,
                                 g->settings->steps * g->settings->updates, &g->stage.optimiser,
                                 g->stage.err);
+}
+
+/* The base, or the model as the stage begins. */
+static slm_status remember_reference(grpo *g)
+{
+    const slm_recipe_grpo *o = g->settings;
+    if (strcmp(o->kl, "none") == 0 || o->kl_weight == 0) return SLM_OK;
+    return train__snapshot_new(slm_open_model(g->stage.train->chat), g->stage.training,
+                               strcmp(o->kl, "base") == 0, &g->reference, g->stage.err);
 }
 
 /* The stage as it begins, kept as `start`; or as its last checkpoint has it. */
@@ -759,7 +491,7 @@ static slm_status begin(grpo *g)
     if (found)
         SLM_TRY(train__checkpoint_load(g->stage.folder, "start", g->stage.train, g->stage.training,
                                        NULL, g->stage.err));
-    SLM_TRY(remember_start(g));
+    SLM_TRY(remember_reference(g));
     if (found) SLM_TRY(train__stage_load_last(&g->stage));
     return train__stage_open_log(&g->stage);
 }
@@ -786,7 +518,7 @@ static slm_status put_samples(grpo *g)
     return status;
 }
 
-static json_t *step_values(grpo *g, const outcome *o, size_t flat)
+static json_t *step_values(grpo *g, const train__learnt *o, size_t flat)
 {
     json_t *values = json_object();
     const double tokens = (double)o->sum.tokens;
@@ -850,7 +582,12 @@ static slm_status run_step(grpo *g, slm_progress *progress)
     const slm_recipe_grpo *o = g->settings;
     const double begun_s = slm_progress_clock_s();
     size_t flat = 0, tokens = 0;
-    outcome out;
+    train__learnt out;
+    const train__learner learner = {.settings = o,
+                                    .training = g->stage.training,
+                                    .optimiser = g->stage.optimiser,
+                                    .reference = g->reference,
+                                    .log = g->stage.train->log};
     /* A judge that fails on development rollouts is not to cost more than this step. */
     if ((g->stage.train->judge || g->stage.train->patient) &&
         is_measured(g, g->stage.state.step + 1) && g->stage.state.step % o->save_steps != 0)
@@ -858,11 +595,11 @@ static slm_status run_step(grpo *g, slm_progress *progress)
     SLM_TRY(practise_or_save(g, &flat));
     const double played_s = slm_progress_clock_s();
     for (size_t i = 0; i < g->group_count; i++) {
-        choose(g, &g->groups[i]);
+        train__choose(o, &g->groups[i]);
         for (size_t k = 0; k < g->groups[i].count; k++)
             tokens += g->groups[i].rollouts[k].tokens;
     }
-    update(g, &out);
+    train__learn(&learner, g->groups, g->group_count, g->stage.state.step + 1, &out);
     const double learnt_s = slm_progress_clock_s();
     json_t *values = step_values(g, &out, flat);
     g->stage.state.step++;
@@ -949,12 +686,9 @@ static slm_status finish(grpo *g, slm_train_result *result)
 
 static void grpo_free(grpo *g)
 {
-    slm_device *device = slm_model_device(slm_open_model(g->stage.train->chat));
     if (g->groups) clear_groups(g);
     free(g->groups);
-    for (size_t i = 0; g->start && i < 2 * g->parameter_count; i++)
-        slm_device_free(device, g->start[i]);
-    free(g->start);
+    train__snapshot_free(g->reference);
     train__stage_free(&g->stage);
     if (g->stage.train->judge) slm_judge_use_store(g->stage.train->judge, NULL);
     slm_store_close(g->store);

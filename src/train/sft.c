@@ -18,10 +18,10 @@ typedef struct sft {
     train__stage stage;
     const slm_recipe_sft *settings;
     train__examples data, dev, replay;
-    train__base *base; /* NULL: all that is learnt is kept */
-    size_t *order;     /* of the epoch below */
-    size_t *plain;     /* 0, 1, 2 ... for development data */
-    size_t *picks;     /* of a step */
+    train__snapshot *base; /* NULL: all that is learnt is kept */
+    size_t *order;         /* of the epoch below */
+    size_t *plain;         /* 0, 1, 2 ... for development data */
+    size_t *picks;         /* of a step */
     int64_t epoch;
     double computed_tokens;
     train__projection projection;
@@ -112,8 +112,8 @@ static slm_status begin(sft *s)
                        s->stage.train->recipe->sft_sha256, s->data.sha256, s->dev.sha256);
     SLM_TRY(make_training(s));
     if (s->settings->interpolate < 1)
-        SLM_TRY(train__base_new(slm_open_model(s->stage.train->chat), s->stage.training, &s->base,
-                                s->stage.err));
+        SLM_TRY(train__snapshot_new(slm_open_model(s->stage.train->chat), s->stage.training, true,
+                                    &s->base, s->stage.err));
     SLM_TRY(train__stage_find(&s->stage, &found));
     if (found) SLM_TRY(train__stage_load_last(&s->stage));
     return train__stage_open_log(&s->stage);
@@ -285,7 +285,7 @@ static slm_status interpolate(sft *s, const train__state *best, slm_train_result
         SLM_TRY(train__checkpoint_load(s->stage.folder, name, t, s->stage.training, NULL,
                                        s->stage.err));
     } else {
-        train__interpolate(s->base, share);
+        train__snapshot_mix(s->base, share);
         state = *best;
         state.interpolated = share;
         state.best_loss = dev_loss(s);
@@ -330,7 +330,7 @@ static slm_status finish(sft *s, slm_train_result *result)
 
 static void sft_free(sft *s)
 {
-    train__base_free(s->base);
+    train__snapshot_free(s->base);
     train__stage_free(&s->stage);
     train__examples_free(&s->dev);
     train__examples_free(&s->data);

@@ -127,16 +127,18 @@ slm_status train__checkpoint_load(const char *folder, const char *name, const sl
                                   slm_training *training, train__optimiser *optimiser,
                                   slm_error *err);
 
-/* ---- between the base and what was learnt (interpolate.c) ------------------------------------- */
+/* ---- earlier values (snapshot.c) --------------------------------------------------------------- */
 
-/* The base's values of what is trained, taken before the first step; nothing beside an adapter. The
- * training must outlive it. */
-typedef struct train__base train__base;
-slm_status train__base_new(slm_model *model, slm_training *training, train__base **out,
-                           slm_error *err);
-void train__base_free(train__base *base); /* NULL is allowed */
-/* Every value becomes share of what it is now and 1 - share of the base's; 0 <= share <= 1. */
-void train__interpolate(const train__base *base, double share);
+/* What parameters are now, or, of_base, what they are in the base: 0 in an adapter; of other weights
+ * their values now, so it must be taken before they change. The training must outlive it. */
+typedef struct train__snapshot train__snapshot;
+slm_status train__snapshot_new(slm_model *model, slm_training *training, bool of_base,
+                               train__snapshot **out, slm_error *err);
+void train__snapshot_free(train__snapshot *snapshot); /* NULL is allowed */
+/* The model as it was then, or again as it is. */
+void train__snapshot_show(const train__snapshot *snapshot, bool shown);
+/* Every value becomes share of what it is now and 1 - share of what it was; 0 <= share <= 1. */
+void train__snapshot_mix(const train__snapshot *snapshot, double share);
 
 /* ---- a stage (stage.c) --------------------------------------------------------------------- */
 
@@ -293,5 +295,28 @@ void train__advantages(const double *rewards, size_t count, const char *kind, do
 train__objective train__coefficients(const slm_recipe_grpo *options, const train__share *share,
                                      double advantage, const float *log_prob, const float *old,
                                      const float *reference, size_t tokens, float *coefficient);
+
+/* ---- a step of it (learn.c) -------------------------------------------------------------------- */
+
+/* Advantages from all of a group's rewards; of the rollouts the best and the worst are to be learnt. */
+void train__choose(const slm_recipe_grpo *settings, train__group *group);
+
+typedef struct train__learner {
+    const slm_recipe_grpo *settings;
+    slm_training *training;
+    train__optimiser *optimiser;
+    const train__snapshot *reference; /* what the policy is held near; NULL: nothing */
+    slm_log *log;
+} train__learner;
+
+typedef struct train__learnt {
+    train__objective sum;
+    double norm, entropy;
+    size_t mismatches; /* tokens whose log-probability was not the rollout's at the first update */
+} train__learnt;
+
+/* The step's updates of the weights from what was chosen; step counts from 1. */
+void train__learn(const train__learner *learner, const train__group *groups, size_t count,
+                  int64_t step, train__learnt *out);
 
 #endif
