@@ -203,7 +203,7 @@ static slm_status run_stage(cli_app *app, const train_options *options, const sl
     slm_judge *judge = NULL;
     slm_status status = SLM_OK;
     SLM_TRY(slm_recipe_lora_options(recipe, &lora, err));
-    if (strcmp(recipe->run.train, "adapter") == 0) {
+    if (slm_recipe_wants_adapter(recipe)) {
         open.lora = &lora;
         open.lora_seed = (uint64_t)recipe->run.seed;
     } else {
@@ -426,7 +426,7 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
                           stages[i].name, (long long)result.steps);
             return CLI_FAILED;
         }
-        if (strcmp(recipe->run.train, "all") == 0)
+        if (!slm_recipe_wants_adapter(recipe))
             done =
                 export_whole(app, options, recipe, stages[i].name, result.folder, &models[count]);
         else

@@ -147,8 +147,8 @@ static slm_status write_state(const char *folder, const slm_train *train, const 
 
 static const char *weights_name(const slm_train *train)
 {
-    return strcmp(train->recipe->run.train, "all") == 0 ? "model.safetensors"
-                                                        : "adapter_model.safetensors";
+    return slm_recipe_wants_adapter(train->recipe) ? "adapter_model.safetensors"
+                                                   : "model.safetensors";
 }
 
 slm_status train__checkpoint_save(const char *folder, const char *name, const slm_train *train,

@@ -453,9 +453,9 @@ static slm_status open_store(grpo *g)
 
 static slm_status make_training(grpo *g)
 {
-    const bool all = strcmp(g->stage.train->recipe->run.train, "all") == 0;
-    const slm_training_options options = {.full = all,
-                                          .embeddings = all,
+    const slm_recipe *recipe = g->stage.train->recipe;
+    const slm_training_options options = {.full = !slm_recipe_wants_adapter(recipe),
+                                          .embeddings = strcmp(recipe->run.train, "all") == 0,
                                           .checkpoint = g->settings->checkpointing,
                                           .max_rows = (size_t)g->settings->rows,
                                           .max_sequences = 2 * TRAIN_MOST_SEQUENCES};

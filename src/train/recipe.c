@@ -22,8 +22,8 @@ static const slm_option run_table[] = {
     {.name = "seed", .type = SLM_OPTION_INT, FIELD(slm_recipe_run, seed), .min = 0, .max = 1e15,
      .value_name = "N", .default_text = "0", .help = "of the adapter's start, the order of data, and rollouts"},
     {.name = "train", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_run, train),
-     .choices = "adapter|all", .value_name = "WHAT", .default_text = "adapter",
-     .help = "a LoRA adapter beside the base, or all weights of its layers"},
+     .choices = "adapter|layers|all", .value_name = "WHAT", .default_text = "adapter",
+     .help = "a LoRA adapter beside the base, the weights of its layers, or embedding and head too"},
     {.name = "template", .type = SLM_OPTION_STRING, FIELD(slm_recipe_run, template),
      .value_name = "NAME", .help = "chat template instead of the model's own"},
     {.name = "system", .type = SLM_OPTION_STRING, FIELD(slm_recipe_run, system), .value_name = "TEXT",
@@ -428,11 +428,12 @@ static slm_status check_grpo(const slm_recipe *r, slm_error *err)
                              "%s: grpo.patient answers questions, and a single turn has no place "
                              "for answers; set grpo.env to multi-turn",
                              r->path);
-    if (strcmp(o->kl, "base") == 0 && strcmp(r->run.train, "all") == 0)
-        return slm_error_set(err, SLM_ERR_INVALID,
-                             "%s: grpo.kl is base, but where all weights are trained none of the "
-                             "base's are left; set it to start, or train to adapter",
-                             r->path);
+    if (strcmp(o->kl, "base") == 0 && !slm_recipe_wants_adapter(r))
+        return slm_error_set(
+            err, SLM_ERR_INVALID,
+            "%s: grpo.kl is base, but where weights are trained, and no adapter, none "
+            "of the base's are left; set it to start, or train to adapter",
+            r->path);
     if (o->train_per_group > o->rollouts)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo.train_per_group is %lld of %lld rollouts", r->path,
@@ -558,6 +559,11 @@ void slm_recipe_free(slm_recipe *recipe)
 {
     slm_arena_free(&recipe->arena);
     *recipe = (slm_recipe){0};
+}
+
+bool slm_recipe_wants_adapter(const slm_recipe *r)
+{
+    return strcmp(r->run.train, "adapter") == 0;
 }
 
 slm_status slm_recipe_lora_options(const slm_recipe *r, slm_lora_options *out, slm_error *err)

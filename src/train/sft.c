@@ -86,11 +86,11 @@ static slm_status load_data(sft *s)
 static slm_status make_training(sft *s)
 {
     const slm_recipe *recipe = s->stage.train->recipe;
-    const bool all = strcmp(recipe->run.train, "all") == 0;
-    const slm_training_options options = {.full = all,
-                                          .embeddings = all,
+    const bool adapter = slm_recipe_wants_adapter(recipe);
+    const slm_training_options options = {.full = !adapter,
+                                          .embeddings = strcmp(recipe->run.train, "all") == 0,
                                           .checkpoint = s->settings->checkpointing,
-                                          .dropout = all ? 0.0f : (float)recipe->lora.dropout,
+                                          .dropout = adapter ? (float)recipe->lora.dropout : 0.0f,
                                           .max_rows = (size_t)s->settings->rows,
                                           .max_sequences = TRAIN_MOST_SEQUENCES};
     slm_model *model = slm_open_model(s->stage.train->chat);

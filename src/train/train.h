@@ -34,7 +34,7 @@ typedef struct slm_recipe_run {
     const char *model;  /* MODEL: a file or folder, with +DIR for an adapter to go on with */
     const char *output; /* folder of everything that is made */
     int64_t seed;
-    const char *train;          /* "adapter" or "all" */
+    const char *train;          /* "adapter", "layers" or "all" */
     const char *template;       /* NULL: the model's own */
     const char *system;         /* before every conversation without one; "": none */
     double time_budget_minutes; /* of each stage; 0: none */
@@ -132,6 +132,7 @@ struct slm_recipe {
 slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set_count,
                            slm_recipe *out, slm_error *err);
 void slm_recipe_free(slm_recipe *recipe);
+bool slm_recipe_wants_adapter(const slm_recipe *recipe); /* else weights of the base are trained */
 /* The adapter that the recipe asks for. */
 slm_status slm_recipe_lora_options(const slm_recipe *recipe, slm_lora_options *out, slm_error *err);
 /* Every key with its default, bounds and meaning: text, or Markdown for docs. */

@@ -105,7 +105,8 @@ static void every_way_runs(void **state)
                                        "grpo.train_per_group=2",
                                        "grpo.mask_cut_off=true",
                                        "grpo.checkpointing=true",
-                                       "grpo.rows=60"};
+                                       "grpo.rows=60",
+                                       "train=layers"};
     slm_arena arena = {0};
     put_practice(&arena, state);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)

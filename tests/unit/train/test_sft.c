@@ -100,6 +100,25 @@ static void all_weights_can_be_learnt(void **state)
     slm_arena_free(&arena);
 }
 
+/* All of the layers, and the last norm; embedding and head stay the base's. */
+static void layers_alone_can_be_learnt(void **state)
+{
+    slm_arena arena = {0};
+    slm_tensors *file = NULL;
+    slm_error err = {0};
+    put_stage(&arena, state);
+    const slm_train_result result = run_whole(&arena, state, "out", "train=layers", 2);
+    assert_true(result.dev_loss < result.first_dev_loss);
+    const char *path = in_folder(&arena, state, "out/sft/best/model.safetensors");
+    if (slm_tensors_open(path, &file, &err) != SLM_OK) fail_msg("%s", err.message);
+    assert_non_null(slm_tensors_find(file, "model.layers.0.self_attn.q_proj.weight"));
+    assert_non_null(slm_tensors_find(file, "model.norm.weight"));
+    assert_null(slm_tensors_find(file, "model.embed_tokens.weight"));
+    assert_null(slm_tensors_find(file, "lm_head.weight"));
+    slm_tensors_close(file);
+    slm_arena_free(&arena);
+}
+
 /* The weights of out/sft/NAME, all tensors one after the other; *count floats. */
 static float *weights_in(slm_arena *arena, void **state, const char *name, size_t *count)
 {
@@ -453,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(examples_are_learnt),
         TEST(all_weights_can_be_learnt),
+        TEST(layers_alone_can_be_learnt),
         TEST(part_of_what_was_learnt_can_be_kept),
         TEST(part_of_an_adapter_can_be_kept),
         TEST(without_development_data_the_last_is_kept),

@@ -183,13 +183,13 @@ static inline void stage_open(stage *s, const char *recipe, const char *const *s
     if (slm_recipe_load(recipe, sets, count, &s->recipe, &err) != SLM_OK)
         fail_msg("%s", err.message);
     if (slm_recipe_lora_options(&s->recipe, &lora, &err) != SLM_OK) fail_msg("%s", err.message);
-    const bool all = strcmp(s->recipe.run.train, "all") == 0;
+    const bool adapter = slm_recipe_wants_adapter(&s->recipe);
     const slm_open_options open = {.dtype = "f32",
                                    .threads = threads,
                                    .batch = 1,
                                    .context = 256,
                                    .cache_bytes = 1 << 22,
-                                   .lora = all ? NULL : &lora,
+                                   .lora = adapter ? &lora : NULL,
                                    .lora_seed = (uint64_t)s->recipe.run.seed};
     if (slm_open_chat(s->recipe.run.model, &open, &s->chat, &err) != SLM_OK)
         fail_msg("%s", err.message);
@@ -205,9 +205,9 @@ static inline void stage_close(stage *s)
 /* What is learnt in the model of an open stage. */
 static inline slm_training *training_of(stage *s, size_t rows, float dropout)
 {
-    const bool all = strcmp(s->recipe.run.train, "all") == 0;
-    const slm_training_options options = {.full = all,
-                                          .embeddings = all,
+    const bool adapter = slm_recipe_wants_adapter(&s->recipe);
+    const slm_training_options options = {.full = !adapter,
+                                          .embeddings = !adapter,
                                           .dropout = dropout,
                                           .max_rows = rows,
                                           .max_sequences = TRAIN_MOST_SEQUENCES};
