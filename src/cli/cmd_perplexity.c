@@ -405,7 +405,7 @@ const slm_command cli_command_perplexity = {
         "Perplexities compare where texts, --ctx and tokenizer are the same. Bits per byte also "
         "compare models whose tokenizers cut differently.",
     .example = "# what a speciality cost in general text\n"
-               "slm perplexity base.gguf base.gguf+runs/ask-first/sft/best --text general.txt\n"
+               "slm perplexity base.gguf runs/ask-first/sft/model --text general.txt\n"
                "# the first 20,000 tokens of two texts, for a program\n"
                "slm perplexity model.gguf --text a.txt --text b.txt --limit 20000 --json",
     .tables = {perplexity_table, machine_table, cli_json_options, cli_common_options},
