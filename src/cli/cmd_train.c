@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "cli/cli.h"
+#include "tensor/tensor.h"
 #include "train/train.h"
 
 typedef struct train_options {
@@ -367,19 +368,42 @@ static const char *trained(cli_app *app, const slm_recipe *recipe, const char *f
     return out;
 }
 
-/* Where all weights were trained: the model as a folder that every command opens. */
-static int export_whole(cli_app *app, const train_options *options, const slm_recipe *recipe,
-                        const char *name, const char *weights, const char **model)
+/* Whether the folder holds the model that is made of this base and these weights. */
+static bool is_made_of(const char *folder, const char *base, const char *weights)
 {
-    words w = {0};
+    static const char *const keys[] = {"slm.base_sha256", "slm.weights_sha256"};
+    const char *const paths[] = {base, weights};
+    slm_tensors *made = NULL;
+    bool same = slm_tensors_open(folder, &made, NULL) == SLM_OK;
+    for (size_t i = 0; i < 2 && same; i++) {
+        slm_tensors *part = NULL;
+        const char *is = NULL, *was = NULL;
+        same = slm_tensors_open(paths[i], &part, NULL) == SLM_OK &&
+               slm_tensors_sha256(part, &is, NULL) == SLM_OK &&
+               slm_meta_string(made, keys[i], true, &was, NULL) == SLM_OK && strcmp(is, was) == 0;
+        slm_tensors_close(part);
+    }
+    slm_tensors_close(made);
+    return same;
+}
+
+/* Where weights of the base were trained: the model as a folder that every command opens. f32, which
+ * keeps what was learnt; opened, it is rounded as it was in training. */
+static slm_status make_model(cli_app *app, const slm_recipe *recipe, const char *name,
+                             const char *weights, const char **model, slm_error *err)
+{
+    slm_export_report report;
     *model = slm_arena_printf(&app->arena, "%s/%s/model", recipe->run.output, name);
-    say(app, &w, "%s", recipe->run.model);
-    say(app, &w, "--weights=%s", weights);
-    say(app, &w, "--format=safetensors");
-    say(app, &w, "--output=%s", *model);
-    say(app, &w, "--force");
-    if (options->shared.quiet) say(app, &w, "--quiet");
-    return cli__run_again(app, &cli_command_export, w.count, w.items);
+    const slm_export_options job = {.base = recipe->run.model,
+                                    .weights = weights,
+                                    .dtype = SLM_F32,
+                                    .path = *model,
+                                    .force = true,
+                                    .shard_bytes = 5000000000,
+                                    .log = &app->log,
+                                    .stop = &cli_interrupted};
+    if (is_made_of(*model, recipe->run.model, weights)) return SLM_OK;
+    return slm_export(&job, &report, err);
 }
 
 static int fail_with(cli_app *app, const slm_error *error)
@@ -426,12 +450,11 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
                           stages[i].name, (long long)result.steps);
             return CLI_FAILED;
         }
-        if (!slm_recipe_wants_adapter(recipe))
-            done =
-                export_whole(app, options, recipe, stages[i].name, result.folder, &models[count]);
-        else
-            models[count] = trained(app, recipe, result.folder);
-        if (done != CLI_DONE) return done;
+        models[count] = trained(app, recipe, result.folder);
+        if (!slm_recipe_wants_adapter(recipe) &&
+            make_model(app, recipe, stages[i].name, result.folder, &models[count], &error) !=
+                SLM_OK)
+            return fail_with(app, &error);
         names[count++] = stages[i].name;
     }
     if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, count);
@@ -490,8 +513,8 @@ const slm_command cli_command_train = {
     .description =
         "Runs the stages of a YAML recipe on one set of weights and leaves checkpoints, a log and "
         "TensorBoard events in the recipe's output folder. The adapter in OUTPUT/STAGE/best is "
-        "used "
-        "as MODEL+OUTPUT/STAGE/best in every other command.\n\n"
+        "used as MODEL+OUTPUT/STAGE/best in every other command; where weights are trained, "
+        "OUTPUT/STAGE/model is the model.\n\n"
         "Stopped or killed anywhere, the same command goes on, and ends with the weights of a run "
         "that was not.\n\n"
         "The options about judges and remote models are for those that the recipe names: "

@@ -130,7 +130,9 @@ slm_status model__export_folder_end(export_folder *folder, slm_error *err)
     }
     slm_file_lock_remove(folder->lock);
     folder->lock = NULL;
-    slm_buffer_printf(&old, "%s.old", folder->path);
+    /* Under a name that is nobody else's, so that one of an export that was killed can go. */
+    slm_buffer_printf(&old, "%s.partial.old", folder->path);
+    if (only_files(slm_buffer_text(&old), true, &model)) (void)rmdir(slm_buffer_text(&old));
     const bool replaces = slm_file_exists(folder->path) && !is_empty(folder->path);
     if (replaces) SLM_TRY_OUT(slm_file_replace(folder->path, slm_buffer_text(&old), err));
     status = slm_file_replace(folder->partial, folder->path, err);

@@ -266,7 +266,7 @@ static char *copy_text(const char *text, size_t len)
     return copy;
 }
 
-/* Folders that training leaves in every stage: what they hold is told apart by the stage. */
+/* Folders that training leaves in a stage: what they hold is told apart by the stage. */
 static bool is_of_stage(const char *name, size_t len)
 {
     static const char *const names[] = {"best", "last", "interpolated", "model"};
@@ -288,8 +288,10 @@ char *open__name_of(const char *path)
         while (base > path && base[-1] != '/')
             base--;
         len = (size_t)(path + end - base);
-        if (base - path < 2 || !is_of_stage(base, len)) break;
-        end = (size_t)(base - path);
+        if (!is_of_stage(base, len)) break;
+        const size_t above = (size_t)(base - path);
+        if (above < 2 || path[above - 2] == '.' || path[above - 2] == '/') break; /* ./model */
+        end = above;
     }
     if (len > 5 && strncmp(base + len - 5, ".gguf", 5) == 0) len -= 5;
     return copy_text(base, len);

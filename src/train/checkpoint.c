@@ -106,8 +106,7 @@ train__state train__state_none(void)
                           .first_loss = NAN,
                           .best_score = NAN,
                           .first_score = NAN,
-                          .first_entropy = NAN,
-                          .interpolated = NAN};
+                          .first_entropy = NAN};
 }
 
 static void put_number(json_t *root, const char *key, double value)
@@ -131,7 +130,6 @@ static slm_status write_state(const char *folder, const slm_train *train, const 
     put_number(root, "best_score", s->best_score);
     put_number(root, "first_score", s->first_score);
     put_number(root, "first_entropy", s->first_entropy);
-    put_number(root, "interpolated", s->interpolated);
     for (size_t i = 0; i < s->past_count; i++)
         json_array_append_new(past, json_real(s->past[i]));
     json_object_set_new(root, "past", past);
@@ -223,7 +221,6 @@ static slm_status read_state(const json_t *root, const char *path, train__state 
     SLM_TRY(slm_json_number_optional(root, "best_score", &place, &out->best_score, err));
     SLM_TRY(slm_json_number_optional(root, "first_score", &place, &out->first_score, err));
     SLM_TRY(slm_json_number_optional(root, "first_entropy", &place, &out->first_entropy, err));
-    SLM_TRY(slm_json_number_optional(root, "interpolated", &place, &out->interpolated, err));
     SLM_TRY(slm_json_integer(root, "samples_bytes", &place, &samples, err));
     SLM_TRY(slm_json_integer(root, "metrics_bytes", &place, &metrics, err));
     SLM_TRY(slm_json_integer(root, "events_bytes", &place, &events, err));

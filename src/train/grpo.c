@@ -492,6 +492,7 @@ static slm_status begin(grpo *g)
         SLM_TRY(train__checkpoint_load(g->stage.folder, "start", g->stage.train, g->stage.training,
                                        NULL, g->stage.err));
     SLM_TRY(remember_reference(g));
+    train__stage_tell_memory(&g->stage, g->reference ? 3 : 2);
     if (found) SLM_TRY(train__stage_load_last(&g->stage));
     return train__stage_open_log(&g->stage);
 }

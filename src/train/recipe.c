@@ -4,11 +4,13 @@
  * in the file, even empty, is a stage that runs. Every value is held to its row's type and bounds,
  * and an unknown key is an error that names the nearest. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/yaml.h"
+#include "open/open.h"
 #include "train_internal.h"
 
 /* clang-format off */
@@ -431,14 +433,34 @@ static slm_status check_grpo(const slm_recipe *r, slm_error *err)
     if (strcmp(o->kl, "base") == 0 && !slm_recipe_wants_adapter(r))
         return slm_error_set(
             err, SLM_ERR_INVALID,
-            "%s: grpo.kl is base, but where weights are trained, and no adapter, none "
-            "of the base's are left; set it to start, or train to adapter",
-            r->path);
+            "%s: grpo.kl: base needs train: adapter; with train: %s set it to start", r->path,
+            r->run.train);
     if (o->train_per_group > o->rollouts)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo.train_per_group is %lld of %lld rollouts", r->path,
                              (long long)o->train_per_group, (long long)o->rollouts);
     return slm_reward_options_check(&r->reward, err);
+}
+
+/* A model that brings an adapter: that is what is trained, and what of it is new is not known later. */
+static slm_status check_adapter(const slm_recipe *r, slm_error *err)
+{
+    char *base = NULL, *adapter = NULL;
+    slm_status status = SLM_OK;
+    slm_open_split(r->run.model, &base, &adapter);
+    if (adapter && !slm_recipe_wants_adapter(r))
+        status = slm_error_set(err, SLM_ERR_INVALID,
+                               "%s: model brings the adapter %s, for which train: %s has no place; "
+                               "merge it first with slm export",
+                               r->path, adapter, r->run.train);
+    else if (adapter && r->has_sft && r->sft.interpolate < 1)
+        status = slm_error_set(err, SLM_ERR_INVALID,
+                               "%s: sft.interpolate would also take away what the adapter %s knew "
+                               "before; leave it out, or merge the adapter first with slm export",
+                               r->path, adapter);
+    free(base);
+    free(adapter);
+    return status;
 }
 
 static slm_status check(const slm_recipe *r, slm_error *err)
@@ -459,6 +481,7 @@ static slm_status check(const slm_recipe *r, slm_error *err)
                              "%s: sft.rows is %lld, less than max_tokens (%lld): the longest "
                              "example must fit",
                              r->path, (long long)r->sft.rows, (long long)r->sft.max_tokens);
+    SLM_TRY(check_adapter(r, err));
     if (r->has_eval && r->eval.cases.count == 0)
         return slm_error_set(err, SLM_ERR_INVALID, "%s: eval: which cases? Set the key cases",
                              r->path);
@@ -519,7 +542,7 @@ static slm_status hash_settings(slm_recipe *r, const char *const *left_out, char
         }
     }
     /* What practice begins with. */
-    if (is_among("sft", left_out)) {
+    if (is_among("sft", left_out) && r->has_sft && r->sft.interpolate < 1) {
         slm_buffer text = {0};
         slm_buffer_append_text(&text, "sft.interpolate=");
         slm_json_append_number(&text, r->sft.interpolate);

@@ -97,8 +97,6 @@ static slm_status make_training(sft *s)
     SLM_TRY(slm_training_new(model, &options, &s->stage.training, s->stage.err));
     SLM_TRY(train__optimiser_new(model, s->stage.training, &s->settings->optimiser,
                                  s->stage.state.steps, &s->stage.optimiser, s->stage.err));
-    slm_log_print(s->stage.train->log, SLM_LOG_DEBUG, "training takes %.0f MB beside the model",
-                  (double)slm_training_bytes(s->stage.training) / 1e6);
     return SLM_OK;
 }
 
@@ -114,6 +112,7 @@ static slm_status begin(sft *s)
     if (s->settings->interpolate < 1)
         SLM_TRY(train__snapshot_new(slm_open_model(s->stage.train->chat), s->stage.training, true,
                                     &s->base, s->stage.err));
+    train__stage_tell_memory(&s->stage, s->base ? 3 : 2);
     SLM_TRY(train__stage_find(&s->stage, &found));
     if (found) SLM_TRY(train__stage_load_last(&s->stage));
     return train__stage_open_log(&s->stage);
@@ -271,31 +270,20 @@ static slm_status run_steps(sft *s, slm_train_result *result)
     return status;
 }
 
-/* The weights between the base's and the best, which are in the model; made once. */
+/* The weights between the base's and the best, which are in the model. */
 static slm_status interpolate(sft *s, const train__state *best, slm_train_result *result)
 {
     static const char name[] = "interpolated";
-    const double share = s->settings->interpolate;
     const slm_train *t = s->stage.train;
-    bool found = false;
-    train__state state = {0};
-    SLM_TRY(train__checkpoint_state(s->stage.folder, name, &found, &state, s->stage.err));
-    if (found && state.interpolated == share && state.best_step == best->best_step &&
-        strcmp(state.recipe, best->recipe) == 0 && strcmp(state.data, best->data) == 0) {
-        SLM_TRY(train__checkpoint_load(s->stage.folder, name, t, s->stage.training, NULL,
-                                       s->stage.err));
-    } else {
-        train__snapshot_mix(s->base, share);
-        state = *best;
-        state.interpolated = share;
-        state.best_loss = dev_loss(s);
-        SLM_TRY(train__checkpoint_save(s->stage.folder, name, t, s->stage.training, NULL, &state,
-                                       s->stage.err));
-        if (s->dev.count > 0)
-            slm_log_print(t->log, SLM_LOG_INFO,
-                          "%.4g of what was learnt is kept: development loss %.3f, %.3f with all",
-                          share, state.best_loss, best->best_loss);
-    }
+    train__state state = *best;
+    train__snapshot_mix(s->base, s->settings->interpolate);
+    state.best_loss = dev_loss(s);
+    SLM_TRY(train__checkpoint_save(s->stage.folder, name, t, s->stage.training, NULL, &state,
+                                   s->stage.err));
+    if (s->dev.count > 0)
+        slm_log_print(t->log, SLM_LOG_INFO,
+                      "%.4g of what was learnt is kept: development loss %.3f, %.3f with all",
+                      s->settings->interpolate, state.best_loss, best->best_loss);
     result->dev_loss = state.best_loss;
     snprintf(result->folder, sizeof result->folder, "%.4000s/%s", s->stage.folder, name);
     return SLM_OK;
@@ -305,12 +293,12 @@ static slm_status interpolate(sft *s, const train__state *best, slm_train_result
 static slm_status finish(sft *s, slm_train_result *result)
 {
     if (s->stage.state.step == s->stage.state.steps && !s->stage.state.finished) {
-        s->stage.state.finished = true;
-        SLM_TRY(train__stage_save(&s->stage, "last", true));
-        if (s->dev.count == 0) {
+        if (s->dev.count == 0) { /* before the stage counts as done, which it is with it */
             s->stage.state.best_step = s->stage.state.step;
             SLM_TRY(train__stage_save(&s->stage, "best", false));
         }
+        s->stage.state.finished = true;
+        SLM_TRY(train__stage_save(&s->stage, "last", true));
     }
     bool found = false;
     train__state best = {0};

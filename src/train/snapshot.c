@@ -1,9 +1,9 @@
 /* snapshot.c: values that parameters had at some time, kept beside those that they have.
  *
  * Practice is held near them: the model shows them for the time of a pass. And what was learnt can be
- * mixed with them: value = share * value + (1 - share) * snapshot (WiSE-FT; Wortsman et al. 2022); on the
- * way from the base what was learnt comes sooner than what was known goes. An adapter's part of a
- * matrix is B A, of which B alone is mixed, so that the product is. */
+ * mixed with them: value = share * value + (1 - share) * snapshot (WiSE-FT; Wortsman et al. 2022): going
+ * from the base, most of what was learnt is gained before what was known is lost. An adapter's part of
+ * a matrix is B A, of which B alone is mixed, so that the product is. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -55,6 +55,18 @@ slm_status train__stage_open_log(train__stage *s)
     return train__metrics_open(s->folder, &s->state.log, &s->metrics, s->err);
 }
 
+void train__stage_tell_memory(const train__stage *s, int copies)
+{
+    size_t count;
+    const slm_parameter *parameters = slm_training_parameters(s->training, &count);
+    double bytes = (double)slm_training_bytes(s->training);
+    for (size_t i = 0; i < count; i++)
+        bytes +=
+            (double)copies * sizeof(float) * (double)(parameters[i].rows * parameters[i].columns);
+    slm_log_print(s->train->log, SLM_LOG_DEBUG, "%s takes %.0f MB beside the model", s->name,
+                  bytes / 1e6);
+}
+
 slm_status train__stage_save(train__stage *s, const char *name, bool with_optimiser)
 {
     SLM_TRY(train__metrics_sync(s->metrics, &s->state.log, s->err));

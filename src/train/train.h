@@ -6,6 +6,7 @@
  *     sft/last, sft/best    checkpoints: an adapter in PEFT's layout (or all weights), the optimiser,
  *                           the place in the data; `best` by the development cases
  *     sft/interpolated      with sft.interpolate below 1: between the base and `best`
+ *     sft/model             without an adapter: the whole model, made by the command line
  *     sft/metrics.jsonl     a line for each step, with measured times apart
  *     sft/events.out.tfevents.slm
  *                           the same for TensorBoard

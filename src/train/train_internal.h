@@ -105,7 +105,6 @@ typedef struct train__state {
     size_t past_count;
     train__sizes log;
     bool finished;
-    double interpolated; /* sft/interpolated: the share; else NaN */
     char recipe[65], data[65], kernels[32];
 } train__state;
 
@@ -166,6 +165,9 @@ void train__stage_fresh(train__stage *stage, int64_t steps, const char *recipe_s
 slm_status train__stage_find(train__stage *stage, bool *found);
 /* Its weights and optimiser; says where the stage goes on. */
 slm_status train__stage_load_last(train__stage *stage);
+/* Verbose: memory beside the model, with so many numbers for each parameter besides its value and
+ * gradient: the optimiser's two, a snapshot. */
+void train__stage_tell_memory(const train__stage *stage, int copies);
 /* The log, cut back to what the state knows; the time budget begins. */
 slm_status train__stage_open_log(train__stage *stage);
 slm_status train__stage_save(train__stage *stage, const char *name, bool with_optimiser);

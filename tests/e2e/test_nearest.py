@@ -54,6 +54,9 @@ def main():
         out = suite.succeeds('slm grades them', 'eval', f'recorded:{replies}', '--name', 'nearest', '--cases',
                              cases, '-k', '1', '--db', suite.path('results.db'), '--json')
         suite.contains('by name', out, '"nearest"')
+        done, _ = nearest(cases, train)
+        suite.check('no reply to copy is told', done.returncode == 1 and 'ideal' in done.stderr, done.stderr)
+    suite.finish()
 
 
 main()

@@ -240,17 +240,36 @@ def all_weights(suite):
     suite.equal('every step', [row['step'] for row in rows], list(range(7)))
     suite.check('a report of three arms', all(arm in read(suite.path('all/report.html')) for arm in (
         b'base', b'sft', b'grpo')))
-    before = read(suite.path('all/grpo/best/model.safetensors'))
-    suite.check('practice moved them', before != read(suite.path('all/sft/interpolated/model.safetensors')))
+    suite.check('practice moved them', read(suite.path('all/grpo/start/model.safetensors')) !=
+                read(suite.path('all/grpo/last/model.safetensors')))
     said = [json.loads(suite.succeeds(f'slm chat with {model}', 'chat', suite.path(model), '-p',
                                       'I have a cough, day 1', '--temperature', '0', '--max-tokens', '8',
                                       '--json', '--system', '', '--quiet'))
             for model in ('all/sft/model', 'all/grpo/model')]
     suite.check('they say what was taught', all('How' in one['text'] for one in said), said)
     suite.equal('and are named after their stages', [one['model'] for one in said], ['sft', 'grpo'])
-    suite.succeeds('once done it is not done again', 'train', path, '--quiet')
-    suite.check('and nothing has changed', before == read(suite.path('all/grpo/best/model.safetensors')) and
-                metrics(suite.path('all/grpo')) == rows)
+    left = [suite.path('all/' + name) for name in (
+        'sft/metrics.jsonl', 'grpo/metrics.jsonl', 'grpo/best/model.safetensors', 'sft/model/model.safetensors')]
+    state = lambda: [read(name) for name in left] + [os.stat(left[-1]).st_mtime_ns]  # noqa: E731
+    before = state()
+    suite.succeeds('the same command again', 'train', path, '--quiet')
+    suite.check('does none of it again: measured times, too, are as they were', state() == before)
+    # Killed while the model is put in its place: it is made again.
+    os.rename(suite.path('all/grpo/model'), suite.path('all/grpo/model.partial.old'))
+    suite.succeeds('a model that was being replaced', 'train', path, '--quiet')
+    suite.check('is there again', os.path.exists(suite.path('all/grpo/model/config.json')) and
+                not os.path.exists(suite.path('all/grpo/model.partial.old')))
+    done = run('train', path, '--set', 'sft.interpolate=0.5')
+    suite.check('practice that began with another share is not gone on with',
+                done.returncode == 2 and 'other settings' in done.stderr, done.stderr)
+    done = run('train', path, '--set', 'train=layers', '--set', f"output={suite.path('layers')}", '--json')
+    suite.check('the layers alone', done.returncode == 0, done.stderr)
+    suite.equal('a line of JSON for each stage', [json.loads(line)['stage'] for line in done.stdout.splitlines()
+                                                  if line.startswith('{"stage"')], ['sft', 'grpo'])
+    suite.check('their embedding is not trained', b'embed_tokens' not in
+                read(suite.path('layers/grpo/best/model.safetensors'))[:20000])
+    suite.succeeds('and the model has one', 'chat', suite.path('layers/grpo/model'), '-p', 'I have a cough',
+                   '--max-tokens', '4', '--system', '', '--quiet')
 
 
 def wrong_use(suite):

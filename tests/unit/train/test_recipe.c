@@ -125,6 +125,9 @@ static void errors_name_file_line_and_key(void **state)
     refuse_with(state, MINIMAL, "sfft.epochs=2", "--set sfft.epochs=2", "no section sfft");
     refuse_with(state, MINIMAL, "sft.epochs", "--set sft.epochs", "section.key=value");
     refuse_with(state, MINIMAL, "sft.epochs=many", "--set", "epochs must be");
+    refuse_with(state, MINIMAL "train: layers\n", "model=m+a", "adapter a", "train: layers");
+    refuse_with(state, MINIMAL "  interpolate: 0.5\n", "model=m+a", "sft.interpolate", "adapter a");
+    refuse_with(state, MINIMAL "  interpolate: 1.5\n", NULL, "r.yaml:5", "interpolate");
     slm_recipe recipe;
     slm_error err = {0};
     assert_int_not_equal(slm_recipe_load("/nowhere/r.yaml", NULL, 0, &recipe, &err), SLM_OK);
@@ -140,6 +143,7 @@ static void the_hash_is_of_the_meaning(void **state)
         "output: 'elsewhere'\nmodel: moved.gguf\nlora:\n",
         MINIMAL "lora:\n  matrices: \"down, up,gate,o,v,k,q\"\n  alpha: 32.0\n",
         MINIMAL "  save_steps: 7\ntime_budget_minutes: 10\n",
+        MINIMAL "  interpolate: 0.5\n", /* nothing of it is learnt otherwise */
     };
     static const char *const others[] = {
         MINIMAL "  epochs: 3\n",        MINIMAL "seed: 1\n",

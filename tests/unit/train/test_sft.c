@@ -155,7 +155,7 @@ static void part_of_what_was_learnt_can_be_kept(void **state)
     for (int i = 0; i < 2; i++) {
         const char *sets[] = {output_set(&arena, state, "out"), "train=all",
                               slm_arena_printf(&arena, "sft.interpolate=%s", shares[i]), NULL};
-        for (int again = 0; again < 2; again++) { /* the second time it is read */
+        for (int again = 0; again < 2; again++) { /* once done nothing is learnt again */
             slm_error err = {0};
             stage s;
             stage_open(&s, recipe_path(&arena, state), sets, 1);
@@ -291,6 +291,68 @@ static void killed_anywhere_it_ends_the_same(void **state)
         kills++;
     }
     assert_true(kills > 20);
+    slm_arena_free(&arena);
+}
+
+/* ---- a share that is kept, and kills ---------------------------------------------------------- */
+
+typedef struct part {
+    slm_arena *arena;
+    void **state;
+    const char *output;
+    int threads;
+} part;
+
+static slm_status run_part(void *context)
+{
+    const part *p = context;
+    const char *const sets[] = {output_set(p->arena, p->state, p->output), "train=all",
+                                "sft.interpolate=0.5", NULL};
+    slm_train_result result;
+    stage s;
+    stage_open(&s, recipe_path(p->arena, p->state), sets, p->threads);
+    const slm_status status = slm_train_sft(&s.train, &result, NULL);
+    stage_close(&s);
+    return status;
+}
+
+static void no_development_data(slm_arena *arena, void **state)
+{
+    slm_buffer recipe = file_bytes(*state, "recipe.yaml");
+    char *line = strstr(recipe.data, "  dev:");
+    assert_non_null(line);
+    const char *end = strchr(line, '\n') + 1;
+    memmove(line, end, strlen(end) + 1);
+    recipe.len = strlen(recipe.data);
+    slm_buffer_append_text(&recipe, "  dev_share: 0\n");
+    put_file(in_folder(arena, state, "recipe.yaml"), recipe.data, recipe.len);
+    slm_buffer_free(&recipe);
+}
+
+/* What is left is the share, and neither all nor the share of a share; without development data too. */
+static void kept_in_part_and_killed_it_ends_the_same(void **state)
+{
+    slm_arena arena = {0};
+    put_stage(&arena, state);
+    for (int with_dev = 1; with_dev >= 0; with_dev--) {
+        int kills = 0;
+        if (!with_dev) no_development_data(&arena, state);
+        part whole = {&arena, state, with_dev ? "whole" : "whole without", 2};
+        assert_int_equal(run_part(&whole), SLM_OK);
+        for (long n = 0;; n += 4) {
+            void *path = strdup(in_folder(&arena, state, "broken"));
+            part broken = {&arena, state, "broken", 1};
+            const bool through = run_and_die(n, run_part, &broken);
+            if (!through) assert_int_equal(run_part(&broken), SLM_OK);
+            assert_same_file(
+                in_folder(&arena, state, slm_arena_printf(&arena, "%s/sft", whole.output)),
+                in_folder(&arena, state, "broken/sft"), "interpolated/model.safetensors");
+            remove_folder(&path);
+            if (through) break;
+            kills++;
+        }
+        assert_true(kills > 5);
+    }
     slm_arena_free(&arena);
 }
 
@@ -479,6 +541,7 @@ int main(void)
         TEST(stopped_at_every_step_it_ends_the_same),
         TEST(threads_do_not_matter),
         TEST(killed_anywhere_it_ends_the_same),
+        TEST(kept_in_part_and_killed_it_ends_the_same),
         TEST(another_run_is_not_gone_on_with),
         TEST(what_explodes_is_an_error),
         TEST(packing_does_not_matter),
