@@ -87,9 +87,9 @@ $(shell mkdir -p $(BUILD))
 $(file > $(BUILD)/flags,$(FLAGS))
 endif
 # And the program and the library when their parts do: `make unit MODULES=base`, then `make`.
-ifneq ($(file < $(BUILD)/parts),$(OBJECTS))
+ifneq ($(file < $(BUILD)/parts),$(SOURCES))
 $(shell mkdir -p $(BUILD))
-$(file > $(BUILD)/parts,$(OBJECTS))
+$(file > $(BUILD)/parts,$(SOURCES))
 endif
 
 # The instruction sets of the fast paths, by file name; everything else is baseline x86-64.
