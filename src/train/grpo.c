@@ -3,8 +3,7 @@
  * A step draws cases by stratum, lets the engine play a group of episodes of each over the very
  * weights that are trained, rewards them, and follows the policy gradient with the group's own mean
  * as the baseline (Shao et al. 2024). A group whose rewards are all alike teaches nothing; another
- * case of its stratum is drawn in its place. Cases are drawn in proportion to what they failed to
- * earn lately, so practice goes where it is needed.
+ * case of its stratum is drawn in its place (drawing.c).
  *
  * What a step does depends on settings, data, step and the checkpoint before it alone; how it learns
  * from its rollouts stands in learn.c. */
@@ -37,65 +36,6 @@ typedef struct grpo {
     train__projection projection;
 } grpo;
 
-/* ---- drawing cases ------------------------------------------------------------------------- */
-
-/* How many of a step's cases each stratum gives: largest remainders; strata without cases give
- * theirs to the others. */
-static void share_out(const grpo *g, size_t out[SLM_ENV_STRATA])
-{
-    const slm_recipe_grpo *o = g->settings;
-    double shares[SLM_ENV_STRATA] = {[SLM_ENV_LACKS] = o->lacks,
-                                     [SLM_ENV_ENOUGH] = o->enough,
-                                     [SLM_ENV_EMERGENCY] = o->emergency};
-    size_t have[SLM_ENV_STRATA] = {0}, given = 0;
-    double total = 0, rest[SLM_ENV_STRATA];
-    for (size_t i = 0; i < g->data.count; i++)
-        have[slm_env_stratum_of(&g->data.items[i])]++;
-    for (int s = 0; s < SLM_ENV_STRATA; s++)
-        total += have[s] > 0 ? shares[s] : 0;
-    for (int s = 0; s < SLM_ENV_STRATA; s++) {
-        const double exact = have[s] > 0 && total > 0 ? shares[s] / total * (double)o->prompts : 0;
-        out[s] = (size_t)exact;
-        rest[s] = have[s] > 0 ? exact - (double)out[s] : -1;
-        given += out[s];
-    }
-    for (; given < (size_t)o->prompts; given++) {
-        int most = 0;
-        for (int s = 1; s < SLM_ENV_STRATA; s++)
-            if (rest[s] > rest[most]) most = s;
-        out[most]++;
-        rest[most] -= 1;
-    }
-}
-
-/* A case of the stratum that is not among the groups yet, in proportion to what it failed to earn. */
-static const slm_case *draw(const grpo *g, slm_env_stratum stratum, slm_random *random)
-{
-    double total = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        double left = pass == 0 ? 0 : slm_random_uniform(random) * total;
-        const slm_case *last = NULL;
-        for (size_t i = 0; i < g->data.count; i++) {
-            const slm_case *c = &g->data.items[i];
-            bool taken = slm_env_stratum_of(c) != stratum;
-            for (size_t k = 0; k < g->group_count && !taken; k++)
-                taken = g->groups[k].c == c;
-            if (taken) continue;
-            const double weight = 0.1 + fmax(0.0, 1.0 - g->stage.state.past[i]) / 2;
-            if (pass == 0) {
-                total += weight;
-                continue;
-            }
-            last = c;
-            left -= weight;
-            if (left < 0) return c;
-        }
-        if (pass == 1 && last) return last;
-        if (total == 0) return NULL;
-    }
-    return NULL;
-}
-
 /* ---- rollouts ------------------------------------------------------------------------------ */
 
 static train__roll_options roll_options(const grpo *g, int64_t step)
@@ -107,6 +47,7 @@ static train__roll_options roll_options(const grpo *g, int64_t step)
     sampling.seed = recipe->run.seed * 1000003 + step;
     return (train__roll_options){.sampling = sampling,
                                  .system = recipe->run.system,
+                                 .overlong_tokens = g->settings->overlong_tokens,
                                  .judge = g->stage.train->judge,
                                  .patient = g->stage.train->patient,
                                  .store = g->store,
@@ -140,6 +81,11 @@ static void note_rewards(grpo *g, size_t first)
     }
 }
 
+static const slm_case *draw(const grpo *g, slm_env_stratum stratum, slm_random *random)
+{
+    return train__draw(&g->data, g->stage.state.past, g->groups, g->group_count, stratum, random);
+}
+
 /* A step's groups: drawn by quota; flat ones are replaced once from their own stratum. */
 static slm_status practise(grpo *g, size_t *flat)
 {
@@ -149,7 +95,7 @@ static slm_status practise(grpo *g, size_t *flat)
     size_t quota[SLM_ENV_STRATA];
     clear_groups(g);
     *flat = 0;
-    share_out(g, quota);
+    train__quota(g->settings, &g->data, quota);
     for (int s = 0; s < SLM_ENV_STRATA; s++)
         for (size_t i = 0; i < quota[s]; i++) {
             const slm_case *c = draw(g, (slm_env_stratum)s, &random);
@@ -201,30 +147,50 @@ static double all_of(const tally *t)
     return count > 0 ? sum / count : NAN;
 }
 
+/* The standard deviation within a group: of rewards, or of a part where it applies. NaN: nowhere. */
+static double spread_of(const train__group *group, int part)
+{
+    double sum = 0, square = 0, count = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t k = 0; k < group->count; k++) {
+            const slm_reward *r = &group->rollouts[k].reward;
+            const double value = part < 0 ? r->total : r->parts[part];
+            if (isnan(value)) continue;
+            if (pass == 0) {
+                sum += value;
+                count++;
+            } else {
+                square += (value - sum / count) * (value - sum / count);
+            }
+        }
+    return count > 0 ? sqrt(square / count) : NAN;
+}
+
 /* Rewards, their parts and behaviour by stratum. Returns the mean reward. */
 static double describe(const train__group *groups, size_t count, json_t *values)
 {
-    tally reward = {0}, spread = {0}, asks = {0}, answers = {0}, words = {0}, cut = {0};
-    tally parts[SLM_REWARD_PARTS] = {0};
+    tally reward = {0}, spread = {0}, asks = {0}, answers = {0}, words = {0}, tokens = {0};
+    tally cut = {0}, overlong = {0}, parts[SLM_REWARD_PARTS] = {0}, spreads[SLM_REWARD_PARTS] = {0};
     size_t judged = 0, unscored = 0;
     for (size_t i = 0; i < count; i++) {
         const train__group *group = &groups[i];
-        const double mean = train__group_mean(group);
-        double square = 0;
         for (size_t k = 0; k < group->count; k++) {
             const train__rollout *r = &group->rollouts[k];
             add_to(&reward, group->stratum, r->reward.total);
             add_to(&asks, group->stratum, r->reward.questions > 0);
             add_to(&answers, group->stratum, r->reward.answers);
             add_to(&words, group->stratum, (double)r->reward.words);
+            add_to(&tokens, group->stratum, (double)r->tokens);
             add_to(&cut, group->stratum, r->cut_off);
+            add_to(&overlong, group->stratum, r->overlong);
             for (int p = 0; p < SLM_REWARD_PARTS; p++)
                 add_to(&parts[p], group->stratum, r->reward.parts[p]);
             judged += r->judged;
             unscored += r->unscored;
-            square += (r->reward.total - mean) * (r->reward.total - mean);
         }
-        add_to(&spread, group->stratum, sqrt(square / (double)group->count));
+        add_to(&spread, group->stratum, spread_of(group, -1));
+        for (int p = 0; p < SLM_REWARD_PARTS; p++)
+            add_to(&spreads[p], group->stratum, spread_of(group, p));
     }
     if (values) {
         put_tally(values, "reward", &reward);
@@ -232,9 +198,16 @@ static double describe(const train__group *groups, size_t count, json_t *values)
         put_tally(values, "asks", &asks);
         put_tally(values, "answers", &answers);
         put_tally(values, "words", &words);
+        put_tally(values, "tokens", &tokens);
         put_tally(values, "cut_off", &cut);
-        for (int p = 0; p < SLM_REWARD_PARTS; p++)
-            put_tally(values, slm_reward_part_name((slm_reward_part)p), &parts[p]);
+        put_tally(values, "overlong", &overlong);
+        for (int p = 0; p < SLM_REWARD_PARTS; p++) {
+            char name[64];
+            const char *part = slm_reward_part_name((slm_reward_part)p);
+            snprintf(name, sizeof name, "spread/%s", part);
+            put_tally(values, part, &parts[p]);
+            put_tally(values, name, &spreads[p]);
+        }
         if (judged > 0) {
             json_object_set_new(values, "judged", json_integer((json_int_t)judged));
             json_object_set_new(values, "unscored", json_integer((json_int_t)unscored));
@@ -266,6 +239,24 @@ static void free_groups(train__group *groups, size_t count)
     free(groups);
 }
 
+/* What is practised must be looked at too: else nobody knows whether it teaches, or what it does. */
+static slm_status check_strata(const grpo *g)
+{
+    size_t quota[SLM_ENV_STRATA], have[SLM_ENV_STRATA] = {0};
+    train__quota(g->settings, &g->data, quota);
+    for (size_t i = 0; i < g->dev.count; i++)
+        have[slm_env_stratum_of(&g->dev.items[i])]++;
+    for (int s = 0; s < SLM_ENV_STRATA; s++) {
+        const char *name = slm_env_stratum_name((slm_env_stratum)s);
+        if (quota[s] > 0 && have[s] == 0)
+            return slm_error_set(g->stage.err, SLM_ERR_INVALID,
+                                 "%s: grpo.dev has no case of stratum %s, of which %zu are "
+                                 "practised on in each step; add some, or set grpo.%s to 0",
+                                 g->settings->dev.items[0], name, quota[s], name);
+    }
+    return SLM_OK;
+}
+
 /* Is there something to learn from? In every stratum enough groups must have spread. */
 static slm_status check_spread(grpo *g)
 {
@@ -295,8 +286,8 @@ static slm_status check_spread(grpo *g)
     return status;
 }
 
-/* Development reward; the best weights so far are kept. */
-static slm_status measure_dev(grpo *g, json_t *values)
+/* Development reward; the best weights so far are kept, unless replies have become all alike. */
+static slm_status measure_dev(grpo *g, bool collapsed, json_t *values)
 {
     train__group *groups = NULL;
     size_t count = 0, most = (size_t)g->settings->dev_cases;
@@ -317,7 +308,8 @@ static slm_status measure_dev(grpo *g, json_t *values)
         }
         json_decref(parts);
         if (isnan(g->stage.state.first_score)) g->stage.state.first_score = reward;
-        if (isnan(g->stage.state.best_score) || reward > g->stage.state.best_score) {
+        if (isnan(g->stage.state.best_score) ||
+            (reward > g->stage.state.best_score && !collapsed)) {
             g->stage.state.best_score = reward;
             g->stage.state.best_step = g->stage.state.step;
             status = train__stage_save(&g->stage, "best", false);
@@ -420,6 +412,7 @@ static slm_status load_data(grpo *g)
                              g->data.count == 0 ? o->data.items[0] : o->dev.items[0]);
     slm_log_print(g->stage.train->log, SLM_LOG_INFO,
                   "%zu cases to practise on, %zu for development", g->data.count, g->dev.count);
+    SLM_TRY(check_strata(g));
     SLM_TRY(look_at_judge(g));
     return slm_env_new(&env, &g->env, g->stage.err);
 }
@@ -497,21 +490,41 @@ static slm_status begin(grpo *g)
     return train__stage_open_log(&g->stage);
 }
 
-/* Three of a step's rollouts, to be read. */
+static void append_sample(slm_buffer *out, int64_t step, const train__group *group)
+{
+    const train__rollout *r = &group->rollouts[0];
+    size_t count = 0;
+    const slm_chat_message *messages = slm_env_messages(r->episode, &count);
+    json_t *parts = json_object(), *said = json_array();
+    for (int p = 0; p < SLM_REWARD_PARTS; p++)
+        if (!isnan(r->reward.parts[p]))
+            json_object_set_new(parts, slm_reward_part_name((slm_reward_part)p),
+                                json_real(r->reward.parts[p]));
+    if (r->overlong != 0) json_object_set_new(parts, "overlong", json_real(r->overlong));
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(said, json_pack("{s:s, s:s}", "role", messages[i].role, "content",
+                                              messages[i].content));
+    json_t *row =
+        json_pack("{s:I, s:s, s:s, s:f, s:o, s:b, s:o}", "step", (json_int_t)step, "case",
+                  group->c->id, "stratum", slm_env_stratum_name(group->stratum), "reward",
+                  r->reward.total, "parts", parts, "cut_off", r->cut_off, "messages", said);
+    slm_json_append_canonical(out, row);
+    slm_buffer_append_char(out, '\n');
+    json_decref(row);
+}
+
+/* Three of a step's rollouts, to be read: the first group of each stratum, then their second ones. */
 static slm_status put_samples(grpo *g)
 {
     slm_buffer text = {0};
-    for (size_t i = 0; i < g->group_count && i < 3; i++) {
-        const train__rollout *r = &g->groups[i].rollouts[0];
-        const size_t last = slm_env_reply_count(r->episode) - 1;
-        const char *reply = slm_env_reply(r->episode, last);
-        slm_buffer_printf(&text, "{\"step\":%lld,\"case\":", (long long)g->stage.state.step);
-        slm_json_append_string(&text, g->groups[i].c->id, strlen(g->groups[i].c->id));
-        slm_buffer_append_text(&text, ",\"reward\":");
-        slm_json_append_number(&text, r->reward.total);
-        slm_buffer_append_text(&text, ",\"reply\":");
-        slm_json_append_string(&text, reply, strlen(reply));
-        slm_buffer_append_text(&text, "}\n");
+    size_t shown = 0;
+    for (size_t nth = 1; nth <= g->group_count && shown < 3; nth++) {
+        size_t seen[SLM_ENV_STRATA] = {0};
+        for (size_t i = 0; i < g->group_count && shown < 3; i++) {
+            if (++seen[g->groups[i].stratum] != nth) continue;
+            append_sample(&text, g->stage.state.step, &g->groups[i]);
+            shown++;
+        }
     }
     slm_status status = train__metrics_put_samples(g->stage.metrics, slm_buffer_text(&text),
                                                    text.len, g->stage.err);
@@ -532,7 +545,7 @@ static json_t *step_values(grpo *g, const train__learnt *o, size_t flat)
     json_object_set_new(values, "grad_norm", json_real(o->norm));
     json_object_set_new(values, "rate", json_real(rate));
     if (o->sum.tokens > 0) { /* else there is nothing that they could be of */
-        json_object_set_new(values, "kl", json_real(o->sum.divergence / tokens));
+        if (g->reference) json_object_set_new(values, "kl", json_real(o->sum.divergence / tokens));
         json_object_set_new(values, "clip_share", json_real((double)o->sum.clipped / tokens));
         json_object_set_new(values, "entropy", json_real(o->entropy));
     }
@@ -543,14 +556,18 @@ static json_t *step_values(grpo *g, const train__learnt *o, size_t flat)
     return values;
 }
 
-static void watch_entropy(grpo *g, double entropy)
+/* Is a token's entropy so low that replies become all alike? What `best` holds is kept then. */
+static bool watch_entropy(grpo *g, double entropy)
 {
-    if (isnan(g->stage.state.first_entropy)) g->stage.state.first_entropy = entropy;
-    if (entropy < 0.3 * g->stage.state.first_entropy)
-        slm_log_print(g->stage.train->log, SLM_LOG_WARNING,
-                      "grpo step %lld: the entropy of a token is %.3f, below 30%% of its %.3f at "
-                      "the start: replies become all alike; an earlier checkpoint may be better",
-                      (long long)g->stage.state.step, entropy, g->stage.state.first_entropy);
+    train__state *state = &g->stage.state;
+    if (isnan(state->first_entropy)) state->first_entropy = entropy;
+    if (entropy >= 0.3 * state->first_entropy) return false;
+    slm_log_print(g->stage.train->log, SLM_LOG_WARNING,
+                  "grpo step %lld: the entropy of a token is %.3f, below 30%% of its %.3f at the "
+                  "start: replies become all alike; `best` stays that of step %lld",
+                  (long long)state->step, entropy, state->first_entropy,
+                  (long long)state->best_step);
+    return true;
 }
 
 static bool is_measured(const grpo *g, int64_t step)
@@ -589,9 +606,9 @@ static slm_status run_step(grpo *g, slm_progress *progress)
                                     .optimiser = g->stage.optimiser,
                                     .reference = g->reference,
                                     .log = g->stage.train->log};
-    /* A judge that fails on development rollouts is not to cost more than this step. */
-    if ((g->stage.train->judge || g->stage.train->patient) &&
-        is_measured(g, g->stage.state.step + 1) && g->stage.state.step % o->save_steps != 0)
+    /* A look at development cases takes long: who stops it, or a judge that fails in it, is not to cost
+     * more than this step. */
+    if (is_measured(g, g->stage.state.step + 1) && g->stage.state.step != g->stage.saved)
         SLM_TRY(train__stage_save(&g->stage, "last", true));
     SLM_TRY(practise_or_save(g, &flat));
     const double played_s = slm_progress_clock_s();
@@ -613,15 +630,22 @@ static slm_status run_step(grpo *g, slm_progress *progress)
                           "grpo step %lld: %zu of %zu log-probabilities differ between rollout "
                           "and training; that is a bug: please report it",
                           (long long)g->stage.state.step, out.mismatches, out.sum.tokens);
-    if (status == SLM_OK && out.sum.tokens > 0) watch_entropy(g, out.entropy);
-    if (status == SLM_OK && is_measured(g, g->stage.state.step)) status = measure_dev(g, values);
+    const bool collapsed = status == SLM_OK && out.sum.tokens > 0 && watch_entropy(g, out.entropy);
+    if (status == SLM_OK && is_measured(g, g->stage.state.step))
+        status = measure_dev(g, collapsed, values);
     if (status != SLM_OK) {
         json_decref(values);
         return status;
     }
     char note[128];
-    snprintf(note, sizeof note, "reward %.3f, best dev %.3f, %zu flat",
-             json_number_value(json_object_get(values, "reward")), g->stage.state.best_score, flat);
+    int len = snprintf(note, sizeof note, "reward %.3f, best dev %.3f, %zu flat",
+                       json_number_value(json_object_get(values, "reward")),
+                       g->stage.state.best_score, flat);
+    if (out.sum.tokens > 0)
+        len += snprintf(note + len, sizeof note - (size_t)len, ", entropy %.2f", out.entropy);
+    if (out.sum.tokens > 0 && g->reference)
+        snprintf(note + len, sizeof note - (size_t)len, ", KL %.3f",
+                 out.sum.divergence / (double)out.sum.tokens);
     json_t *times = json_pack("{s:f, s:f, s:f, s:f}", "rollout_s", played_s - begun_s, "training_s",
                               learnt_s - played_s, "rollout_tokens_per_s",
                               (double)tokens / (played_s - begun_s), "training_tokens_per_s",
@@ -642,7 +666,7 @@ static slm_status first_look(grpo *g)
     slm_status status = check_spread(g);
     if (status == SLM_OK) project_from_check(g, slm_progress_clock_s() - begun_s);
     if (status == SLM_OK) status = train__stage_save(&g->stage, "start", false);
-    if (status == SLM_OK) status = measure_dev(g, values);
+    if (status == SLM_OK) status = measure_dev(g, false, values);
     if (status != SLM_OK) {
         json_decref(values);
         return status;

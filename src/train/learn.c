@@ -47,6 +47,7 @@ void train__choose(const slm_recipe_grpo *settings, train__group *group)
 typedef struct piece {
     const train__rollout *rollout;
     const slm_chat_trace *trace;
+    size_t of_rollout;                         /* tokens that are learnt of the rollout's turns */
     float *reference, *log_prob, *coefficient; /* [trace->reply_len] */
 } piece;
 
@@ -69,7 +70,8 @@ static void collect(const train__learner *l, const train__group *groups, size_t 
         for (size_t k = 0; k < groups[i].count; k++) {
             const train__rollout *r = &groups[i].rollouts[k];
             if (!r->learnt) continue;
-            out->share.rollouts++;
+            const size_t first = out->count;
+            size_t tokens = 0;
             for (size_t t = 0; t < r->turn_count; t++) {
                 const slm_chat_trace *trace = r->turns[t].trace;
                 if (trace->reply_len == 0) continue;
@@ -79,10 +81,17 @@ static void collect(const train__learner *l, const train__group *groups, size_t 
                 }
                 float *numbers =
                     slm_arena_array(&out->arena, 3 * trace->reply_len, sizeof *numbers);
-                out->items[out->count++] = (piece){r, trace, numbers, numbers + trace->reply_len,
-                                                   numbers + 2 * trace->reply_len};
-                out->share.tokens += trace->reply_len;
+                out->items[out->count++] = (piece){.rollout = r,
+                                                   .trace = trace,
+                                                   .reference = numbers,
+                                                   .log_prob = numbers + trace->reply_len,
+                                                   .coefficient = numbers + 2 * trace->reply_len};
+                tokens += trace->reply_len;
             }
+            for (size_t p = first; p < out->count; p++)
+                out->items[p].of_rollout = tokens;
+            out->share.rollouts += tokens > 0;
+            out->share.tokens += tokens;
         }
 }
 
@@ -183,7 +192,7 @@ static void coefficients(const train__learner *l, const pieces *all, train__lear
         const piece *p = &all->items[i];
         const train__objective one = train__coefficients(
             l->settings, &all->share, p->rollout->advantage, p->log_prob, p->trace->logprobs,
-            l->reference ? p->reference : NULL, p->trace->reply_len, p->coefficient);
+            l->reference ? p->reference : NULL, p->trace->reply_len, p->of_rollout, p->coefficient);
         out->sum.loss += one.loss;
         out->sum.divergence += one.divergence;
         out->sum.clipped += one.clipped;

@@ -5,10 +5,10 @@
  * token's loss is -min(r A, c(r) A) (Schulman et al. 2017); its derivative by lp is -r A, and 0 where
  * the clipped branch is the smaller. How tokens are averaged:
  *
- *     grpo      over a rollout's tokens, then over rollouts (Shao et al. 2024)
+ *     grpo      over a rollout's tokens, of all its turns, then over rollouts (Shao et al. 2024)
  *     dr_grpo   sum over tokens / (rollouts x max_tokens): no length weighs less (Liu et al. 2025)
  *     dapo      over all tokens of all rollouts (Yu et al. 2025)
- *     gspo      r is exp of the rollout's mean of lp - old, one for all its tokens (Zheng et al. 2025)
+ *     gspo      r is exp of the turn's mean of lp - old, one for all its tokens (Zheng et al. 2025)
  *
  * The divergence from a reference is the estimate e - log e - 1 with e = exp(ref - lp) (Schulman
  * 2020), of derivative 1 - e, weighted and averaged like the loss. Advantages: reward minus the mean
@@ -37,12 +37,12 @@ void train__advantages(const double *rewards, size_t count, const char *kind, do
 }
 
 /* What each token of a rollout counts for. */
-static double token_weight(const slm_recipe_grpo *o, const train__share *share, size_t tokens)
+static double token_weight(const slm_recipe_grpo *o, const train__share *share, size_t of_rollout)
 {
     const double rollouts = (double)share->rollouts;
     if (strcmp(o->loss, "dapo") == 0) return 1.0 / (double)share->tokens;
     if (strcmp(o->loss, "dr_grpo") == 0) return 1.0 / (rollouts * (double)o->max_tokens);
-    return 1.0 / (rollouts * (double)tokens);
+    return 1.0 / (rollouts * (double)of_rollout);
 }
 
 /* -min(r A, c(r) A), whether it was clipped. */
@@ -55,10 +55,11 @@ static double surrogate(const slm_recipe_grpo *o, double ratio, double advantage
 
 train__objective train__coefficients(const slm_recipe_grpo *o, const train__share *share,
                                      double advantage, const float *log_prob, const float *old,
-                                     const float *reference, size_t tokens, float *coefficient)
+                                     const float *reference, size_t tokens, size_t of_rollout,
+                                     float *coefficient)
 {
     train__objective sum = {0};
-    const double weight = token_weight(o, share, tokens);
+    const double weight = token_weight(o, share, of_rollout);
     const bool whole = strcmp(o->loss, "gspo") == 0;
     double change = 0;
     for (size_t i = 0; i < tokens; i++)

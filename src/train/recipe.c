@@ -181,6 +181,9 @@ static const slm_option grpo_table[] = {
      .max = 100, .value_name = "N", .default_text = "1", .help = "of the weights with one batch"},
     {.name = "mask-cut-off", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_grpo, mask_cut_off),
      .help = "learn nothing from replies that max_tokens cut off"},
+    {.name = "overlong-tokens", .type = SLM_OPTION_INT, FIELD(slm_recipe_grpo, overlong_tokens),
+     .min = 0, .max = 131072, .value_name = "N", .default_text = "0",
+     .help = "of max_tokens the last N cost more and more, up to 1; 0: none do"},
     {.name = "min-spread", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_grpo, min_spread), .min = 0,
      .max = 1, .value_name = "SHARE", .default_text = "0.2",
      .help = "do not begin unless so many development groups of each stratum have spread"},
@@ -435,6 +438,10 @@ static slm_status check_grpo(const slm_recipe *r, slm_error *err)
             err, SLM_ERR_INVALID,
             "%s: grpo.kl: base needs train: adapter; with train: %s set it to start", r->path,
             r->run.train);
+    if (o->overlong_tokens > o->max_tokens)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: grpo.overlong_tokens is %lld of max_tokens %lld", r->path,
+                             (long long)o->overlong_tokens, (long long)o->max_tokens);
     if (o->train_per_group > o->rollouts)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s: grpo.train_per_group is %lld of %lld rollouts", r->path,

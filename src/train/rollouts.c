@@ -283,6 +283,27 @@ static void clear(const flight *f)
     }
 }
 
+/* The soft overlong punishment (Yu et al. 2025), of the longest reply: 0 up to the last
+ * overlong_tokens of max_tokens, -1 at their end. */
+static double overlong(const train__rollout *r, const train__roll_options *o)
+{
+    size_t longest = 0;
+    for (size_t t = 0; t < r->turn_count; t++)
+        if (r->turns[t].trace->reply_len > longest) longest = r->turns[t].trace->reply_len;
+    const double over = (double)longest - (double)(o->sampling.max_tokens - o->overlong_tokens);
+    return over <= 0 ? 0 : -fmin(1.0, over / (double)o->overlong_tokens);
+}
+
+static void punish_overlong(const flight *f)
+{
+    for (size_t i = 0; i < f->group_count && f->options->overlong_tokens > 0; i++)
+        for (size_t k = 0; k < f->groups[i].count; k++) {
+            train__rollout *r = &f->groups[i].rollouts[k];
+            r->overlong = overlong(r, f->options);
+            r->reward.total += r->overlong;
+        }
+}
+
 slm_status train__roll(slm_chat *chat, slm_env *env, const train__roll_options *options,
                        train__group *groups, size_t count, slm_error *err)
 {
@@ -294,7 +315,10 @@ slm_status train__roll(slm_chat *chat, slm_env *env, const train__roll_options *
                 .judging = {.judge = options->judge},
                 .err = err};
     slm_status status = fly(&f);
-    if (status != SLM_OK) clear(&f);
+    if (status != SLM_OK)
+        clear(&f);
+    else
+        punish_overlong(&f);
     train__judging_free(&f.judging);
     free(f.items);
     return status;

@@ -12,8 +12,13 @@ slm_status train__stage_begin(train__stage *s, const char *name, const slm_train
                               slm_error *err)
 {
     *s = (train__stage){.train = train, .err = err, .name = name};
+    slm_buffer path = {0};
     snprintf(s->folder, sizeof s->folder, "%.4000s/%s", train->recipe->run.output, name);
-    return slm_file_make_folders(s->folder, err);
+    slm_status status = slm_file_make_folders(s->folder, err);
+    slm_file_join(&path, s->folder, "lock");
+    if (status == SLM_OK) status = slm_file_lock_take(slm_buffer_text(&path), &s->lock, err);
+    slm_buffer_free(&path);
+    return status;
 }
 
 void train__stage_fresh(train__stage *s, int64_t steps, const char *recipe_sha256,
@@ -37,6 +42,7 @@ slm_status train__stage_find(train__stage *s, bool *found)
     if (!*found) return SLM_OK;
     SLM_TRY(train__state_check(s->folder, &last, &s->state, s->err));
     s->state = last;
+    s->saved = last.step;
     return SLM_OK;
 }
 
@@ -70,8 +76,10 @@ void train__stage_tell_memory(const train__stage *s, int copies)
 slm_status train__stage_save(train__stage *s, const char *name, bool with_optimiser)
 {
     SLM_TRY(train__metrics_sync(s->metrics, &s->state.log, s->err));
-    return train__checkpoint_save(s->folder, name, s->train, s->training,
-                                  with_optimiser ? s->optimiser : NULL, &s->state, s->err);
+    SLM_TRY(train__checkpoint_save(s->folder, name, s->train, s->training,
+                                   with_optimiser ? s->optimiser : NULL, &s->state, s->err));
+    if (with_optimiser) s->saved = s->state.step;
+    return SLM_OK;
 }
 
 slm_status train__stage_check_finite(const train__stage *s, double loss, double norm)
@@ -87,7 +95,7 @@ slm_status train__stage_cancelled(const train__stage *s)
 {
     return slm_error_set(s->err, SLM_ERR_CANCELLED,
                          "stopped at step %lld of %lld; the same command goes on",
-                         (long long)s->state.step, (long long)s->state.steps);
+                         (long long)s->saved, (long long)s->state.steps);
 }
 
 slm_status train__stage_pause(train__stage *s, bool *pauses, slm_train_result *result)
@@ -107,4 +115,5 @@ void train__stage_free(train__stage *s)
     train__metrics_close(s->metrics);
     train__optimiser_free(s->optimiser);
     slm_training_free(s->training);
+    slm_file_lock_remove(s->lock);
 }

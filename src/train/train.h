@@ -94,8 +94,9 @@ typedef struct slm_recipe_grpo {
     double clip_low, clip_high;
     const char *kl; /* to the weights as they were at the "start", the "base", or "none" */
     double kl_weight;
-    int64_t updates;     /* of the weights with one batch of rollouts */
-    bool mask_cut_off;   /* learn nothing from replies that max_tokens cut off */
+    int64_t updates;         /* of the weights with one batch of rollouts */
+    int64_t overlong_tokens; /* of max_tokens the last, which cost up to 1; 0: none do */
+    bool mask_cut_off;       /* learn nothing from replies that max_tokens cut off */
     double min_spread;   /* share of development groups that must have spread, in every stratum */
     int64_t check_cases; /* development cases of each stratum that are asked for that */
     int64_t rows;        /* tokens computed at once */

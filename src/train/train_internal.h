@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 #include "base/buffer.h"
+#include "base/file.h"
+#include "base/random.h"
 #include "text/text.h"
 #include "train/train.h"
 
@@ -151,10 +153,13 @@ typedef struct train__stage {
     train__optimiser *optimiser;
     train__metrics *metrics;
     train__state state;
+    int64_t saved; /* the step that `last` is of */
     double started_s;
+    slm_file_lock *lock;
 } train__stage;
 
-/* Set up, and make its folder. train__stage_free after it, whatever it returns. */
+/* Set up, and make its folder, which is this process's alone: another that trains there gets an error.
+ * train__stage_free after it, whatever it returns. */
 slm_status train__stage_begin(train__stage *stage, const char *name, const slm_train *train,
                               slm_error *err);
 void train__stage_free(train__stage *stage);
@@ -170,6 +175,7 @@ slm_status train__stage_load_last(train__stage *stage);
 void train__stage_tell_memory(const train__stage *stage, int copies);
 /* The log, cut back to what the state knows; the time budget begins. */
 slm_status train__stage_open_log(train__stage *stage);
+/* `with_optimiser`: one to go on from. */
 slm_status train__stage_save(train__stage *stage, const char *name, bool with_optimiser);
 slm_status train__stage_check_finite(const train__stage *stage, double loss, double norm);
 slm_status train__stage_cancelled(const train__stage *stage);
@@ -226,7 +232,8 @@ typedef struct train__rollout {
     size_t turn_count, tokens; /* tokens: of all its replies */
     bool cut_off;
     bool judged, unscored; /* by a judge; unscored: it failed on it */
-    slm_reward reward;
+    slm_reward reward;     /* total: with overlong */
+    double overlong; /* in [-1,0]: how far its longest reply came into the last overlong_tokens */
     double advantage;
     bool learnt; /* it is among those that the group is learnt from */
 } train__rollout;
@@ -243,6 +250,7 @@ typedef struct train__group {
 typedef struct train__roll_options {
     slm_chat_sampling sampling;
     const char *system;        /* before conversations without one; NULL or "": none */
+    int64_t overlong_tokens;   /* of max_tokens the last, which cost more and more; 0: none */
     slm_judge *judge;          /* where the environment wants one; NULL: its part is absent */
     slm_chat *patient;         /* likewise; NULL: the environment has its own */
     slm_store *store;          /* where the patient's replies are kept; NULL: nowhere */
@@ -279,7 +287,17 @@ slm_status train__judging_end(train__judging *judging, slm_log *log, slm_error *
 /* What is in flight is dropped. */
 void train__judging_free(train__judging *judging);
 
-/* What a batch is averaged over. */
+/* ---- which cases (drawing.c) ------------------------------------------------------------------- */
+
+/* How many of a step's cases each stratum gives; those without cases give theirs to the others. */
+void train__quota(const slm_recipe_grpo *settings, const slm_cases *data,
+                  size_t out[SLM_ENV_STRATA]);
+/* A case of the stratum that is not among the groups yet, in proportion to what it failed to earn:
+ * past[data->count]. NULL: there is none left. */
+const slm_case *train__draw(const slm_cases *data, const double *past, const train__group *groups,
+                            size_t group_count, slm_env_stratum stratum, slm_random *random);
+
+/* What a batch is averaged over: what is learnt of it. */
 typedef struct train__share {
     size_t rollouts, tokens;
 } train__share;
@@ -292,11 +310,13 @@ typedef struct train__objective {
 
 /* kind: "leave-one-out", "mean" or "mean-std". */
 void train__advantages(const double *rewards, size_t count, const char *kind, double *out);
-/* A rollout's loss, and its derivative by each token's log-probability. `old`: when it was sampled;
- * `reference` may be NULL. */
+/* The loss of a rollout's turn, and its derivative by each token's log-probability. `old`: when it was
+ * sampled; `reference` may be NULL. `of_rollout`: tokens that are learnt of the whole rollout, this
+ * turn's among them. */
 train__objective train__coefficients(const slm_recipe_grpo *options, const train__share *share,
                                      double advantage, const float *log_prob, const float *old,
-                                     const float *reference, size_t tokens, float *coefficient);
+                                     const float *reference, size_t tokens, size_t of_rollout,
+                                     float *coefficient);
 
 /* ---- a step of it (learn.c) -------------------------------------------------------------------- */
 

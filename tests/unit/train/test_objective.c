@@ -18,7 +18,8 @@ static double loss_of(const slm_recipe_grpo *o, double advantage, const float *l
                       const float *old, const float *reference)
 {
     float ignored[TOKENS];
-    return train__coefficients(o, &share, advantage, log_prob, old, reference, TOKENS, ignored)
+    return train__coefficients(o, &share, advantage, log_prob, old, reference, TOKENS, TOKENS,
+                               ignored)
         .loss;
 }
 
@@ -38,8 +39,8 @@ static void coefficients_are_derivatives(void **state)
                     reference[i] = log_prob[i] + (float)(0.3 * slm_random_normal(&random));
                 }
                 const float *ref = with ? reference : NULL;
-                const train__objective sum =
-                    train__coefficients(&o, &share, 0.7 * sign, log_prob, old, ref, TOKENS, slope);
+                const train__objective sum = train__coefficients(&o, &share, 0.7 * sign, log_prob,
+                                                                 old, ref, TOKENS, TOKENS, slope);
                 assert_int_equal(sum.tokens, TOKENS);
                 assert_true(with ? sum.divergence > 0 : sum.divergence == 0);
                 for (int i = 0; i < TOKENS; i++) {
@@ -77,12 +78,34 @@ static void the_first_update_is_the_policy_gradient(void **state)
         log_prob[i] = -0.5f * (float)(i + 1);
     for (int k = 0; k < 4; k++) {
         const slm_recipe_grpo o = settings(rows[k].loss);
-        const train__objective sum =
-            train__coefficients(&o, &share, 2.0, log_prob, log_prob, log_prob, TOKENS, slope);
+        const train__objective sum = train__coefficients(&o, &share, 2.0, log_prob, log_prob,
+                                                         log_prob, TOKENS, TOKENS, slope);
         assert_int_equal(sum.clipped, 0);
         assert_true(sum.divergence == 0);
         for (int i = 0; i < TOKENS; i++)
             assert_true(fabs((double)slope[i] + 2.0 * rows[k].weight) < 1e-7);
+    }
+}
+
+/* A rollout of two turns counts as much as one of one: what its tokens weigh sums to its share. */
+static void turns_weigh_no_more(void **state)
+{
+    static const char *const losses[] = {"grpo", "gspo"};
+    float log_prob[TOKENS], slope[TOKENS];
+    (void)state;
+    for (int i = 0; i < TOKENS; i++)
+        log_prob[i] = -1.0f;
+    for (int k = 0; k < 2; k++) {
+        const slm_recipe_grpo o = settings(losses[k]);
+        double sum = 0;
+        for (int turn = 0; turn < 2; turn++) {
+            const size_t tokens = turn == 0 ? 5 : TOKENS;
+            train__coefficients(&o, &share, 1.0, log_prob, log_prob, NULL, tokens, 5 + TOKENS,
+                                slope);
+            for (size_t i = 0; i < tokens; i++)
+                sum -= (double)slope[i];
+        }
+        assert_true(fabs(sum - 1.0 / 3) < 1e-6);
     }
 }
 
@@ -92,10 +115,10 @@ static void clipped_tokens_teach_nothing(void **state)
     float log_prob[2] = {-1.0f, -1.0f}, old[2] = {-1.6f, -1.05f}, slope[2];
     (void)state;
     o.kl_weight = 0;
-    train__objective sum = train__coefficients(&o, &share, 1.0, log_prob, old, NULL, 2, slope);
+    train__objective sum = train__coefficients(&o, &share, 1.0, log_prob, old, NULL, 2, 2, slope);
     assert_int_equal(sum.clipped, 1); /* it rose by more than clip_high already */
     assert_true(slope[0] == 0 && slope[1] < 0);
-    sum = train__coefficients(&o, &share, -1.0, log_prob, old, NULL, 2, slope);
+    sum = train__coefficients(&o, &share, -1.0, log_prob, old, NULL, 2, 2, slope);
     assert_int_equal(sum.clipped, 0); /* too likely and bad: pushed down still */
     assert_true(slope[0] > 0 && slope[1] > 0);
 }
@@ -122,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(coefficients_are_derivatives),
         cmocka_unit_test(the_first_update_is_the_policy_gradient),
+        cmocka_unit_test(turns_weigh_no_more),
         cmocka_unit_test(clipped_tokens_teach_nothing),
         cmocka_unit_test(advantages_are_against_the_group),
     };
