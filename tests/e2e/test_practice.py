@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import sqlite3
 import sys
@@ -90,6 +91,61 @@ def kills(suite, name, unbroken, lasts, more, rubric):
     suite.succeeds(f'{name}: the same command goes on', 'train', path, '--quiet')
     same(suite, f'{name}: as if never killed', unbroken, suite.path(name + '/grpo'),
          'samples.jsonl')
+
+
+def plain(suite):
+    """Practice by rules alone: twenty kill -9 at random moments, as many runs as that takes; a disk that
+    is full; a place where nothing can be written."""
+    begin = time.monotonic()
+    suite.succeeds('practice by rules', 'train', recipe(suite, 'plain'), '--quiet')
+    lasts = time.monotonic() - begin
+    unbroken = suite.path('plain/grpo')
+    rng = random.Random(7)
+    hits = rounds = attempts = 0
+    while hits < 20 and attempts < 100:
+        path = recipe(suite, f'plain-killed-{rounds}')
+        process = start('train', path, '--quiet', '--threads', str(1 + attempts % 2))
+        time.sleep(rng.uniform(0.02, 0.5) * lasts)
+        attempts += 1
+        if process.poll() is None:
+            process.kill()
+            hits += 1
+        elif process.returncode == 0:
+            same(suite, f'after {hits} kills: as if never killed', unbroken,
+                 suite.path(f'plain-killed-{rounds}/grpo'), 'samples.jsonl')
+            rounds += 1
+        process.communicate()
+    suite.check('twenty kills before the end', hits == 20, (hits, attempts))
+    path = recipe(suite, f'plain-killed-{rounds}')
+    suite.succeeds('the same command goes on', 'train', path, '--quiet')
+    same(suite, 'after the last: as if never killed', unbroken,
+         suite.path(f'plain-killed-{rounds}/grpo'), 'samples.jsonl')
+    full_disk(suite, unbroken)
+    suite.fails('a place where nothing can be written', 1, ['/proc/slm-out'], 'train',
+                recipe(suite, 'nowhere', output='/proc/slm-out'), '--quiet')
+
+
+def full_disk(suite, unbroken):
+    """A file cannot grow to an optimiser's size: what `last` held stays, and with room it goes on."""
+    path = recipe(suite, 'plain-full')
+    last = suite.path('plain-full/grpo/last')
+    size = os.path.getsize(os.path.join(unbroken, 'last', 'optimiser.safetensors'))
+    done = run('train', path, '--quiet', '--set', 'time_budget_minutes=0.00001')
+    suite.check('a step', done.returncode == 1 and 'ended at step 1' in done.stderr, done.stderr)
+    before = {name: read(os.path.join(last, name)) for name in sorted(os.listdir(last))}
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 100, size - 100))
+
+    process = start('train', path, preexec_fn=limit)
+    err = process.communicate(timeout=120)[1]
+    suite.check('a full disk ends practice with 1', process.returncode == 1 and
+                'slm: error: ' in err and 'safetensors' in err, err)
+    suite.check('the last good checkpoint is as it was', before == {
+        name: read(os.path.join(last, name)) for name in sorted(os.listdir(last))})
+    suite.succeeds('with room it goes on', 'train', path, '--quiet')
+    same(suite, 'as if there had been room', unbroken, suite.path('plain-full/grpo'), 'samples.jsonl')
 
 
 def verdict(met):
@@ -300,6 +356,7 @@ def main():
                                                    data=suite.path('data.jsonl')))
         suite.succeeds('a model that has learnt to ask', 'train', path, '--quiet')
         wrong_use(suite)
+        plain(suite)
         recorded_judge(suite)
         interrupt(suite)
         remote_judge(suite)
