@@ -134,6 +134,9 @@ struct slm_recipe {
 slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set_count,
                            slm_recipe *out, slm_error *err);
 void slm_recipe_free(slm_recipe *recipe);
+/* Are the files there that the recipe names (model, examples, cases, @FILE of eval.system), and may they
+ * be read? None of them is opened. Errors name the recipe, the key, and what sets it. */
+slm_status slm_recipe_check_files(const slm_recipe *recipe, slm_error *err);
 bool slm_recipe_wants_adapter(const slm_recipe *recipe); /* else weights of the base are trained */
 /* The adapter that the recipe asks for. */
 slm_status slm_recipe_lora_options(const slm_recipe *recipe, slm_lora_options *out, slm_error *err);
