@@ -221,7 +221,7 @@ static slm_status open_env(cli_app *app, eval_options *options, slm_error *err)
     SLM_TRY(slm_env_new(&env, &options->env, err));
     if (options->patient_model == NULL) return SLM_OK;
     slm_open_options open = cli__open_options(&options->shared);
-    open.name = NULL;
+    open.template = NULL; /* that of the models that are measured */
     if (app->remote.dry_run && !slm_remote_is(options->patient_model))
         return cli__check_model(options->patient_model, &open, err);
     return slm_open_chat(options->patient_model, &open, &options->patient, err);

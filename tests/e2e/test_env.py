@@ -3,6 +3,7 @@
 recorded one: who is asked what, what is stored, what is graded, wrong use."""
 import json
 
+import tiny_gguf
 from harness import Suite, run
 
 FACTS = {'f1': ('Are you pregnant, or could you be?', 'Yes, 29 weeks.'),
@@ -111,6 +112,15 @@ def patient_model(suite, cases):
     suite.succeeds('--patient', *base, '--env', 'multi-turn', '--patient', 'recorded:' + patient)
     suite.contains('speaks for the patient', json.dumps(samples_of(db)['lacks']), 'I think I am.')
     suite.contains('and is part of the run', json.dumps(model_run(db)['sampling']), 'patient')
+    tiny_gguf.write(suite.path('tiny.gguf'))
+    tiny = ['eval', suite.path('tiny.gguf'), '--cases', cases, '-k', '1', '--max-tokens', '4', '--env',
+            'multi-turn', '--patient', suite.path('tiny.gguf'), '--template']
+    who = []
+    for template in ('chatml', 'qwen3'):
+        suite.succeeds(f'--template {template}', *tiny, template, '--db', suite.path(template + '.db'))
+        sampling = model_run(suite.path(template + '.db'))['sampling']
+        who.append((json.loads(sampling) if isinstance(sampling, str) else sampling)['env']['patient'])
+    suite.equal('is of the model that is measured, not of the patient', who[0], who[1])
     suite.fails('without --env multi-turn', 2, ['--patient', '--env multi-turn'], *base,
                 '--patient', 'recorded:' + patient)
     suite.fails('a patient that is not there', 1, ['nowhere.jsonl'], *base, '--env', 'multi-turn',
