@@ -125,6 +125,7 @@ static slm_status write_state(const char *folder, const slm_train *train, const 
         (json_int_t)s->log.lines, "events_bytes", (json_int_t)s->log.events, "samples_bytes",
         (json_int_t)s->log.samples, "finished", s->finished, "recipe", s->recipe, "data", s->data,
         "kernels", s->kernels, "model", train->chat->identity, "world", 1);
+    json_object_set_new(root, "settings", json_string(s->settings));
     put_number(root, "best_loss", s->best_loss);
     put_number(root, "first_loss", s->first_loss);
     put_number(root, "best_score", s->best_score);
@@ -253,14 +254,66 @@ out:
     return status;
 }
 
+/* The line of a setting, `key=`, in a text of them; NULL: it has none. */
+static const char *find_setting(const char *text, const char *key, size_t len)
+{
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+        if (strncmp(line, key, len) == 0) return line;
+    return NULL;
+}
+
+/* "sft.epochs was 2 and is 1": the first that differs. */
+static void tell_difference(const char *was, const char *is, slm_buffer *out)
+{
+    for (const char *line = is; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        const int key = (int)strcspn(line, "="), all = (int)strcspn(line, "\n");
+        const char *old = find_setting(was, line, (size_t)key + 1);
+        if (old && strncmp(old, line, (size_t)all + 1) == 0) continue;
+        slm_buffer_printf(out, "%.*s was %.*s and is %.*s", key, line,
+                          old ? (int)strcspn(old + key + 1, "\n") : 7,
+                          old ? old + key + 1 : "not set", all - key - 1, line + key + 1);
+        return;
+    }
+    slm_buffer_append_text(out, "a setting is gone");
+}
+
+slm_status train__settings_check(const char *folder, const train__state *last,
+                                 const slm_recipe_settings *now, slm_error *err)
+{
+    slm_buffer path = {0}, file = {0}, what = {0};
+    json_t *root = NULL;
+    const char *was = NULL;
+    slm_status status = SLM_OK;
+    if (strcmp(last->recipe, now->sha256) == 0) return SLM_OK;
+    find_folder(folder, "last", &path);
+    slm_file_join(&file, slm_buffer_text(&path), "state.json");
+    SLM_TRY_OUT(slm_json_load(slm_buffer_text(&file), &root, err));
+    was = json_string_value(json_object_get(root, "settings"));
+    if (was) tell_difference(was, now->text, &what);
+    status = slm_error_set(err, SLM_ERR_INVALID,
+                           "%s/last was made with other settings%s%s; choose another output, or "
+                           "remove %s, and the folders of the stages behind it, to begin anew",
+                           folder, was ? ": " : "", slm_buffer_text(&what), folder);
+out:
+    json_decref(root);
+    slm_buffer_free(&path);
+    slm_buffer_free(&file);
+    slm_buffer_free(&what);
+    return status;
+}
+
 slm_status train__state_check(const char *folder, const train__state *last, const train__state *now,
                               slm_error *err)
 {
-    if (strcmp(last->recipe, now->recipe) != 0 || strcmp(last->data, now->data) != 0)
+    slm_recipe_settings settings = {.text = now->settings};
+    memcpy(settings.sha256, now->recipe, sizeof settings.sha256);
+    SLM_TRY(train__settings_check(folder, last, &settings, err));
+    if (strcmp(last->data, now->data) != 0)
         return slm_error_set(err, SLM_ERR_INVALID,
-                             "%s/last was made with other settings or other data; choose another "
-                             "output, or remove that folder to begin anew",
-                             folder);
+                             "%s/last was made of other data, or with another judge or patient; "
+                             "choose another output, or remove %s, and the folders of the stages "
+                             "behind it, to begin anew",
+                             folder, folder);
     if (strcmp(last->kernels, now->kernels) != 0)
         return slm_error_set(
             err, SLM_ERR_INVALID,
@@ -284,7 +337,8 @@ static slm_status check_model(const char *folder, const slm_train *train, slm_er
     if (strcmp(identity, train->chat->identity) != 0)
         status = slm_error_set(err, SLM_ERR_INVALID,
                                "%s was made with another model, template or --dtype than %s has "
-                               "now; choose another output, or remove that folder to begin anew",
+                               "now, or what comes before this stage was trained anew; choose "
+                               "another output, or remove the stage's folder to begin it anew",
                                folder, train->recipe->run.model);
 out:
     json_decref(root);

@@ -239,24 +239,6 @@ static void free_groups(train__group *groups, size_t count)
     free(groups);
 }
 
-/* What is practised must be looked at too: else nobody knows whether it teaches, or what it does. */
-static slm_status check_strata(const grpo *g)
-{
-    size_t quota[SLM_ENV_STRATA], have[SLM_ENV_STRATA] = {0};
-    train__quota(g->settings, &g->data, quota);
-    for (size_t i = 0; i < g->dev.count; i++)
-        have[slm_env_stratum_of(&g->dev.items[i])]++;
-    for (int s = 0; s < SLM_ENV_STRATA; s++) {
-        const char *name = slm_env_stratum_name((slm_env_stratum)s);
-        if (quota[s] > 0 && have[s] == 0)
-            return slm_error_set(g->stage.err, SLM_ERR_INVALID,
-                                 "%s: grpo.dev has no case of stratum %s, of which %zu are "
-                                 "practised on in each step; add some, or set grpo.%s to 0",
-                                 g->settings->dev.items[0], name, quota[s], name);
-    }
-    return SLM_OK;
-}
-
 /* Is there something to learn from? In every stratum enough groups must have spread. */
 static slm_status check_spread(grpo *g)
 {
@@ -397,22 +379,14 @@ static slm_status look_at_judge(grpo *g)
 static slm_status load_data(grpo *g)
 {
     const slm_recipe_grpo *o = g->settings;
-    const slm_cases_options options = {0};
     slm_env_options env = slm_env_options_default();
     env.kind = strcmp(o->env, "multi-turn") == 0 ? SLM_ENV_MULTI_TURN : SLM_ENV_SINGLE_TURN;
     env.turns_max = o->turns;
     env.patient_is_model = g->stage.train->patient != NULL;
     env.reward = g->stage.train->recipe->reward;
-    SLM_TRY(
-        slm_cases_load(o->data.items, o->data.count, &options, NULL, NULL, &g->data, g->stage.err));
-    SLM_TRY(
-        slm_cases_load(o->dev.items, o->dev.count, &options, NULL, NULL, &g->dev, g->stage.err));
-    if (g->data.count == 0 || g->dev.count == 0)
-        return slm_error_set(g->stage.err, SLM_ERR_INVALID, "%s: no case to practise on",
-                             g->data.count == 0 ? o->data.items[0] : o->dev.items[0]);
+    SLM_TRY(train__load_practice(o, &g->data, &g->dev, g->stage.err));
     slm_log_print(g->stage.train->log, SLM_LOG_INFO,
                   "%zu cases to practise on, %zu for development", g->data.count, g->dev.count);
-    SLM_TRY(check_strata(g));
     SLM_TRY(look_at_judge(g));
     return slm_env_new(&env, &g->env, g->stage.err);
 }
@@ -475,7 +449,7 @@ static slm_status begin(grpo *g)
     char others[65];
     SLM_TRY(make_training(g));
     name_others(g, others);
-    train__stage_fresh(&g->stage, g->settings->steps, g->stage.train->recipe->grpo_sha256,
+    train__stage_fresh(&g->stage, g->settings->steps, &g->stage.train->recipe->grpo_settings,
                        g->data.sha256, others);
     g->stage.state.past_count = g->data.count;
     g->stage.state.past =

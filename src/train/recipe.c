@@ -513,50 +513,64 @@ static bool is_among(const char *name, const char *const *list)
     return *list != NULL;
 }
 
+/* A value as text; false: files and folders count by what is in them, not by where they are. */
+static bool append_value(const slm_option *row, const char *at, const slm_lora_options *lora,
+                         slm_buffer *out)
+{
+    switch (row->type) {
+    case SLM_OPTION_FLAG:
+        slm_buffer_append_text(out, *(const bool *)at ? "true" : "false");
+        return true;
+    case SLM_OPTION_INT:
+        slm_buffer_printf(out, "%lld", (long long)*(const int64_t *)at);
+        return true;
+    case SLM_OPTION_NUMBER:
+        slm_json_append_number(out, *(const double *)at);
+        return true;
+    default:
+        if (strcmp(row->name, "matrices") == 0) {
+            slm_buffer_printf(out, "%u", lora->matrices);
+            return true;
+        }
+        if (row->type != SLM_OPTION_CHOICE && strcmp(row->name, "system") != 0) return false;
+        const char *text = *(const char *const *)at;
+        slm_json_append_string(out, text, strlen(text));
+        return true;
+    }
+}
+
 /* Everything that decides what is computed, in the tables' order. */
-static slm_status hash_settings(slm_recipe *r, const char *const *left_out, char out[65],
-                                slm_error *err)
+static slm_status list_settings(slm_recipe *r, const char *const *left_out,
+                                slm_recipe_settings *out, slm_error *err)
 {
     slm_lora_options lora;
     SLM_TRY(slm_recipe_lora_options(r, &lora, err));
-    slm_sha256 *hash = slm_sha256_new();
+    slm_buffer text = {0};
     for (size_t i = 0; i < SECTIONS; i++) {
-        if (is_among(sections[i].keys.name, left_out)) continue;
+        const char *name = sections[i].keys.name;
+        if (is_among(name, left_out)) continue;
         for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++) {
             const char *at = (const char *)values_of(r, &sections[i]) + row->offset;
-            slm_buffer text = {0};
-            slm_buffer_printf(&text, "%s.%s=", sections[i].keys.name, row->name);
-            switch (row->type) {
-            case SLM_OPTION_FLAG:
-                slm_buffer_append_text(&text, *(const bool *)at ? "true" : "false");
-                break;
-            case SLM_OPTION_INT:
-                slm_buffer_printf(&text, "%lld", (long long)*(const int64_t *)at);
-                break;
-            case SLM_OPTION_NUMBER:
-                slm_json_append_number(&text, *(const double *)at);
-                break;
-            default: /* files and folders count by what is in them, not by where they are */
-                if (row->type == SLM_OPTION_STRING && strcmp(row->name, "matrices") == 0)
-                    slm_buffer_printf(&text, "%u", lora.matrices);
-                else if (row->type == SLM_OPTION_CHOICE ||
-                         (row->type == SLM_OPTION_STRING && strcmp(row->name, "system") == 0))
-                    slm_buffer_append_text(&text, *(const char *const *)at);
-                break;
-            }
-            if (!is_beside(row->name)) slm_sha256_update_part(hash, slm_buffer_text(&text));
-            slm_buffer_free(&text);
+            const size_t begin = text.len;
+            if (is_beside(row->name)) continue;
+            slm_buffer_printf(&text, "%s%s", name, *name ? "." : "");
+            for (const char *c = row->name; *c; c++)
+                slm_buffer_append_char(&text, *c == '-' ? '_' : *c);
+            slm_buffer_append_char(&text, '=');
+            if (append_value(row, at, &lora, &text))
+                slm_buffer_append_char(&text, '\n');
+            else
+                slm_buffer_truncate(&text, begin);
         }
     }
-    /* What practice begins with. */
     if (is_among("sft", left_out) && r->has_sft && r->sft.interpolate < 1) {
-        slm_buffer text = {0};
-        slm_buffer_append_text(&text, "sft.interpolate=");
+        slm_buffer_append_text(&text, "sft.interpolate="); /* what practice begins with */
         slm_json_append_number(&text, r->sft.interpolate);
-        slm_sha256_update_part(hash, slm_buffer_text(&text));
-        slm_buffer_free(&text);
+        slm_buffer_append_char(&text, '\n');
     }
-    slm_sha256_finish(hash, out);
+    out->text = slm_arena_strdup(&r->arena, slm_buffer_text(&text));
+    slm_sha256_hex(text.data, text.len, out->sha256);
+    slm_buffer_free(&text);
     return SLM_OK;
 }
 
@@ -575,10 +589,10 @@ slm_status slm_recipe_load(const char *path, const char *const *sets, size_t set
         SLM_TRY_OUT(read_set(out, sets, i, err));
     SLM_TRY_OUT(check(out, err));
     /* What is measured changes no weight; nor does a stage what another one does. */
-    SLM_TRY_OUT(hash_settings(out, (const char *const[]){"grpo", "reward", "eval", NULL},
-                              out->sft_sha256, err));
+    SLM_TRY_OUT(list_settings(out, (const char *const[]){"grpo", "reward", "eval", NULL},
+                              &out->sft_settings, err));
     SLM_TRY_OUT(
-        hash_settings(out, (const char *const[]){"sft", "eval", NULL}, out->grpo_sha256, err));
+        list_settings(out, (const char *const[]){"sft", "eval", NULL}, &out->grpo_settings, err));
 out:
     slm_yaml_free(yaml);
     if (status != SLM_OK) slm_recipe_free(out);

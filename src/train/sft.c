@@ -107,7 +107,7 @@ static slm_status begin(sft *s)
     const double examples = s->settings->epochs * (double)s->data.count;
     bool found = false;
     train__stage_fresh(&s->stage, (int64_t)ceil(examples / (double)s->settings->batch - 1e-9),
-                       s->stage.train->recipe->sft_sha256, s->data.sha256, s->dev.sha256);
+                       &s->stage.train->recipe->sft_settings, s->data.sha256, s->dev.sha256);
     SLM_TRY(make_training(s));
     if (s->settings->interpolate < 1)
         SLM_TRY(train__snapshot_new(slm_open_model(s->stage.train->chat), s->stage.training, true,

@@ -1,6 +1,7 @@
 /* stage.c: what every stage has: a folder, a place in its steps, and a way to stop and go on. */
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -21,14 +22,15 @@ slm_status train__stage_begin(train__stage *s, const char *name, const slm_train
     return status;
 }
 
-void train__stage_fresh(train__stage *s, int64_t steps, const char *recipe_sha256,
+void train__stage_fresh(train__stage *s, int64_t steps, const slm_recipe_settings *settings,
                         const char *data_sha256, const char *dev_sha256)
 {
     const char *kernels = slm_device_kernels(slm_open_device(s->train->chat));
     slm_sha256 *hash = slm_sha256_new();
     s->state = train__state_none();
     s->state.steps = steps;
-    snprintf(s->state.recipe, sizeof s->state.recipe, "%s", recipe_sha256);
+    s->state.settings = settings->text;
+    snprintf(s->state.recipe, sizeof s->state.recipe, "%s", settings->sha256);
     snprintf(s->state.kernels, sizeof s->state.kernels, "%s", kernels);
     slm_sha256_update_part(hash, data_sha256);
     slm_sha256_update_part(hash, dev_sha256);
@@ -41,6 +43,7 @@ slm_status train__stage_find(train__stage *s, bool *found)
     SLM_TRY(train__checkpoint_state(s->folder, "last", found, &last, s->err));
     if (!*found) return SLM_OK;
     SLM_TRY(train__state_check(s->folder, &last, &s->state, s->err));
+    last.settings = s->state.settings;
     s->state = last;
     s->saved = last.step;
     return SLM_OK;
@@ -116,4 +119,5 @@ void train__stage_free(train__stage *s)
     train__optimiser_free(s->optimiser);
     slm_training_free(s->training);
     slm_file_lock_remove(s->lock);
+    rmdir(s->folder); /* where nothing was begun; else it is not empty, and stays */
 }

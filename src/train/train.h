@@ -115,11 +115,17 @@ typedef struct slm_recipe_eval {
     const char *judge;
 } slm_recipe_eval;
 
+/* What decides what a stage computes, not its spelling: a line "section.key=value" each. */
+typedef struct slm_recipe_settings {
+    const char *text; /* in the recipe's arena */
+    char sha256[65];
+} slm_recipe_settings;
+
 typedef struct slm_recipe slm_recipe;
 struct slm_recipe {
     slm_arena arena;
     const char *path;
-    char sft_sha256[65], grpo_sha256[65]; /* of what decides a stage, not of its spelling */
+    slm_recipe_settings sft_settings, grpo_settings;
     slm_recipe_run run;
     slm_recipe_lora lora;
     slm_recipe_sft sft;
@@ -140,6 +146,9 @@ slm_status slm_recipe_check_files(const slm_recipe *recipe, slm_error *err);
 bool slm_recipe_wants_adapter(const slm_recipe *recipe); /* else weights of the base are trained */
 /* The adapter that the recipe asks for. */
 slm_status slm_recipe_lora_options(const slm_recipe *recipe, slm_lora_options *out, slm_error *err);
+/* What can be known before hours go into a run: data are there, line by line; what the output folder
+ * holds was made with these settings. log: told what each stage will do; NULL: nobody. */
+slm_status slm_train_preflight(const slm_recipe *recipe, slm_log *log, slm_error *err);
 /* Every key with its default, bounds and meaning: text, or Markdown for docs. */
 void slm_recipe_print_keys(bool markdown, FILE *out);
 

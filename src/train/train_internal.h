@@ -108,6 +108,7 @@ typedef struct train__state {
     train__sizes log;
     bool finished;
     char recipe[65], data[65], kernels[32];
+    const char *settings; /* what recipe is the SHA-256 of; not owned; NULL in what was read */
 } train__state;
 
 /* Nothing done, nothing measured. */
@@ -120,6 +121,9 @@ slm_status train__checkpoint_save(const char *folder, const char *name, const sl
 /* The state of FOLDER/NAME; *found false if there is none. out->past: NULL, or room for past_count. */
 slm_status train__checkpoint_state(const char *folder, const char *name, bool *found,
                                    train__state *out, slm_error *err);
+/* Whether FOLDER/last can be gone on with by these settings: an error names the one that differs. */
+slm_status train__settings_check(const char *folder, const train__state *last,
+                                 const slm_recipe_settings *now, slm_error *err);
 /* Whether what was found can be gone on with: an error names what differs. */
 slm_status train__state_check(const char *folder, const train__state *last, const train__state *now,
                               slm_error *err);
@@ -164,7 +168,7 @@ slm_status train__stage_begin(train__stage *stage, const char *name, const slm_t
                               slm_error *err);
 void train__stage_free(train__stage *stage);
 /* The state of a stage that has done nothing yet, on these settings and data. */
-void train__stage_fresh(train__stage *stage, int64_t steps, const char *recipe_sha256,
+void train__stage_fresh(train__stage *stage, int64_t steps, const slm_recipe_settings *settings,
                         const char *data_sha256, const char *dev_sha256);
 /* Take over the state of `last`, if there is one, and it is of these settings and data. */
 slm_status train__stage_find(train__stage *stage, bool *found);
@@ -286,6 +290,11 @@ slm_status train__judging_poll(train__judging *judging, int timeout_ms, slm_erro
 slm_status train__judging_end(train__judging *judging, slm_log *log, slm_error *err);
 /* What is in flight is dropped. */
 void train__judging_free(train__judging *judging);
+
+/* Cases to practise on and for development, which must have every stratum that is practised on
+ * (preflight.c). Both are freed by the caller, whatever comes. */
+slm_status train__load_practice(const slm_recipe_grpo *settings, slm_cases *data, slm_cases *dev,
+                                slm_error *err);
 
 /* ---- which cases (drawing.c) ------------------------------------------------------------------- */
 

@@ -155,12 +155,12 @@ static void the_hash_is_of_the_meaning(void **state)
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         slm_recipe r = load(state, same[i], NULL, 0);
-        if (strcmp(r.sft_sha256, first.sft_sha256) != 0) fail_msg("another hash: %s", same[i]);
+        if (strcmp(r.sft_settings.sha256, first.sft_settings.sha256) != 0) fail_msg("another hash: %s", same[i]);
         slm_recipe_free(&r);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         slm_recipe r = load(state, others[i], NULL, 0);
-        if (strcmp(r.sft_sha256, first.sft_sha256) == 0) fail_msg("the same hash: %s", others[i]);
+        if (strcmp(r.sft_settings.sha256, first.sft_settings.sha256) == 0) fail_msg("the same hash: %s", others[i]);
         slm_recipe_free(&r);
     }
     /* What one stage does is not undone by a setting of another. */
@@ -170,16 +170,16 @@ static void the_hash_is_of_the_meaning(void **state)
         load(state, MINIMAL "  epochs: 9\ngrpo: {data: c, dev: d, steps: 3}\n", NULL, 0);
     slm_recipe longer =
         load(state, MINIMAL "grpo: {data: c, dev: d, steps: 4}\nreward: {never: 2}\n", NULL, 0);
-    assert_string_equal(practised.sft_sha256, first.sft_sha256);
-    assert_string_equal(longer.sft_sha256, first.sft_sha256);
-    assert_string_equal(practised.grpo_sha256, other.grpo_sha256);
-    assert_string_not_equal(practised.grpo_sha256, longer.grpo_sha256);
+    assert_string_equal(practised.sft_settings.sha256, first.sft_settings.sha256);
+    assert_string_equal(longer.sft_settings.sha256, first.sft_settings.sha256);
+    assert_string_equal(practised.grpo_settings.sha256, other.grpo_settings.sha256);
+    assert_string_not_equal(practised.grpo_settings.sha256, longer.grpo_settings.sha256);
     slm_recipe_free(&practised);
     slm_recipe_free(&other);
     slm_recipe_free(&longer);
     const char *const set[] = {"sft.epochs=2"};
     slm_recipe r = load(state, MINIMAL "  epochs: 9\n", set, 1);
-    assert_string_equal(r.sft_sha256, first.sft_sha256);
+    assert_string_equal(r.sft_settings.sha256, first.sft_settings.sha256);
     slm_recipe_free(&r);
     slm_recipe_free(&first);
 }

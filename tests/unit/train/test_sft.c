@@ -376,13 +376,13 @@ static void another_run_is_not_gone_on_with(void **state)
     slm_train_result result;
     put_stage(&arena, state);
     assert_int_equal(run(&arena, state, "out", NULL, 1, true, &result, &err), SLM_ERR_CANCELLED);
-    refuse_run(state, "sft.rate=0.02", "other settings or other data");
-    refuse_run(state, "seed=4", "other settings or other data");
+    refuse_run(state, "sft.rate=0.02", "other settings: sft.rate was 0.01 and is 0.02");
+    refuse_run(state, "seed=4", "other settings: seed was 3 and is 4");
     put_examples(in_folder(&arena, state, "dev.jsonl"), 20, FIXTURE_DEV);
-    refuse_run(state, "sft.batch=3", "other settings or other data");
+    refuse_run(state, "sft.batch=3", "of other data");
     put_examples(in_folder(&arena, state, "dev.jsonl"), FIXTURE_EXAMPLES, FIXTURE_DEV);
     put_examples(in_folder(&arena, state, "data.jsonl"), 1, FIXTURE_EXAMPLES);
-    refuse_run(state, "sft.batch=3", "other settings or other data");
+    refuse_run(state, "sft.batch=3", "of other data");
     put_examples(in_folder(&arena, state, "data.jsonl"), 0, FIXTURE_EXAMPLES);
     /* The same names, other weights. */
     const tiny_shape shape = tiny_default();

@@ -1,0 +1,117 @@
+/* preflight.c: what can be known of a recipe's run before hours go into it.
+ *
+ * Every file of data is read once: a missing one, a broken line, a stratum that is practised and never
+ * looked at are told now, and not when the stage that wants them begins. What the output folder holds
+ * must have been made by this recipe: else its results would be mixed with those of another. */
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "train_internal.h"
+
+/* Rows of JSON Lines, each of which is at least an object. */
+static slm_status count_rows(const slm_option_list *paths, size_t *count, slm_error *err)
+{
+    slm_status status = SLM_OK;
+    *count = 0;
+    for (size_t i = 0; i < paths->count && status == SLM_OK; i++) {
+        slm_jsonl *file = NULL;
+        json_t *row = NULL;
+        SLM_TRY(slm_jsonl_open(paths->items[i], &file, err));
+        while ((status = slm_jsonl_next(file, &row, NULL, err)) == SLM_OK && row) {
+            json_decref(row);
+            ++*count;
+        }
+        slm_jsonl_close(file);
+    }
+    return status;
+}
+
+/* Whether a stage that was begun in the output folder is one of these settings. */
+static slm_status look_at_stage(const slm_recipe *r, const char *name,
+                                const slm_recipe_settings *settings, slm_error *err)
+{
+    char folder[4200];
+    bool found = false;
+    train__state last = train__state_none();
+    snprintf(folder, sizeof folder, "%.4000s/%s", r->run.output, name);
+    SLM_TRY(train__checkpoint_state(folder, "last", &found, &last, err));
+    return found ? train__settings_check(folder, &last, settings, err) : SLM_OK;
+}
+
+static slm_status look_at_examples(const slm_recipe *r, slm_log *log, slm_error *err)
+{
+    const slm_recipe_sft *o = &r->sft;
+    size_t rows = 0, dev = 0, requests = 0;
+    SLM_TRY(count_rows(&o->data, &rows, err));
+    SLM_TRY(count_rows(&o->dev, &dev, err));
+    SLM_TRY(count_rows(&o->replay, &requests, err));
+    if (rows == 0)
+        return slm_error_set(err, SLM_ERR_INVALID, "%s: no example to learn from",
+                             o->data.items[0]);
+    if (!log) return SLM_OK;
+    const double replayed = requests > 0 ? o->replay_share : 0;
+    const double held = o->dev.count > 0 ? 0 : o->dev_share;
+    const double steps =
+        ceil(o->epochs * (double)rows * (1 - held) / (1 - replayed) / (double)o->batch);
+    slm_log_print(
+        log, SLM_LOG_INFO,
+        "sft: %zu rows, %.3g epochs in batches of %lld: about %.0f steps; development data "
+        "are %s; into %s/sft",
+        rows, o->epochs, (long long)o->batch, steps,
+        o->dev.count > 0 ? "a file of their own" : "held back", r->run.output);
+    return SLM_OK;
+}
+
+slm_status train__load_practice(const slm_recipe_grpo *o, slm_cases *data, slm_cases *dev,
+                                slm_error *err)
+{
+    const slm_cases_options options = {0};
+    SLM_TRY(slm_cases_load(o->data.items, o->data.count, &options, NULL, NULL, data, err));
+    SLM_TRY(slm_cases_load(o->dev.items, o->dev.count, &options, NULL, NULL, dev, err));
+    if (data->count == 0 || dev->count == 0)
+        return slm_error_set(err, SLM_ERR_INVALID, "%s: no case to practise on",
+                             data->count == 0 ? o->data.items[0] : o->dev.items[0]);
+    size_t quota[SLM_ENV_STRATA], have[SLM_ENV_STRATA] = {0};
+    train__quota(o, data, quota);
+    for (size_t i = 0; i < dev->count; i++)
+        have[slm_env_stratum_of(&dev->items[i])]++;
+    for (int s = 0; s < SLM_ENV_STRATA; s++) {
+        const char *name = slm_env_stratum_name((slm_env_stratum)s);
+        if (quota[s] > 0 && have[s] == 0)
+            return slm_error_set(err, SLM_ERR_INVALID,
+                                 "%s: grpo.dev has no case of stratum %s, of which %zu are "
+                                 "practised on in each step; add some, or set grpo.%s to 0",
+                                 o->dev.items[0], name, quota[s], name);
+    }
+    return SLM_OK;
+}
+
+static slm_status look_at_practice(const slm_recipe *r, slm_log *log, slm_error *err)
+{
+    const slm_recipe_grpo *o = &r->grpo;
+    slm_cases data = {0}, dev = {0};
+    const slm_status status = train__load_practice(o, &data, &dev, err);
+    if (status == SLM_OK && log)
+        slm_log_print(log, SLM_LOG_INFO,
+                      "grpo: %zu cases, %zu for development; %lld steps of %lld cases with %lld "
+                      "rollouts each, %s; into %s/grpo",
+                      data.count, dev.count, (long long)o->steps, (long long)o->prompts,
+                      (long long)o->rollouts, o->env, r->run.output);
+    slm_cases_free(&data);
+    slm_cases_free(&dev);
+    return status;
+}
+
+slm_status slm_train_preflight(const slm_recipe *r, slm_log *log, slm_error *err)
+{
+    if (r->has_sft) {
+        SLM_TRY(look_at_stage(r, "sft", &r->sft_settings, err));
+        SLM_TRY(look_at_examples(r, log, err));
+    }
+    if (r->has_grpo) {
+        SLM_TRY(look_at_stage(r, "grpo", &r->grpo_settings, err));
+        SLM_TRY(look_at_practice(r, log, err));
+    }
+    return SLM_OK;
+}
