@@ -5,9 +5,19 @@
  * must have been made by this recipe: else its results would be mixed with those of another. */
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/json.h"
 #include "train_internal.h"
+
+/* What comes through a pipe is there once, for its stage. */
+static bool can_be_read_twice(const slm_option_list *paths)
+{
+    struct stat file;
+    for (size_t i = 0; i < paths->count; i++)
+        if (stat(paths->items[i], &file) != 0 || !S_ISREG(file.st_mode)) return false;
+    return true;
+}
 
 /* Rows of JSON Lines, each of which is at least an object. */
 static slm_status count_rows(const slm_option_list *paths, size_t *count, slm_error *err)
@@ -43,12 +53,15 @@ static slm_status look_at_examples(const slm_recipe *r, slm_log *log, slm_error 
 {
     const slm_recipe_sft *o = &r->sft;
     size_t rows = 0, dev = 0, requests = 0;
+    if (!can_be_read_twice(&o->data) || !can_be_read_twice(&o->dev) ||
+        !can_be_read_twice(&o->replay))
+        return SLM_OK;
     SLM_TRY(count_rows(&o->data, &rows, err));
-    SLM_TRY(count_rows(&o->dev, &dev, err));
-    SLM_TRY(count_rows(&o->replay, &requests, err));
     if (rows == 0)
         return slm_error_set(err, SLM_ERR_INVALID, "%s: no example to learn from",
                              o->data.items[0]);
+    SLM_TRY(count_rows(&o->dev, &dev, err));
+    SLM_TRY(count_rows(&o->replay, &requests, err));
     if (!log) return SLM_OK;
     const double replayed = requests > 0 ? o->replay_share : 0;
     const double held = o->dev.count > 0 ? 0 : o->dev_share;
@@ -91,6 +104,7 @@ static slm_status look_at_practice(const slm_recipe *r, slm_log *log, slm_error 
 {
     const slm_recipe_grpo *o = &r->grpo;
     slm_cases data = {0}, dev = {0};
+    if (!can_be_read_twice(&o->data) || !can_be_read_twice(&o->dev)) return SLM_OK;
     const slm_status status = train__load_practice(o, &data, &dev, err);
     if (status == SLM_OK && log)
         slm_log_print(log, SLM_LOG_INFO,
@@ -105,6 +119,7 @@ static slm_status look_at_practice(const slm_recipe *r, slm_log *log, slm_error 
 
 slm_status slm_train_preflight(const slm_recipe *r, slm_log *log, slm_error *err)
 {
+    SLM_TRY(slm_recipe_check_files(r, err));
     if (r->has_sft) {
         SLM_TRY(look_at_stage(r, "sft", &r->sft_settings, err));
         SLM_TRY(look_at_examples(r, log, err));
