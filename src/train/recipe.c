@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "base/yaml.h"
 #include "open/open.h"
 #include "train_internal.h"
@@ -280,11 +281,42 @@ static const section *find_section(const char *name)
     return NULL;
 }
 
+/* The row of a key, which may be written with '_' or '-'; NULL where there is none. */
+static const slm_option *find_row(const section *s, const char *key)
+{
+    for (const slm_option *row = s->keys.tables[0]; row->name; row++) {
+        const char *a = row->name, *b = key;
+        for (; *a && (*a == *b || (*a == '-' && *b == '_')); b++)
+            a++;
+        if (!*a && !*b) return row;
+    }
+    return NULL;
+}
+
+static bool is_list(const slm_option *row)
+{
+    return row->type == SLM_OPTION_FILES || row->type == SLM_OPTION_STRINGS;
+}
+
+/* "there is no section dpo; there are lora, sft, ..." */
+static void append_no_section(const char *name, slm_buffer *out)
+{
+    const char *names[SECTIONS];
+    for (size_t i = 1; i < SECTIONS; i++)
+        names[i - 1] = sections[i].keys.name;
+    const char *near = slm_options_nearest(name, names, SECTIONS - 1);
+    slm_buffer_printf(out, "there is no section %s", name);
+    if (near) slm_buffer_printf(out, "; did you mean %s?", near);
+    slm_buffer_append_text(out, near ? " There are" : "; there are");
+    for (size_t i = 0; i + 1 < SECTIONS; i++)
+        slm_buffer_printf(out, "%s %s", i == 0 ? "" : ",", names[i]);
+}
+
 /* ---- reading ------------------------------------------------------------------------------- */
 
 /* A scalar as the text that the table's rows are read from. */
-static slm_status scalar_text(const json_t *value, const slm_json_place *place, slm_buffer *out,
-                              slm_error *err)
+static slm_status scalar_text(const json_t *value, const slm_option *row,
+                              const slm_json_place *place, slm_buffer *out, slm_error *err)
 {
     slm_buffer_truncate(out, 0);
     if (json_is_string(value))
@@ -296,7 +328,8 @@ static slm_status scalar_text(const json_t *value, const slm_json_place *place, 
     else if (json_is_real(value))
         slm_json_append_number(out, json_real_value(value));
     else
-        return slm_json_error(place, err, "wants a value, or a list of values");
+        return slm_json_error(
+            place, err, is_list(row) ? "wants a value, or a list of values" : "wants a value");
     return SLM_OK;
 }
 
@@ -304,19 +337,31 @@ static slm_status set_key(slm_recipe *recipe, const section *s, const slm_json_p
                           const char *key, const json_t *value, slm_error *err)
 {
     const slm_json_place place = {.parent = parent, .key = key};
-    const size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    const slm_option *row = find_row(s, key);
+    const size_t count = row && json_is_array(value) ? json_array_size(value) : 1;
     slm_status status = SLM_OK;
     slm_buffer text = {0}, where = {0};
     slm_json_place_text(parent, &where);
+    if (row && !is_list(row) && json_is_array(value))
+        status = slm_json_error(&place, err, "takes one value, not a list");
     for (size_t i = 0; i < count && status == SLM_OK; i++) {
         const json_t *one = json_is_array(value) ? json_array_get(value, i) : value;
-        status = scalar_text(one, &place, &text, err);
+        if (row) status = scalar_text(one, row, &place, &text, err);
         if (status == SLM_OK)
             status = slm_options_set(&s->keys, key, slm_buffer_text(&text), slm_buffer_text(&where),
                                      values_of(recipe, s), &recipe->arena, err);
     }
     slm_buffer_free(&text);
     slm_buffer_free(&where);
+    return status;
+}
+
+static slm_status no_section(const slm_json_place *place, const char *name, slm_error *err)
+{
+    slm_buffer text = {0};
+    append_no_section(name, &text);
+    slm_status status = slm_json_error(place, err, "%s", slm_buffer_text(&text));
+    slm_buffer_free(&text);
     return status;
 }
 
@@ -336,6 +381,9 @@ static slm_status read_section(slm_recipe *recipe, const section *s, const slm_y
         const slm_json_place at = {.name = place.name, .line = slm_yaml_key_line(yaml, key)};
         if (inner)
             SLM_TRY(read_section(recipe, inner, yaml, value, err));
+        else if (s->keys.name[0] == '\0' && !find_row(s, key) &&
+                 (json_is_object(value) || json_is_null(value)))
+            return no_section(&at, key, err);
         else
             SLM_TRY(set_key(recipe, s, &at, key, value, err));
     }
@@ -349,38 +397,69 @@ static void begin_list(slm_recipe *recipe, const section *s, const char *key,
     const size_t len = strcspn(sets[index], "=") + 1;
     for (size_t i = 0; i < index; i++)
         if (strncmp(sets[i], sets[index], len) == 0) return;
-    for (const slm_option *row = s->keys.tables[0]; row->name; row++) {
-        const char *a = row->name, *b = key;
-        for (; *a && (*a == *b || (*a == '-' && *b == '_')); b++)
-            a++;
-        if (*a || *b || (row->type != SLM_OPTION_FILES && row->type != SLM_OPTION_STRINGS))
-            continue;
+    const slm_option *row = find_row(s, key);
+    if (row && is_list(row))
         *(slm_option_list *)(void *)((char *)values_of(recipe, s) + row->offset) =
             (slm_option_list){0};
-    }
 }
 
-/* "sft.rate=1e-4", "model=x.gguf". */
-static slm_status read_set(slm_recipe *recipe, const char *const *sets, size_t index,
+enum { SET_SHOWN_BYTES = 80 };
+
+/* The setting as errors show it: so much of it that the reason has room behind it. */
+static void append_set(const char *set, slm_buffer *out)
+{
+    size_t len = strlen(set);
+    const bool cut = len > SET_SHOWN_BYTES;
+    if (cut) len = SET_SHOWN_BYTES;
+    while (cut && len > 0 && ((unsigned char)set[len] & 0xC0) == 0x80)
+        len--;
+    slm_buffer_append_text(out, "--set ");
+    slm_utf8_append_valid(out, set, len);
+    if (cut) slm_buffer_append_text(out, "...");
+}
+
+/* "sft.rate=1e-4", "model=x.gguf"; errors do not say yet of which setting they are. */
+static slm_status take_set(slm_recipe *recipe, const char *const *sets, size_t index,
                            slm_error *err)
 {
     const char *const set = sets[index];
     char name[64];
     const char *equals = strchr(set, '='), *dot = strchr(set, '.');
-    if (!equals)
-        return slm_error_set(err, SLM_ERR_INVALID, "--set %s: write it as section.key=value", set);
-    if (dot && dot > equals) dot = NULL;
-    const size_t len = dot ? (size_t)(dot - set) : 0;
+    if (dot && equals && dot > equals) dot = NULL;
     const char *key = dot ? dot + 1 : set;
-    snprintf(name, sizeof name, "%.*s", (int)len, set);
+    snprintf(name, sizeof name, "%.*s", dot ? (int)(dot - set) : 0, set);
     const section *s = find_section(name);
-    if (!s)
-        return slm_error_set(err, SLM_ERR_INVALID, "--set %s: there is no section %s", set, name);
-    if (s->has_offset) *(bool *)((char *)recipe + s->has_offset) = true;
+    if (!equals || dot == set || equals == key)
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "write it as SECTION.KEY=VALUE, or KEY=VALUE at the top level");
+    if (!s) {
+        slm_buffer text = {0};
+        append_no_section(name, &text);
+        slm_error_set(err, SLM_ERR_INVALID, "%s", slm_buffer_text(&text));
+        slm_buffer_free(&text);
+        return SLM_ERR_INVALID;
+    }
     snprintf(name, sizeof name, "%.*s", (int)(equals - key), key);
+    if (!dot && find_section(name))
+        return slm_error_set(err, SLM_ERR_INVALID, "%s is a section: write %s.KEY=VALUE", name,
+                             name);
+    if (s->has_offset) *(bool *)((char *)recipe + s->has_offset) = true;
     begin_list(recipe, s, name, sets, index);
-    return slm_options_set(&s->keys, name, equals + 1, "--set", values_of(recipe, s),
-                           &recipe->arena, err);
+    return slm_options_set(&s->keys, name, equals + 1, NULL, values_of(recipe, s), &recipe->arena,
+                           err);
+}
+
+static slm_status read_set(slm_recipe *recipe, const char *const *sets, size_t index,
+                           slm_error *err)
+{
+    slm_buffer shown = {0};
+    slm_status status = take_set(recipe, sets, index, err);
+    if (status != SLM_OK) {
+        append_set(sets[index], &shown);
+        status = slm_error_prefix(err, status, "%s", slm_buffer_text(&shown));
+    }
+    slm_buffer_free(&shown);
+    return status;
 }
 
 /* ---- checking ------------------------------------------------------------------------------ */

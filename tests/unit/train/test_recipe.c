@@ -117,14 +117,24 @@ static void errors_name_file_line_and_key(void **state)
     refuse_with(state, "model: m\n", NULL, "r.yaml", "Set the key output");
     refuse_with(state, "model: m\noutput: o\n", NULL, "r.yaml", "no stage");
     refuse_with(state, MINIMAL "  epochs:\n    true\n", NULL, "r.yaml:5", "epochs must be");
-    refuse_with(state, MINIMAL "  epochs: [1,\n   x]\n", NULL, "r.yaml:5", "epochs must be");
+    refuse_with(state, MINIMAL "  dev: [a,\n   {b: c}]\n", NULL, "r.yaml:5",
+                "dev: wants a value, or a list of values");
+    /* One value where a list stands, even one of one value, is not what was meant. */
+    refuse_with(state, MINIMAL "  epochs: [1]\n", NULL, "r.yaml:5",
+                "epochs: takes one value, not a list");
+    refuse_with(state, MINIMAL "lora:\n  matrices: [q, v]\n", NULL, "r.yaml:6",
+                "matrices: takes one");
+    refuse_with(state, "seed: []\n" MINIMAL, NULL, "r.yaml:1", "seed: takes one value");
+    /* Sections that there are not, and a key in a section that holds some. */
+    refuse_with(state, MINIMAL "dpo:\n  beta: 1\n", NULL, "r.yaml:5",
+                "there is no section dpo; there are lora, sft, grpo, reward, eval");
+    refuse_with(state, MINIMAL "gpro:\n", NULL, "r.yaml:5", "no section gpro; did you mean grpo?");
+    refuse_with(state, MINIMAL "dpo: 3\n", NULL, "r.yaml:5", "unknown key dpo");
+    refuse_with(state, MINIMAL "  optimiser: {rate: 1}\n", NULL, "r.yaml:5",
+                "unknown key optimiser");
     refuse_with(state, "model: m\noutput: o\nsft:\n", NULL, "r.yaml", "Set the key data");
     refuse_with(state, MINIMAL "  rows: 256\n  max_tokens: 512\n", NULL, "sft.rows is 256", "512");
     refuse_with(state, MINIMAL "  data: e.jsonl\n", NULL, "r.yaml:5", "twice");
-    refuse_with(state, MINIMAL, "sft.epohcs=2", "--set", "did you mean epochs?");
-    refuse_with(state, MINIMAL, "sfft.epochs=2", "--set sfft.epochs=2", "no section sfft");
-    refuse_with(state, MINIMAL, "sft.epochs", "--set sft.epochs", "section.key=value");
-    refuse_with(state, MINIMAL, "sft.epochs=many", "--set", "epochs must be");
     refuse_with(state, MINIMAL "train: layers\n", "model=m+a", "adapter a", "train: layers");
     refuse_with(state, MINIMAL "  interpolate: 0.5\n", "model=m+a", "sft.interpolate", "adapter a");
     refuse_with(state, MINIMAL "  interpolate: 1.5\n", NULL, "r.yaml:5", "interpolate");
@@ -132,6 +142,35 @@ static void errors_name_file_line_and_key(void **state)
     slm_error err = {0};
     assert_int_not_equal(slm_recipe_load("/nowhere/r.yaml", NULL, 0, &recipe, &err), SLM_OK);
     assert_holds(err.message, "/nowhere/r.yaml");
+}
+
+static void a_wrong_setting_is_named(void **state)
+{
+    static const struct {
+        const char *set, *said;
+    } rows[] = {
+        {"sft.epohcs=2", "unknown key epohcs; did you mean epochs?"},
+        {"sfft.epochs=2", "there is no section sfft; did you mean sft? There are lora, sft, grpo"},
+        {"dpo.beta=2", "there is no section dpo; there are lora, sft, grpo, reward, eval"},
+        {"sft.epochs", "write it as SECTION.KEY=VALUE, or KEY=VALUE"},
+        {"sft.epochs=many", "epochs must be a number"},
+        {"sft=1", "sft is a section: write sft.KEY=VALUE"},
+        {"sft.=1", "write it as SECTION.KEY=VALUE"},
+        {".x=1", "write it as SECTION.KEY=VALUE"},
+        {".model=m", "write it as SECTION.KEY=VALUE"},
+        {"=1", "write it as SECTION.KEY=VALUE"},
+        {"modle=m", "unknown key modle; did you mean model?"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char said[256];
+        snprintf(said, sizeof said, "--set %s: %s", rows[i].set, rows[i].said);
+        refuse_with(state, MINIMAL, rows[i].set, said, "");
+    }
+    /* A long one is cut between characters, and the reason stands behind it. */
+    char set[1500] = "sft.rate=a", *at = set + strlen(set);
+    for (size_t i = 0; i < 700; i++, at += 2)
+        memcpy(at, "\xC3\xA4", 3);
+    refuse_with(state, MINIMAL, set, "\xC3\xA4...: rate must be a number", "--set sft.rate=a\xC3");
 }
 
 static void the_hash_is_of_the_meaning(void **state)
@@ -211,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(settings_on_the_command_line_go_before_the_file,
                                         make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(errors_name_file_line_and_key, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_wrong_setting_is_named, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_hash_is_of_the_meaning, make_folder, remove_folder),
         cmocka_unit_test(every_key_is_explained),
     };
