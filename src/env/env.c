@@ -11,7 +11,7 @@
 #include "base/utf8.h"
 #include "env/env_internal.h"
 
-static const char METHOD[] = "slm-env 1";
+static const char METHOD[] = "slm-env 2";
 
 enum {
     SCENARIOS_KEPT = 64,      /* beyond those in use */

@@ -80,7 +80,8 @@ void env__scenario_free(env__scenario *scenario);
 
 typedef struct env__reading {
     bool *met;          /* [target_count]: asked, said */
-    size_t *asked_in;   /* [target_count]: the sentence that a question target is asked in */
+    double *asked_at;   /* [target_count]: where a question target is asked (slm_match_place);
+                           negative: it is not */
     bool is_void;       /* empty, copied, repeats itself, or a list of keywords: nothing counts */
     size_t asks;        /* sentences that want something of the user */
     size_t outside;     /* of these, what the case does not need */

@@ -1,9 +1,9 @@
 /* patient.c: who answers the policy's questions.
  *
  * The patient holds the case's facts. What a reply asks was found by matching its questions to the
- * case's follow-ups (read.c); the facts of those that are asked are told, in the order asked, at most
- * two a turn; a question that no fact answers is answered with not knowing, in the patient's language
- * and register. Nothing is volunteered. Which of several wordings is used depends on seed, case,
+ * case's follow-ups (read.c); the facts of those that are asked are told, in the order asked, also
+ * within a sentence, at most two a turn; a question that no fact answers is answered with not knowing,
+ * in the patient's language and register. Nothing is volunteered. Which of several wordings is used depends on seed, case,
  * rollout and turn alone.
  *
  * A chat model can speak in the patient's place: it is given the facts and the same rules. */
@@ -111,13 +111,15 @@ const char *env__patient_says(const slm_case *c, const env__scenario *s,
     bool *now = slm_arena_array(arena, c->fact_count + 1, sizeof *now);
     slm_buffer out = {0};
     for (size_t n = 0; n < FACTS_PER_TURN && !reading->is_void; n++) {
-        size_t first = SIZE_MAX, at = SIZE_MAX;
+        size_t first = SIZE_MAX;
+        double at = 0;
         for (size_t i = 0; i < c->fact_count; i++) {
             size_t target = target_of(c, s, i);
-            if (target == SIZE_MAX || now[i] || reading->asked_in[target] == SIZE_MAX) continue;
+            if (target == SIZE_MAX || now[i] || reading->asked_at[target] < 0) continue;
+            double place = reading->asked_at[target];
             /* What was told before comes last: there is something new to say. */
-            size_t place = reading->asked_in[target] + (told[i] ? SIZE_MAX / 2 : 0);
-            if (place >= at) continue;
+            bool sooner = first == SIZE_MAX || (told[i] == told[first] ? place < at : told[first]);
+            if (!sooner) continue;
             at = place;
             first = i;
         }

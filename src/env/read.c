@@ -59,10 +59,10 @@ typedef struct sentence_use {
     size_t theirs; /* pieces of these */
 } sentence_use;
 
-static void use(env__reading *r, sentence_use *uses, const env__scenario *s, size_t target,
-                size_t sentence)
+static void use(env__reading *r, sentence_use *uses, const env__scenario *s,
+                const slm_match_text *text, size_t target, size_t sentence)
 {
-    r->asked_in[target] = sentence;
+    r->asked_at[target] = slm_match_place(s->set, text, target, sentence);
     uses[sentence].met++;
     uses[sentence].theirs += s->pieces[target];
 }
@@ -77,14 +77,14 @@ static void find_asked(env__reading *r, const env__scenario *s, const slm_match_
         if (asks(line)) uses[i].pieces = env__pieces(line->text, line->len);
     }
     for (size_t t = 0; t < s->target_count; t++) {
-        r->asked_in[t] = SIZE_MAX;
+        r->asked_at[t] = -1;
         if (!is_question(s, t) || !found->hits[t].met || found->asked_by[t] == SIZE_MAX) continue;
-        if (uses[found->asked_by[t]].pieces > 0) use(r, uses, s, t, found->asked_by[t]);
+        if (uses[found->asked_by[t]].pieces > 0) use(r, uses, s, text, t, found->asked_by[t]);
     }
     for (size_t t = 0; t < s->target_count; t++) {
-        if (!is_question(s, t) || !found->hits[t].met || r->asked_in[t] != SIZE_MAX) continue;
+        if (!is_question(s, t) || !found->hits[t].met || r->asked_at[t] >= 0) continue;
         size_t at = found->hits[t].sentence;
-        if (uses[at].met < uses[at].pieces) use(r, uses, s, t, at);
+        if (uses[at].met < uses[at].pieces) use(r, uses, s, text, t, at);
     }
     for (size_t i = 0; i < text->sentence_count; i++) {
         const sentence_use *u = &uses[i];
@@ -173,7 +173,7 @@ env__reading env__read(const slm_matcher *matcher, const env__scenario *s, const
 {
     env__reading r = {0};
     r.met = slm_arena_array(arena, s->target_count + 1, sizeof *r.met);
-    r.asked_in = slm_arena_array(arena, s->target_count + 1, sizeof *r.asked_in);
+    r.asked_at = slm_arena_array(arena, s->target_count + 1, sizeof *r.asked_at);
     slm_match_text *text = slm_match_read(matcher, reply, strlen(reply), arena);
     slm_match_found found = slm_match_find(s->set, text, arena);
     SLM_ASSERT(found.error == NULL); /* matching by words alone cannot fail */
@@ -182,7 +182,7 @@ env__reading env__read(const slm_matcher *matcher, const env__scenario *s, const
     find_asked(&r, s, text, &found, arena);
     for (size_t t = 0; t < s->target_count; t++) {
         bool harm = t >= s->never && t < s->topics;
-        r.met[t] = is_question(s, t) ? r.asked_in[t] != SIZE_MAX : found.hits[t].met;
+        r.met[t] = is_question(s, t) ? r.asked_at[t] >= 0 : found.hits[t].met;
         if (r.is_void && !harm) r.met[t] = false;
         if (!harm) continue;
         size_t n = t - s->never;

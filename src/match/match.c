@@ -564,6 +564,51 @@ slm_match_found slm_match_find(slm_match_set *set, const slm_match_text *text, s
     return found;
 }
 
+/* The piece of the sentence that is most like the target; one that no guard stops before any other. The
+ * sentence, where it is one piece. */
+static match__unit nearest_piece(slm_match_set *set, const slm_match_text *text, size_t target,
+                                 const slm_match_sentence *s)
+{
+    match__unit best = match__unit_of(set, text, s->word_begin, s->word_end, 0, 0);
+    match__unit pieces[MATCH__PIECES_MAX];
+    double most = 0;
+    bool is_free = false;
+    size_t count = match__split(set, text, s->word_begin, s->word_end, pieces);
+    for (size_t i = 0; i < count; i++) {
+        set->similarity->turn_to(set->state, &pieces[i], false);
+        for (size_t u = set->targets[target].unit_begin; u < set->targets[target].unit_end; u++) {
+            match__likeness likeness = set->similarity->compare(set->state, u);
+            bool free_too = match__guard(&likeness, SLM_MATCH_QUESTION, &set->units[u].unit,
+                                         &pieces[i]) == SLM_MATCH_GUARD_NONE;
+            if (likeness.score <= 0 || (is_free && !free_too)) continue;
+            if (is_free == free_too && likeness.score <= most) continue;
+            best = pieces[i];
+            most = likeness.score;
+            is_free = free_too;
+        }
+    }
+    return best;
+}
+
+/* The piece tells the order of questions that can be cut apart. The mean over its words, each by how
+ * much of the target it has, tells that of the others ("e" joins them in Portuguese, and is no cut):
+ * words that two targets share move both alike. */
+double slm_match_place(slm_match_set *set, const slm_match_text *text, size_t target,
+                       size_t sentence)
+{
+    match__unit piece = nearest_piece(set, text, target, &text->sentences[sentence]);
+    double sum = 0, weight = 0;
+    for (size_t w = piece.begin; w < piece.end; w++) {
+        match__unit word = match__unit_of(set, text, w, w + 1, 0, 0);
+        set->similarity->turn_to(set->state, &word, false);
+        double recall =
+            set->similarity->compare(set->state, set->targets[target].unit_begin).recall;
+        sum += recall * (double)w;
+        weight += recall;
+    }
+    return weight > 0 ? sum / weight : (double)piece.begin;
+}
+
 bool slm_match_is_outside(const slm_match_found *found, const slm_match_text *text, size_t sentence)
 {
     const slm_match_sentence *s = &text->sentences[sentence];

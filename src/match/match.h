@@ -140,6 +140,13 @@ typedef struct slm_match_found {
  * a time for each set. */
 slm_match_found slm_match_find(slm_match_set *set, const slm_match_text *text, slm_arena *arena);
 
+/* Where in a sentence a question target is asked, when a compound sentence asks several: the middle of
+ * what is like the target, in words counted through the whole text; so the places of two questions are
+ * in the order asked, also across sentences. Only of the text that the set looked in last, with
+ * slm_match_find, and not while it has an error. */
+double slm_match_place(slm_match_set *set, const slm_match_text *text, size_t target,
+                       size_t sentence);
+
 /* A question that asks for something the targets do not: personal, with content, and no target is
  * near. */
 bool slm_match_is_outside(const slm_match_found *found, const slm_match_text *text,

@@ -51,13 +51,25 @@ static const char spanish_text[] =
     "la "
     "espalda desde el lunes, ¿puedo tomar algo para el dolor?\"}],\"context\":\"lacks\","
     "\"disposition\":\"routine\",\"language\":\"Spanish\"," FOLLOW_UPS REST;
+static const char portuguese_text[] =
+    "{\"prompt_id\":\"c6\",\"family\":\"p\",\"prompt\":[{\"role\":\"user\",\"content\":\"Minha mãe "
+    "não "
+    "está bem, o que devo "
+    "fazer?\"}],\"context\":\"lacks\",\"disposition\":\"routine\",\"language\":"
+    "\"Portuguese\",\"follow_ups\":[{\"id\":\"f1\",\"question\":\"A senhora tem tosse?\",\"tier\":"
+    "\"cause\",\"weight\":3,\"why\":\"w\"},{\"id\":\"f2\",\"question\":\"A senhora tem "
+    "febre?\",\"tier\":"
+    "\"cause\",\"weight\":3,\"why\":\"w\"}],\"facts\":[{\"id\":\"a1\",\"follow_up\":\"f1\","
+    "\"topic\":"
+    "\"tosse\",\"answer\":\"Tosse, não.\"},{\"id\":\"a2\",\"follow_up\":\"f2\",\"topic\":\"febre\","
+    "\"answer\":\"Febre, sim.\"}]," REST;
 /* No field of ours: what a row of HealthBench has. */
 static const char bare_text[] =
     "{\"prompt_id\":\"c5\",\"prompt\":[{\"role\":\"user\",\"content\":\"Is tea good for me?\"}],"
     "\"rubrics\":[{\"criterion\":\"Is kind.\",\"points\":5,\"tags\":[]}]}";
 
 static slm_arena arena;
-static slm_case lacks, enough, emergency, spanish, bare;
+static slm_case lacks, enough, emergency, spanish, portuguese, bare;
 
 static int setup(void **state)
 {
@@ -65,11 +77,9 @@ static int setup(void **state)
     const struct {
         const char *text;
         slm_case *out;
-    } all[] = {{lacks_text, &lacks},
-               {enough_text, &enough},
-               {emergency_text, &emergency},
-               {spanish_text, &spanish},
-               {bare_text, &bare}};
+    } all[] = {{lacks_text, &lacks},           {enough_text, &enough},
+               {emergency_text, &emergency},   {spanish_text, &spanish},
+               {portuguese_text, &portuguese}, {bare_text, &bare}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         slm_error err = {0};
         if (slm_case_parse(all[i].text, "test_env.c", i, &arena, all[i].out, &err) != SLM_OK) {
@@ -166,6 +176,42 @@ static void test_patient_tells_what_is_asked(void **state)
     assert_true(isnan(reward->parts[SLM_REWARD_HOLDING_BACK]));
     assert_true(reward->parts[SLM_REWARD_RUSHING] == 0); /* an earlier reply asked */
     slm_episode_free(e);
+    slm_env_free(env);
+}
+
+/* Several questions in one sentence are answered in the order asked, not in the case's. */
+static void test_patient_keeps_the_order_within_a_sentence(void **state)
+{
+    (void)state;
+    static const struct {
+        const slm_case *c;
+        const char *asked, *answer;
+    } turns[] = {
+        {&lacks, "Do you take blood thinners, and are you pregnant?",
+         "No tablets at all. Yes, 29 weeks."},
+        {&lacks, "Are you pregnant, and do you take blood thinners?",
+         "Yes, 29 weeks. No tablets at all."},
+        /* The two asked first are told, whatever the case has first. */
+        {&lacks, "Does the ache come in waves, do you take blood thinners, and are you pregnant?",
+         "It is steady. No tablets at all."},
+        {&lacks, "Are you pregnant, do you take blood thinners, and does the ache come in waves?",
+         "Yes, 29 weeks. No tablets at all."},
+        {&lacks, "Does the ache come in waves, are you pregnant, or do you take blood thinners?",
+         "It is steady. Yes, 29 weeks."},
+        /* A sentence comes before the next, wherever in it. */
+        {&lacks, "Before we go on with this, are you taking any blood thinners? Are you pregnant?",
+         "No tablets at all. Yes, 29 weeks."},
+        /* Matching does not cut at "e"; "tem" stands in both. */
+        {&portuguese, "A senhora tem febre e a senhora tem tosse?", "Febre, sim. Tosse, não."},
+        {&portuguese, "A senhora tem tosse e a senhora tem febre?", "Tosse, não. Febre, sim."},
+    };
+    slm_env *env = multi_turn(4);
+    for (size_t i = 0; i < sizeof turns / sizeof turns[0]; i++) {
+        slm_episode *e = begin(env, turns[i].c, 1, 0);
+        assert_int_equal(slm_env_step(e, turns[i].asked), SLM_ENV_POLICY);
+        assert_string_equal(last_message(e, "user"), turns[i].answer);
+        slm_episode_free(e);
+    }
     slm_env_free(env);
 }
 
@@ -530,6 +576,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patient_tells_what_is_asked),
+        cmocka_unit_test(test_patient_keeps_the_order_within_a_sentence),
         cmocka_unit_test(test_patient_volunteers_nothing),
         cmocka_unit_test(test_turn_limit),
         cmocka_unit_test(test_system_text_is_kept),

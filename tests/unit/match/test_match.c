@@ -123,6 +123,45 @@ static void compound_questions_ask_each_part(void **state)
     slm_match_set_free(NULL);
 }
 
+/* Whether the text asks the first target before the second, by where it asks them. */
+static bool asks_first(const char *text_bytes, const char *first, const char *second)
+{
+    const slm_match_target targets[] = {{SLM_MATCH_QUESTION, first, NULL},
+                                        {SLM_MATCH_QUESTION, second, NULL}};
+    slm_match_set *set = make_set(targets, 2, NULL);
+    slm_match_text *text = read_text(text_bytes);
+    slm_match_found found = slm_match_find(set, text, &arena);
+    double at[2];
+    for (size_t t = 0; t < 2; t++) {
+        assert_true(found.hits[t].met);
+        size_t sentence = found.hits[t].sentence;
+        at[t] = slm_match_place(set, text, t, sentence);
+        assert_true(at[t] >= (double)text->sentences[sentence].word_begin);
+        assert_true(at[t] < (double)text->sentences[sentence].word_end);
+    }
+    slm_match_set_free(set);
+    return at[0] < at[1];
+}
+
+static void places_are_in_the_order_asked(void **state)
+{
+    (void)state;
+    static const char fever[] = "Do you have a fever?", rash[] = "Do you have a rash?";
+    static const char ache[] = "Is your back pain worse at night?";
+    static const char stiff[] = "Is the back pain worse in the morning?";
+    assert_true(asks_first("Have you had a fever, a cough or any rash?", fever, rash));
+    assert_false(asks_first("Have you had a rash, a cough or any fever?", fever, rash));
+    assert_true(asks_first("Do you have a fever? Any rash?", fever, rash));
+    assert_false(asks_first("Any rash? Do you have a fever?", fever, rash));
+    /* Words that both have: they do not lead astray. */
+    assert_true(asks_first("Is the back pain worse at night, or is the back pain worse in the "
+                           "morning?",
+                           ache, stiff));
+    assert_false(asks_first("Is the back pain worse in the morning, or is the back pain worse at "
+                            "night?",
+                            ache, stiff));
+}
+
 static bool advises(const char *text)
 {
     const slm_match_target target = {SLM_MATCH_ADVICE, "go to an emergency department",
@@ -287,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_text_is_the_same_as_itself),
         cmocka_unit_test(guards_say_which),
         cmocka_unit_test(compound_questions_ask_each_part),
+        cmocka_unit_test(places_are_in_the_order_asked),
         cmocka_unit_test(advice_wants_condition_and_consequence),
         cmocka_unit_test(advice_is_given_by_its_first_act),
         cmocka_unit_test(harm_must_be_said_outright),
