@@ -1,7 +1,7 @@
 /* read.c: a reply, read against its scenario: what it asks, says, and takes from nowhere.
  *
  * A sentence that asks stands for one follow-up, by the assignment with the best sum (match/); it may
- * stand for as many more as it has further pieces. Every sentence that asks costs one, each follow-up
+ * stand for as many more as it has further pieces, the most alike first. Every sentence that asks costs one, each follow-up
  * beyond the first that it meets one more, and half of each piece that belongs to none: so a question
  * with three examples in it costs two, and ten questions in one sentence more than five.
  *
@@ -14,7 +14,8 @@
 
 static const double COPIED_SHARE_MAX = 0.5; /* of the words in copied sentences */
 static const double ABOVE_FLOOR =
-    0.02; /* a harm that the ideal reply seems to say: how much more */
+    0.02;                            /* a harm that the ideal reply seems to say: how much more */
+static const double ROUNDING = 1e-6; /* likenesses that differ by less are the same */
 static const double LISTED_SHARE_MAX = 0.5; /* of the words in bare lists */
 enum {
     OPENER_TOKENS_MAX = 5, /* "This is an emergency." before what to do */
@@ -67,6 +68,21 @@ static void use(env__reading *r, sentence_use *uses, const env__scenario *s,
     uses[sentence].theirs += s->pieces[target];
 }
 
+/* Of the targets that no sentence stands for yet, and whose sentence has a piece to spare, the one that
+ * is most alike: a near miss must not take the piece of what is asked in so many words. SIZE_MAX: none. */
+static size_t nearest_left(const env__reading *r, const sentence_use *uses, const env__scenario *s,
+                           const slm_match_found *found)
+{
+    size_t nearest = SIZE_MAX;
+    for (size_t t = 0; t < s->target_count; t++) {
+        const slm_match_hit *hit = &found->hits[t];
+        if (!is_question(s, t) || !hit->met || r->asked_at[t] >= 0) continue;
+        if (uses[hit->sentence].met >= uses[hit->sentence].pieces) continue;
+        if (nearest == SIZE_MAX || hit->score > found->hits[nearest].score + ROUNDING) nearest = t;
+    }
+    return nearest;
+}
+
 /* Which sentence asks which target, and what the questions cost. */
 static void find_asked(env__reading *r, const env__scenario *s, const slm_match_text *text,
                        const slm_match_found *found, slm_arena *arena)
@@ -81,11 +97,8 @@ static void find_asked(env__reading *r, const env__scenario *s, const slm_match_
         if (!is_question(s, t) || !found->hits[t].met || found->asked_by[t] == SIZE_MAX) continue;
         if (uses[found->asked_by[t]].pieces > 0) use(r, uses, s, text, t, found->asked_by[t]);
     }
-    for (size_t t = 0; t < s->target_count; t++) {
-        if (!is_question(s, t) || !found->hits[t].met || r->asked_at[t] >= 0) continue;
-        size_t at = found->hits[t].sentence;
-        if (uses[at].met < uses[at].pieces) use(r, uses, s, text, t, at);
-    }
+    for (size_t t; (t = nearest_left(r, uses, s, found)) != SIZE_MAX;)
+        use(r, uses, s, text, t, found->hits[t].sentence);
     for (size_t i = 0; i < text->sentence_count; i++) {
         const sentence_use *u = &uses[i];
         if (u->pieces == 0) continue;

@@ -36,6 +36,7 @@ static const double CONTENT_MIN = 0.6; /* a question of less content asks nothin
 static const double BACKGROUND_WEIGHT = 0.55; /* of words that everyone here uses already */
 static const double ECHO_SHARE = 0.6;      /* of a sentence's runs that stand in the background */
 static const double KNOWN_CONDITION = 0.7; /* of a condition that the conversation already holds */
+static const double ROUNDING = 1e-6;       /* likenesses that differ by less are the same */
 enum { ECHO_TOKENS_MIN = 5, ACT_REACH = 7 };
 
 slm_matcher *slm_matcher_new(void)
@@ -564,8 +565,8 @@ slm_match_found slm_match_find(slm_match_set *set, const slm_match_text *text, s
     return found;
 }
 
-/* The piece of the sentence that is most like the target; one that no guard stops before any other. The
- * sentence, where it is one piece. */
+/* The first piece of the sentence that is most like the target; one that no guard stops before any other.
+ * The sentence, where it is one piece. */
 static match__unit nearest_piece(slm_match_set *set, const slm_match_text *text, size_t target,
                                  const slm_match_sentence *s)
 {
@@ -581,7 +582,7 @@ static match__unit nearest_piece(slm_match_set *set, const slm_match_text *text,
             bool free_too = match__guard(&likeness, SLM_MATCH_QUESTION, &set->units[u].unit,
                                          &pieces[i]) == SLM_MATCH_GUARD_NONE;
             if (likeness.score <= 0 || (is_free && !free_too)) continue;
-            if (is_free == free_too && likeness.score <= most) continue;
+            if (is_free == free_too && likeness.score <= most + ROUNDING) continue;
             best = pieces[i];
             most = likeness.score;
             is_free = free_too;

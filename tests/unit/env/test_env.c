@@ -63,13 +63,31 @@ static const char portuguese_text[] =
     "\"topic\":"
     "\"tosse\",\"answer\":\"Tosse, não.\"},{\"id\":\"a2\",\"follow_up\":\"f2\",\"topic\":\"febre\","
     "\"answer\":\"Febre, sim.\"}]," REST;
+/* What comes first is a little like each of the others. */
+static const char tablet_text[] =
+    "{\"prompt_id\":\"c7\",\"family\":\"t\",\"prompt\":[{\"role\":\"user\",\"content\":\"May I "
+    "drink "
+    "grapefruit juice with my cholesterol "
+    "tablet?\"}],\"context\":\"lacks\",\"disposition\":\"routine\","
+    "\"language\":\"English\",\"follow_ups\":[{\"id\":\"f1\",\"question\":\"Do you take other "
+    "medicines "
+    "besides "
+    "it?\",\"tier\":\"cause\",\"weight\":2,\"why\":\"w\"},{\"id\":\"f2\",\"question\":\"Which "
+    "cholesterol tablet is it "
+    "exactly?\",\"tier\":\"cause\",\"weight\":2,\"why\":\"w\"},{\"id\":\"f3\","
+    "\"question\":\"At what time of day do you take the tablet?\",\"tier\":\"cause\",\"weight\":2,"
+    "\"why\":\"w\"}],\"facts\":[{\"id\":\"a1\",\"follow_up\":\"f1\",\"topic\":\"others\","
+    "\"answer\":\"No "
+    "others.\"},{\"id\":\"a2\",\"follow_up\":\"f2\",\"topic\":\"name\",\"answer\":\"Simvastatin.\"}"
+    ",{"
+    "\"id\":\"a3\",\"follow_up\":\"f3\",\"topic\":\"time\",\"answer\":\"At night.\"}]," REST;
 /* No field of ours: what a row of HealthBench has. */
 static const char bare_text[] =
     "{\"prompt_id\":\"c5\",\"prompt\":[{\"role\":\"user\",\"content\":\"Is tea good for me?\"}],"
     "\"rubrics\":[{\"criterion\":\"Is kind.\",\"points\":5,\"tags\":[]}]}";
 
 static slm_arena arena;
-static slm_case lacks, enough, emergency, spanish, portuguese, bare;
+static slm_case lacks, enough, emergency, spanish, portuguese, tablet, bare;
 
 static int setup(void **state)
 {
@@ -77,9 +95,10 @@ static int setup(void **state)
     const struct {
         const char *text;
         slm_case *out;
-    } all[] = {{lacks_text, &lacks},           {enough_text, &enough},
-               {emergency_text, &emergency},   {spanish_text, &spanish},
-               {portuguese_text, &portuguese}, {bare_text, &bare}};
+    } all[] = {
+        {lacks_text, &lacks},     {enough_text, &enough},         {emergency_text, &emergency},
+        {spanish_text, &spanish}, {portuguese_text, &portuguese}, {tablet_text, &tablet},
+        {bare_text, &bare}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         slm_error err = {0};
         if (slm_case_parse(all[i].text, "test_env.c", i, &arena, all[i].out, &err) != SLM_OK) {
@@ -212,6 +231,29 @@ static void test_patient_keeps_the_order_within_a_sentence(void **state)
         assert_string_equal(last_message(e, "user"), turns[i].answer);
         slm_episode_free(e);
     }
+    slm_env_free(env);
+}
+
+/* A sentence of two pieces stands for the two follow-ups that it asks, not for one that the case has
+ * before them and that is only a little like it. */
+static void test_a_near_miss_takes_no_place(void **state)
+{
+    (void)state;
+    const char *asked =
+        "At what time of day do you take the tablet, and which cholesterol tablet is it exactly?";
+    slm_env *env = multi_turn(4);
+    slm_episode *e = begin(env, &tablet, 1, 0);
+    slm_env_step(e,
+                 "Which cholesterol tablet is it exactly, or do you take other medicines besides "
+                 "it?");
+    assert_string_equal(last_message(e, "user"), "Simvastatin. No others.");
+    slm_episode_free(e);
+    e = begin(env, &tablet, 1, 0);
+    slm_env_step(e, asked);
+    assert_string_equal(last_message(e, "user"), "At night. Simvastatin.");
+    assert_true(slm_env_asked(e, "f2") && slm_env_asked(e, "f3"));
+    assert_false(slm_env_asked(e, "f1"));
+    slm_episode_free(e);
     slm_env_free(env);
 }
 
@@ -577,6 +619,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patient_tells_what_is_asked),
         cmocka_unit_test(test_patient_keeps_the_order_within_a_sentence),
+        cmocka_unit_test(test_a_near_miss_takes_no_place),
         cmocka_unit_test(test_patient_volunteers_nothing),
         cmocka_unit_test(test_turn_limit),
         cmocka_unit_test(test_system_text_is_kept),
