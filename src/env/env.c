@@ -164,7 +164,7 @@ static env__scenario *take_scenario(slm_env *env, const slm_case *c)
     if (env->scenario_count == env->scenario_cap) {
         env->scenario_cap = env->scenario_cap > 0 ? 2 * env->scenario_cap : SCENARIOS_KEPT;
         env->scenarios = realloc(env->scenarios, env->scenario_cap * sizeof *env->scenarios);
-        if (env->scenarios == NULL) slm_out_of_memory(env->scenario_cap);
+        if (env->scenarios == NULL) slm_out_of_memory(env->scenario_cap * sizeof *env->scenarios);
     }
     env__scenario *s = env__scenario_new(env->matcher, c, fingerprint);
     s->users = 1;
@@ -209,7 +209,9 @@ slm_status slm_env_reset(slm_env *env, const slm_case *c, uint64_t seed, uint32_
     e->messages = slm_arena_array(&e->arena, e->message_cap, sizeof *e->messages);
     e->replies = slm_arena_array(&e->arena, turns, sizeof *e->replies);
     e->told = slm_arena_array(&e->arena, c->fact_count + 1, sizeof *e->told);
-    e->tally.met = slm_arena_array(&e->arena, e->scenario->target_count + 1, sizeof *e->tally.met);
+    size_t targets = e->scenario->target_count + 1;
+    e->tally.met = slm_arena_array(&e->arena, targets, sizeof *e->tally.met);
+    e->tally.met_earlier = slm_arena_array(&e->arena, targets, sizeof *e->tally.met_earlier);
     for (size_t i = 0; i < c->turn_count; i++)
         add_message(e, c->turns[i].role, c->turns[i].content);
     name_turn(e);
@@ -270,11 +272,21 @@ const char *slm_env_reply(const slm_episode *episode, size_t index)
     return episode->replies[index];
 }
 
+static bool is_met(const slm_episode *e, const bool *met, const char *follow_up_id)
+{
+    for (size_t i = 0; i < e->c->follow_up_count; i++)
+        if (strcmp(e->c->follow_ups[i].id, follow_up_id) == 0) return met[i];
+    return false;
+}
+
 bool slm_env_asked(const slm_episode *episode, const char *follow_up_id)
 {
-    for (size_t i = 0; i < episode->c->follow_up_count; i++)
-        if (strcmp(episode->c->follow_ups[i].id, follow_up_id) == 0) return episode->tally.met[i];
-    return false;
+    return is_met(episode, episode->tally.met, follow_up_id);
+}
+
+bool env__asked_earlier(const slm_episode *episode, const char *follow_up_id)
+{
+    return is_met(episode, episode->tally.met_earlier, follow_up_id);
 }
 
 const slm_reward *slm_env_reward(const slm_episode *episode)

@@ -150,7 +150,7 @@ const slm_reward *slm_env_reward(const slm_episode *episode);
 /* An episode as a judge is shown it: the case with all that was said before the last reply. */
 typedef struct slm_env_heard {
     slm_case c;
-    bool *asked; /* by criterion: one of its `asks` was asked in some reply */
+    bool *asked; /* by criterion: one of its `asks` was asked in a reply before the last */
     slm_arena arena;
 } slm_env_heard;
 /* Of an episode that has ended, in whatever state; its case must live as long. */
@@ -159,7 +159,8 @@ slm_env_heard *slm_env_hear(const slm_case *c, const slm_episode *episode);
 slm_env_heard *slm_env_hear_said(const slm_case *c, const slm_chat_message *said, size_t count,
                                  const slm_episode *episode);
 void slm_env_heard_free(slm_env_heard *heard); /* NULL is allowed */
-/* A criterion that is about asking is met where it was asked, in whatever reply. */
+/* A criterion that is about asking is also met where a reply before the last asked: that one the judge
+ * has seen for itself. */
 void slm_env_heard_amend(const slm_env_heard *heard, slm_grading *grading);
 
 #endif

@@ -112,11 +112,17 @@ void env__patient_request(const slm_case *c, const slm_chat_message *said, size_
 /* Everything that decides what a patient says, for the identity. */
 void env__patient_hash(slm_sha256 *hash);
 
+/* ---- env.c ---- */
+
+/* slm_env_asked, in a reply before the last one. */
+bool env__asked_earlier(const slm_episode *episode, const char *follow_up_id);
+
 /* ---- reward.c ---- */
 
 /* What the replies of an episode did so far. */
 typedef struct env__tally {
-    bool *met; /* [target_count]: in any reply that counts; never: in any reply */
+    bool *met;         /* [target_count]: in any reply that counts; never: in any reply */
+    bool *met_earlier; /* the same before the last reply */
     double cost;
     size_t questions, conditional, ungrounded;
     bool acts_first, degenerate, answers;

@@ -14,7 +14,7 @@ static void find_asked(slm_env_heard *heard, const slm_case *c, const slm_episod
         const slm_check *check = c->rubrics[i].check;
         if (!check || c->rubrics[i].behaviour != SLM_BEHAVIOUR_SEEK) continue;
         for (size_t a = 0; a < check->asks.count; a++)
-            heard->asked[i] |= slm_env_asked(episode, check->asks.ids[a]);
+            heard->asked[i] |= env__asked_earlier(episode, check->asks.ids[a]);
     }
 }
 

@@ -116,8 +116,10 @@ slm_status slm_reward_options_check(const slm_reward_options *options, slm_error
 void env__tally_take(env__tally *tally, const env__scenario *s, const env__reading *r,
                      const char *reply, bool is_first)
 {
-    for (size_t t = 0; t < s->target_count; t++)
+    for (size_t t = 0; t < s->target_count; t++) {
+        tally->met_earlier[t] = tally->met[t];
         tally->met[t] |= r->met[t];
+    }
     tally->cost += r->cost;
     tally->questions = (size_t)(tally->cost + 0.5);
     tally->conditional += r->conditional;
@@ -188,7 +190,7 @@ static double never(const slm_case *c, const env__scenario *s, const env__tally 
     return 0;
 }
 
-/* Where the answer was due: all of it for asking without a must point, else some for each question that
+/* Where the answer was due: all of it for asking without a key point, else some for each question that
  * the case has no use for. */
 static double holding_back(const slm_case *c, const env__scenario *s, const env__tally *tally)
 {

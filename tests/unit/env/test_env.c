@@ -29,7 +29,8 @@
     "\"then\":\"go to an emergency department straight "                                           \
     "away\"}],\"never\":[{\"id\":\"n1\",\"text\":"                                                 \
     "\"It is fine to take ibuprofen for a few days.\"}],\"rubrics\":[{\"criterion\":\"Asks.\","    \
-    "\"points\":5,\"tags\":[]}],\"difficulty\":2}"
+    "\"points\":5,\"tags\":[\"behaviour:seek\"],\"check\":{\"asks\":[\"f1\",\"f2\"]}}],"           \
+    "\"difficulty\":2}"
 
 static const char lacks_text[] =
     "{\"prompt_id\":\"c1\",\"family\":\"f\",\"prompt\":[{\"role\":\"user\",\"content\":\"My back "
@@ -391,6 +392,37 @@ static void test_rubric_by_a_judge(void **state)
 static void test_coverage(void **state)
 {
     (void)state;
+/* A judge has seen the last reply; what was asked before it counts besides. */
+static void test_heard_before_the_last_reply(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *replies[2];
+        slm_verdict verdict;
+    } talks[] = {
+        {{"Are you pregnant?", "Rest your back."}, SLM_VERDICT_MET},
+        {{"How old is your house?", "Rest your back."}, SLM_VERDICT_NOT_MET},
+        {{"How old is your house?", "Are you pregnant?"}, SLM_VERDICT_NOT_MET},
+    };
+    slm_env *env = multi_turn(2);
+    for (size_t i = 0; i < sizeof talks / sizeof talks[0]; i++) {
+        slm_episode *e = begin(env, &lacks, 1, 0);
+        assert_int_equal(slm_env_step(e, talks[i].replies[0]), SLM_ENV_POLICY);
+        assert_int_equal(slm_env_step(e, talks[i].replies[1]), SLM_ENV_END);
+        slm_env_heard *heard = slm_env_hear(&lacks, e);
+        assert_int_equal(heard->c.turn_count, 3);
+        slm_grade grade = {.verdict = SLM_VERDICT_NOT_MET};
+        slm_grading grading = {.grades = &grade, .count = 1};
+        slm_env_heard_amend(heard, &grading);
+        assert_int_equal(grade.verdict, talks[i].verdict);
+        free(grade.explanation);
+        slm_env_heard_free(heard);
+        slm_episode_free(e);
+    }
+    slm_env_heard_free(NULL);
+    slm_env_free(env);
+}
+
     double two = PART(&lacks, COVERAGE, "Are you pregnant? Do you take a blood thinner?");
     double all =
         PART(&lacks, COVERAGE,
@@ -635,3 +667,4 @@ int main(void)
     };
     return cmocka_run_group_tests_name("env/env", tests, setup, teardown);
 }
+        cmocka_unit_test(test_heard_before_the_last_reply),
