@@ -3,8 +3,8 @@
  * What a reply claims in numbers must come from the conversation or the case. A quantity is a number
  * (digits, or a word up to twenty) and a unit beside it: behind it, or before it as in Swahili. Units
  * of one dimension are counted in one of them, so that "two weeks" stands where "14 days" did. A range
- * gives both of its ends the unit. Statistics are percentages, "1 in 10" and "9 out of 10". A bare
- * number is none: telephone numbers, years and list items mean nothing here. */
+ * gives both of its ends the unit. Statistics are percentages, "1 in 10" (but not "4 in 24 hours") and
+ * "9 out of 10". A bare number is none: telephone numbers, years and list items mean nothing here. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +81,7 @@ typedef struct token {
     char text[TOKEN_BYTES]; /* folded; longer ones are cut and are no unit then */
     size_t len;
     bool is_number, is_word_number;
+    bool is_apart; /* a full stop or the like stands before it */
     double value;
     const unit *unit;
 } token;
@@ -103,6 +104,24 @@ static void finish(token *t)
         if (env__among(units[i].words, t->text, t->len)) t->unit = &units[i];
 }
 
+/* Letters with their vowel signs; not the full stops, nor the digits. */
+static bool is_devanagari(uint32_t c)
+{
+    return c >= 0x900 && c <= 0x97F && c != 0x964 && c != 0x965 && !is_digit(c);
+}
+
+/* How many digits stand at text, up to 4. */
+static size_t digits_at(const char *text, size_t len)
+{
+    size_t count = 0;
+    for (size_t at = 0; count < 4 && at < len; count++) {
+        uint32_t c = 0;
+        at += slm_utf8_decode(text + at, len - at, &c);
+        if (!is_digit(c)) break;
+    }
+    return count;
+}
+
 /* A number at text: digits, a decimal point or comma, thousands by commas. Returns its length. */
 static size_t read_number(const char *text, size_t len, double *value)
 {
@@ -119,10 +138,7 @@ static size_t read_number(const char *text, size_t len, double *value)
             continue;
         }
         if ((c != '.' && c != ',') || scale > 0) break;
-        size_t digits = 0;
-        while (digits < 4 && at + 1 + digits < len &&
-               is_digit((unsigned char)text[at + 1 + digits]))
-            digits++;
+        size_t digits = digits_at(text + at + 1, len - at - 1);
         if (digits == 0) break;
         if (c == '.' || digits != 3) scale = 0.1; /* 1,000 is a thousand, 1,5 one and a half */
         at++;
@@ -145,9 +161,9 @@ static bool next_token(const char *text, size_t len, size_t *at, token *out)
             return true;
         }
         bool symbol = c == '%' || c == 0xB0;
-        bool mark = c >= 0x900 && c <= 0x97F; /* Devanagari with its vowel signs */
-        if (!symbol && !mark && !slm_utf8_is_letter(c)) {
+        if (!symbol && !is_devanagari(c) && !slm_utf8_is_letter(c)) {
             *at += step;
+            out->is_apart |= c == 0x964 || (c < 0x80 && strchr(".;:!?\n", (int)c) != NULL);
             continue;
         }
         slm_buffer word = {0};
@@ -156,8 +172,7 @@ static bool next_token(const char *text, size_t len, size_t *at, token *out)
             *at += step;
             if (c == '%' || *at >= len) break;
             step = slm_utf8_decode(text + *at, len - *at, &c);
-        } while (!is_digit(c) && c != '%' && c != 0x964 &&
-                 (slm_utf8_is_letter(c) || (c >= 0x900 && c <= 0x97F)));
+        } while (!is_digit(c) && c != '%' && (is_devanagari(c) || slm_utf8_is_letter(c)));
         out->len = word.len < TOKEN_BYTES ? word.len : TOKEN_BYTES - 1;
         memcpy(out->text, slm_buffer_text(&word), out->len);
         slm_buffer_free(&word);
@@ -184,21 +199,41 @@ static bool is_word(const token *t, const char *words)
     return !t->is_number && t->len > 0 && env__among(words, t->text, t->len);
 }
 
+/* "In your 40s": years, and nobody's dose. */
+static bool is_decade(const token *s, const token *before)
+{
+    return env__among("s", s->text, s->len) &&
+           is_word(before, "the your his her their my our early mid late");
+}
+
+/* A number and its unit, and what stands before them: "2 to 3 days", "2-3 days", "दो तीन दिन". */
+static void add_measured(env__quantities *list, const unit *u, const token *number,
+                         const token *before, const token *first)
+{
+    add(list, u->dimension, number->value * u->factor);
+    if (is_word(before, "to or and a o ou à y et e ou au hadi से या")) {
+        if (first->is_number) add(list, u->dimension, first->value * u->factor);
+    } else if (before->is_number && !number->is_apart &&
+               !env__among("once", before->text, before->len)) {
+        add(list, u->dimension, before->value * u->factor); /* "once" is eleven in Spanish alone */
+    }
+}
+
 void env__quantities_add(env__quantities *list, const char *text)
 {
     size_t len = strlen(text), at = 0;
-    token window[4] = {{{0}, 0, false, false, 0, NULL}}; /* the last four, the newest at 3 */
+    token window[4] = {{.len = 0}}; /* the last four, the newest at 3 */
     token t;
+    double share = 0; /* "4 in 24", if no unit follows */
     while (next_token(text, len, &at, &t)) {
         memmove(window, window + 1, 3 * sizeof *window);
         window[3] = t;
         const token *one = &window[2], *two = &window[1], *three = &window[0];
+        if (t.is_apart) t.unit = NULL; /* of no number before it: "Call 112. Hours count." */
+        if (share > 0 && t.unit == NULL) add(list, SHARE, share);
+        share = 0;
         if (t.unit != NULL && one->is_number) {
-            add(list, t.unit->dimension, one->value * t.unit->factor);
-            /* "2 to 3 days", "2-3 days" */
-            const token *low =
-                is_word(two, "to or and a o ou à y et e ou au hadi से या") ? three : two;
-            if (low->is_number) add(list, t.unit->dimension, low->value * t.unit->factor);
+            if (!is_decade(&t, two)) add_measured(list, t.unit, one, two, three);
         } else if (t.unit != NULL && one->unit == NULL && two->is_number &&
                    is_word(one, "per por pour full whole more")) {
             if (!is_word(one, "per por pour")) /* "two full weeks" */
@@ -206,7 +241,8 @@ void env__quantities_add(env__quantities *list, const char *text)
         } else if (is_word(&t, "cent ciento cento") && is_word(one, "per por pour") &&
                    two->is_number) {
             add(list, PERCENT, two->value);
-        } else if (t.is_number && one->unit != NULL && !two->is_number && !t.is_word_number &&
+        } else if (t.is_number && !t.is_apart && one->unit != NULL && !two->is_number &&
+                   !t.is_word_number &&
                    env__among(
                        "saa masaa dakika siku wiki mwezi miezi mwaka miaka asilimia cm mg ml kg "
                        "gramu vidonge kidonge lita kilo",
@@ -214,12 +250,13 @@ void env__quantities_add(env__quantities *list, const char *text)
             add(list, one->unit->dimension, t.value * one->unit->factor);
         } else if (t.is_number && t.value > 0 && two->is_number &&
                    is_word(one, "in sur em en de kati")) {
-            if (two->value < t.value) add(list, SHARE, two->value / t.value);
+            if (two->value < t.value) share = two->value / t.value;
         } else if (t.is_number && t.value > 0 && is_word(one, "of") && is_word(two, "out") &&
                    three->is_number) {
             add(list, SHARE, three->value / t.value);
         }
     }
+    if (share > 0) add(list, SHARE, share);
 }
 
 bool env__quantities_have(const env__quantities *list, const env__quantity *quantity)
