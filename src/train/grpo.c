@@ -44,7 +44,7 @@ static train__roll_options roll_options(const grpo *g, int64_t step)
     slm_chat_sampling sampling = slm_chat_sampling_default();
     sampling.temperature = g->settings->temperature;
     sampling.max_tokens = g->settings->max_tokens;
-    sampling.seed = recipe->run.seed * 1000003 + step;
+    sampling.seed = (int64_t)(((uint64_t)recipe->run.seed * 1000003 + (uint64_t)step) & INT64_MAX);
     return (train__roll_options){.sampling = sampling,
                                  .system = recipe->run.system,
                                  .overlong_tokens = g->settings->overlong_tokens,
