@@ -156,20 +156,35 @@ static train__loss take_step(sft *s, double *norm)
     return loss;
 }
 
-static double dev_loss(sft *s)
+/* NaN without development examples; with them a loss that is no number is an error, since the best
+ * checkpoint could not be told by it. */
+static slm_status dev_loss(sft *s, double *out)
 {
-    if (s->dev.count == 0) return NAN;
+    *out = NAN;
+    if (s->dev.count == 0) return SLM_OK;
     const train__loss loss = train__pass(s->stage.training, &s->dev, s->plain, s->dev.count,
                                          (size_t)s->settings->rows, 0.0f, 0, 0);
-    return loss.sum / (double)loss.tokens;
+    *out = loss.sum / (double)loss.tokens;
+    if (isfinite(*out)) return SLM_OK;
+    if (s->stage.state.step == 0)
+        return slm_error_set(s->stage.err, SLM_ERR_INVALID,
+                             "%s: before the first step the loss on development examples is %g: %s "
+                             "cannot be trained as it is",
+                             s->stage.name, *out, s->stage.train->recipe->run.model);
+    return slm_error_set(s->stage.err, SLM_ERR_INVALID,
+                         "%s step %lld: the loss on development examples is %g; lower %s.rate; the "
+                         "last checkpoint in %s is as it was",
+                         s->stage.name, (long long)s->stage.state.step, *out, s->stage.name,
+                         s->stage.folder);
 }
 
 /* Measure, log, and keep the weights if they are the best so far. */
 static slm_status measure_dev(sft *s, json_t *values)
 {
     const double begun_s = slm_progress_clock_s();
-    const double loss = dev_loss(s);
-    if (isnan(loss)) return SLM_OK;
+    double loss;
+    if (s->dev.count == 0) return SLM_OK;
+    SLM_TRY(dev_loss(s, &loss));
     s->projection.look_s = slm_progress_clock_s() - begun_s;
     json_object_set_new(values, "dev_loss", json_real(loss));
     if (isnan(s->stage.state.first_loss)) s->stage.state.first_loss = loss;
@@ -277,7 +292,7 @@ static slm_status interpolate(sft *s, const train__state *best, slm_train_result
     const slm_train *t = s->stage.train;
     train__state state = *best;
     train__snapshot_mix(s->base, s->settings->interpolate);
-    state.best_loss = dev_loss(s);
+    SLM_TRY(dev_loss(s, &state.best_loss));
     SLM_TRY(train__checkpoint_save(s->stage.folder, name, t, s->stage.training, NULL, &state,
                                    s->stage.err));
     if (s->dev.count > 0)

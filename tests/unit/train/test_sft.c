@@ -414,6 +414,32 @@ static void what_explodes_is_an_error(void **state)
     slm_arena_free(&arena);
 }
 
+/* A token that stands in development examples alone has weights that are no numbers: no step is taken,
+ * since no checkpoint could be told to be the best. */
+static void a_development_loss_that_is_no_number_is_an_error(void **state)
+{
+    slm_arena arena = {0};
+    put_stage(&arena, state);
+    tiny_shape shape = tiny_default();
+    shape.tied = false;
+    const size_t row = (size_t)shape.d * sizeof(float);
+    gguf_writer w = {0};
+    tiny_metadata(&w, &shape);
+    tiny_tensors(&w, &shape, 1); /* the first is the embedding */
+    memset(w.data.data + (GGUF_TOKEN_BYTES + 'Z') * row, 0xff, row);
+    assert_true(gguf_write(&w, in_folder(&arena, state, "model.gguf")));
+    gguf_writer_free(&w);
+    put_text(in_folder(&arena, state, "dev.jsonl"),
+             "{\"messages\":[{\"role\":\"user\",\"content\":\"Zinc?\"},"
+             "{\"role\":\"assistant\",\"content\":\"How long?\"}]}\n");
+    refuse_run(state, NULL, "the loss on development examples is nan");
+    assert_false(slm_file_exists(in_folder(&arena, state, "out/sft/last")));
+    /* With others it is a model like any. */
+    put_examples(in_folder(&arena, state, "dev.jsonl"), FIXTURE_EXAMPLES, FIXTURE_DEV);
+    run_whole(&arena, state, "out", NULL, 1);
+    slm_arena_free(&arena);
+}
+
 /* ---- packing ------------------------------------------------------------------------------- */
 
 typedef struct packed {
@@ -544,6 +570,7 @@ int main(void)
         TEST(kept_in_part_and_killed_it_ends_the_same),
         TEST(another_run_is_not_gone_on_with),
         TEST(what_explodes_is_an_error),
+        TEST(a_development_loss_that_is_no_number_is_an_error),
         TEST(packing_does_not_matter),
         TEST(development_loss_knows_no_dropout),
     };
