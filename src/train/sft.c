@@ -135,18 +135,26 @@ static size_t example_at(sft *s, int64_t place)
     return s->order[place % count];
 }
 
-static train__loss take_step(sft *s, double *norm)
+/* The examples of the step to come, into `picks`. */
+static size_t pick(sft *s, uint64_t *tokens, uint64_t *learnt)
 {
     const int64_t first = s->stage.state.step * s->settings->batch;
-    size_t count = 0;
-    uint64_t learnt = 0;
     const double last = s->settings->epochs * (double)s->data.count;
+    size_t count = 0;
+    *tokens = *learnt = 0;
     for (int64_t i = 0; i < s->settings->batch && (double)(first + i) < last - 1e-9; i++) {
-        const size_t pick = example_at(s, first + i);
-        learnt += s->data.items[pick].len - s->data.items[pick].prompt;
-        s->computed_tokens += (double)s->data.items[pick].len;
-        s->picks[count++] = pick;
+        const train__example *e = &s->data.items[s->picks[count++] = example_at(s, first + i)];
+        *tokens += e->len;
+        *learnt += e->len - e->prompt;
     }
+    return count;
+}
+
+static train__loss take_step(sft *s, double *norm)
+{
+    uint64_t tokens, learnt;
+    const size_t count = pick(s, &tokens, &learnt);
+    s->computed_tokens += (double)tokens;
     const uint32_t pass = (uint32_t)(s->stage.state.step * s->settings->batch);
     const train__loss loss =
         train__pass(s->stage.training, &s->data, s->picks, count, (size_t)s->settings->rows,
@@ -202,19 +210,31 @@ static double tokens_left(const sft *s)
     return fmax(0, examples) * (double)s->data.tokens / (double)s->data.count;
 }
 
-/* Learning a token takes longer than measuring one: how much longer depends on what is learnt. */
-static void project_from_dev(const sft *s)
+/* Learning a token takes longer than measuring one: how much longer depends on what is learnt. Without
+ * development examples the first step's are measured. */
+static void project_from_look(sft *s)
 {
     const double least = s->settings->checkpointing ? 2.5 : 1.5;
     const double most = s->settings->checkpointing ? 5 : 4;
     const train__stage *stage = &s->stage;
-    if (s->dev.count == 0 || s->projection.look_s <= 0) return;
-    const double measured_s = s->projection.look_s / (double)s->dev.tokens * tokens_left(s);
+    const char *what = "look at development";
+    uint64_t tokens = s->dev.tokens, learnt;
+    double look_s = s->projection.look_s;
+    if (s->dev.count == 0) {
+        const size_t count = pick(s, &tokens, &learnt);
+        const double begun_s = slm_progress_clock_s();
+        train__pass(stage->training, &s->data, s->picks, count, (size_t)s->settings->rows, 0.0f, 0,
+                    0);
+        look_s = slm_progress_clock_s() - begun_s;
+        what = "first step's";
+    }
+    if (look_s <= 0) return;
+    const double measured_s = look_s / (double)tokens * tokens_left(s);
     const double looks_s = s->projection.look_s *
                            (double)train__looks_left(0, stage->state.steps, s->settings->dev_steps);
     char why[128];
-    snprintf(why, sizeof why, "the look at development examples (%.0f tokens/s, not learning)",
-             (double)s->dev.tokens / s->projection.look_s);
+    snprintf(why, sizeof why, "the %s examples (%.0f tokens/s, not learning)", what,
+             (double)tokens / look_s);
     train__project_range(stage, "", least * measured_s + looks_s, most * measured_s + looks_s, why);
 }
 
@@ -272,7 +292,7 @@ static slm_status run_steps(sft *s, slm_train_result *result)
             status = train__metrics_put(s->stage.metrics, 0, values, json_object(), s->stage.err);
         else
             json_decref(values);
-        if (status == SLM_OK) project_from_dev(s);
+        if (status == SLM_OK) project_from_look(s);
     }
     while (status == SLM_OK && s->stage.state.step < s->stage.state.steps) {
         bool pauses = false;
