@@ -272,6 +272,103 @@ static void families_are_held_back_whole(void **state)
     slm_tokenizer_free(tokenizer);
 }
 
+/* `count` conversations that begin with this text and a number of three digits. */
+static train__examples numbered(void **state, slm_tokenizer *tokenizer, const char *begins,
+                                int count)
+{
+    const setting s = {.tmpl = "chatml"};
+    train__examples out;
+    slm_buffer text = {0};
+    slm_error err = {0};
+    for (int i = 0; i < count; i++)
+        slm_buffer_printf(&text,
+                          "{\"messages\":[{\"role\":\"user\",\"content\":\"%s %03d\"},"
+                          "{\"role\":\"assistant\",\"content\":\"Reply %.*s\"}]}\n",
+                          begins, i, i % 7, "longer");
+    if (load(state, tokenizer, &s, slm_buffer_text(&text), &out, &err) != SLM_OK)
+        fail_msg("%s", err.message);
+    slm_buffer_free(&text);
+    return out;
+}
+
+/* How many of the examples behind the first `from` have these ids. */
+static size_t times(const train__examples *mixed, size_t from, const train__example *e)
+{
+    size_t count = 0;
+    for (size_t i = from; i < mixed->count; i++)
+        count += mixed->items[i].len == e->len &&
+                 memcmp(mixed->items[i].ids, e->ids, e->len * sizeof *e->ids) == 0;
+    return count;
+}
+
+/* The share of the whole that was asked for, to the nearest example; each as often as any other, but for
+ * one time; behind what was there, which stays as it was. */
+static void a_share_is_mixed_in(void **state)
+{
+    static const struct {
+        int count, more;
+        double share;
+        size_t added;
+    } list[] = {{40, 5, 0.2, 10}, {40, 30, 0.2, 10}, {40, 7, 0.5, 40}, {17, 4, 0.15, 3},
+                {9, 4, 0.9, 81},  {10, 4, 0.01, 0},  {40, 7, 0, 0}};
+    slm_tokenizer *tokenizer = tokenizer_of_all();
+    for (size_t l = 0; l < sizeof list / sizeof *list; l++) {
+        train__examples all = numbered(state, tokenizer, "All", list[l].count);
+        train__examples more = numbered(state, tokenizer, "More", list[l].more);
+        const size_t count = all.count, each = list[l].added / more.count;
+        const slm_token *last = all.items[count - 1].ids;
+        train__examples_mix(&all, &more, list[l].share, 7);
+        assert_int_equal(all.count, count + list[l].added);
+        assert_ptr_equal(all.items[count - 1].ids, last);
+        uint64_t tokens = 0, learnt = 0;
+        for (size_t i = 0; i < all.count; i++) {
+            tokens += all.items[i].len;
+            learnt += all.items[i].len - all.items[i].prompt;
+        }
+        assert_int_equal(all.tokens, tokens);
+        assert_int_equal(all.learnt, learnt);
+        size_t found = 0;
+        for (size_t i = 0; i < more.count; i++) {
+            const size_t n = times(&all, count, &more.items[i]);
+            assert_true(n == each || n == each + 1);
+            found += n;
+        }
+        assert_int_equal(found, list[l].added);
+        train__examples_free(&all);
+        train__examples_free(&more);
+    }
+    slm_tokenizer_free(tokenizer);
+}
+
+/* The order is drawn by seed and by nothing else; what was mixed in is part of which data they are. */
+static void the_mix_is_drawn_by_seed(void **state)
+{
+    slm_tokenizer *tokenizer = tokenizer_of_all();
+    train__examples more = numbered(state, tokenizer, "More", 30);
+    train__examples other = numbered(state, tokenizer, "Other", 30);
+    train__examples mixed[4];
+    size_t same = 0, unmoved = 0;
+    for (int i = 0; i < 4; i++) {
+        mixed[i] = numbered(state, tokenizer, "All", 30);
+        assert_string_not_equal(mixed[i].sha256, more.sha256);
+        train__examples_mix(&mixed[i], i == 3 ? &other : &more, 0.5, i == 2 ? 8 : 7);
+        assert_int_equal(mixed[i].count, 60);
+    }
+    for (size_t i = 30; i < 60; i++) {
+        assert_ptr_equal(mixed[0].items[i].ids, mixed[1].items[i].ids);
+        same += mixed[0].items[i].ids == mixed[2].items[i].ids;
+        unmoved += mixed[0].items[i].ids == more.items[i - 30].ids;
+    }
+    assert_true(same < 15 && unmoved < 15);
+    assert_string_equal(mixed[0].sha256, mixed[1].sha256);
+    assert_string_not_equal(mixed[0].sha256, mixed[3].sha256);
+    for (int i = 0; i < 4; i++)
+        train__examples_free(&mixed[i]);
+    train__examples_free(&more);
+    train__examples_free(&other);
+    slm_tokenizer_free(tokenizer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int main(void)
@@ -280,7 +377,8 @@ int main(void)
         TEST(the_reply_and_its_end_are_learnt), TEST(thinking_is_prompt_or_learnt),
         TEST(each_reply_is_an_example),         TEST(of_a_case_the_ideal_reply_is_learnt),
         TEST(errors_name_file_and_line),        TEST(longer_ones_are_left_out_and_counted),
-        TEST(families_are_held_back_whole),
+        TEST(families_are_held_back_whole),     TEST(a_share_is_mixed_in),
+        TEST(the_mix_is_drawn_by_seed),
     };
     return cmocka_run_group_tests_name("train/examples", tests, NULL, NULL);
 }
