@@ -45,7 +45,7 @@ static const slm_option lora_table[] = {
      .max = 1e6, .value_name = "X", .default_text = "32", .help = "B A x is scaled by alpha / rank"},
     {.name = "dropout", .type = SLM_OPTION_NUMBER, FIELD(slm_recipe_lora, dropout), .min = 0,
      .max = 0.95, .value_name = "P", .default_text = "0",
-     .help = "of what feeds A, in sft alone; grpo trains what was sampled"},
+     .help = "of what feeds A; sft alone: a recipe with grpo wants 0, as it trains what was sampled"},
     {.name = "rank-stabilised", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_lora, rank_stabilised),
      .help = "scale by alpha / sqrt(rank)"},
     {.name = "matrices", .type = SLM_OPTION_STRING, FIELD(slm_recipe_lora, matrices),
