@@ -7,6 +7,7 @@
  *                           the place in the data; `best` by the development cases
  *     sft/interpolated      with sft.interpolate below 1: between the base and `best`
  *     sft/model             without an adapter: the whole model, made by the command line
+ *     sft/replay.jsonl      what the base answered to sft.replay; sft/answers.jsonl, as it came
  *     sft/metrics.jsonl     a line for each step, with measured times apart
  *     sft/events.out.tfevents.slm
  *                           the same for TensorBoard

@@ -50,8 +50,10 @@ void train__examples_hold_back(train__examples *examples, double share, uint64_t
 void train__examples_mix(train__examples *examples, const train__examples *more, double share,
                          uint64_t seed);
 
-/* The model's own answers to general requests, as it is now: asked once, greedily, and kept in
- * FOLDER/replay.jsonl as conversations (replay.c). */
+/* The model's own answers to general requests, as it is now, greedily: conversations in
+ * FOLDER/replay.jsonl. Each is asked once and kept in FOLDER/answers.jsonl as it comes; all are asked
+ * again where requests, model or system text are others, which is an error once FOLDER/last is there
+ * (replay.c). */
 slm_status train__replay(const slm_train *train, const char *folder, slm_buffer *path,
                          slm_error *err);
 

@@ -167,6 +167,95 @@ def budget(suite):
          'best/adapter_config.json')
 
 
+REPLAY = '''model: {model}
+output: {output}
+system: ""
+sft:
+  data: {data}
+  dev_share: 0
+  replay: {replay}
+  replay_share: 0.25
+  epochs: 1
+  batch: 4
+  rows: 512
+  max_tokens: 512
+'''
+REQUESTS = 400
+
+
+def requests(suite, name, first):
+    rows = ({'messages': [{'role': 'user', 'content': f'I have a cough, day {i}'}]}
+            for i in range(first, first + REQUESTS))
+    return suite.write(name, ''.join(json.dumps(row) + '\n' for row in rows))
+
+
+def replayed(folder):
+    """What is replayed: pairs of a request's number and its answer."""
+    rows = [json.loads(line)['messages'] for line in
+            read(os.path.join(folder, 'replay.jsonl')).splitlines()]
+    return [(int(row[0]['content'].split()[-1]), row[1]['content']) for row in rows]
+
+
+def broken_off(path, answers, number):
+    """The stage, ended by a signal when some of its answers are there, or many where it was quick."""
+    process = start('train', path, '--threads', '1')
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline and not (
+            os.path.exists(answers) and read(answers).count(b'\n') > REQUESTS // 20):
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err, read(answers).count(b'\n') - 1
+
+
+def replay(suite):
+    """The base's own answers, to the requests that the recipe names now, each asked once."""
+    some = requests(suite, 'some.jsonl', 0)
+    other = ('--set', 'sft.replay=' + requests(suite, 'other.jsonl', 500))
+
+    def of(name):
+        values = {'model': suite.path('tiny.gguf') + '+' + suite.path('whole/sft/best'),
+                  'output': suite.path(name), 'data': suite.path('data.jsonl'), 'replay': some}
+        return suite.write(name + '.yaml', REPLAY.format(**values))
+
+    done = run('train', of('replayed'))
+    suite.check('a stage with replay', done.returncode == 0, done.stderr)
+    suite.check('tells what was answered, and mixes a share of it in',
+                re.search(r'replay: \d+ of 400 requests answered', done.stderr)
+                and '32 examples' in done.stderr, done.stderr)
+    suite.contains('without development examples it tells its time too', done.stderr,
+                   "sft: 8 steps: about", "from the first step's examples")
+    whole = suite.path('replayed/sft')
+    pairs = replayed(whole)
+    suite.check('answers in the order of the requests', pairs and pairs == sorted(pairs)
+                and all(number < REQUESTS and answer for number, answer in pairs), pairs)
+    done = run('train', of('replayed'))
+    suite.check('what is finished asks nothing', done.returncode == 0 and ' answers' not in done.stderr
+                and 'again' not in done.stderr, done.stderr)
+    suite.fails('it is not gone on with on other requests', 2,
+                ['answers.jsonl', 'was begun with', 'choose another output'],
+                'train', of('replayed'), '--quiet', *other)
+    suite.equal('and its answers stay', replayed(whole), pairs)
+
+    code, _, kept = broken_off(of('torn'), suite.path('torn/sft/answers.jsonl'), signal.SIGKILL)
+    suite.check('killed among its answers', code == -signal.SIGKILL and 0 < kept < REQUESTS,
+                f'{code}, {kept} answers')
+    done = run('train', of('torn'))
+    suite.contains('it goes on with the next', done.stderr, f'replay goes on from answer {kept} of 400')
+    same(suite, 'as if never killed', whole, suite.path('torn/sft'), 'replay.jsonl')
+
+    code, err, kept = broken_off(of('stale'), suite.path('stale/sft/answers.jsonl'), signal.SIGINT)
+    suite.check('Ctrl-C among the answers', code == 1 and 0 < kept < REQUESTS
+                and f'stopped at answer {kept} of 400' in err and 'the same command goes on' in err,
+                f'{code}, {kept} answers\n{err}')
+    done = run('train', of('stale'), *other)
+    suite.check('other requests are asked anew, and it says so', done.returncode == 0
+                and 'asking again' in done.stderr, done.stderr)
+    pairs = replayed(suite.path('stale/sft'))
+    suite.check('and they alone are replayed', pairs and all(
+        number >= 500 for number, _ in pairs), pairs)
+
+
 def full_disk(suite, unbroken):
     """A file that cannot grow: an error, and the last good checkpoint stays."""
     path = recipe(suite, 'full')
@@ -217,6 +306,7 @@ def main():
         kills(suite)
         interrupt(suite)
         budget(suite)
+        replay(suite)
         full_disk(suite, unbroken)
     suite.finish()
 
