@@ -14,7 +14,7 @@
 static const slm_validation validations[] = {
     /* begin: written by tools/update-validation */
     /* clang-format off */
-    {"b1c503cc3ba1cd73b1d771540a97788fdc6dc859061aa8b95fc701d9c9ad5347",
+    {"b098f51f3be8bd6ae9a21b6fe24fbc303c8e52e0e2232d66556325c91a4c042d",
      "491d16a203f44fea0de7edf0816e9232c127b7909d5776032df92c385130edb9",
      "answers.jsonl, held half",
      "{\"accuracy\":{\"high\":0.8302454704850964,\"low\":0.7557831383151612,\"value\":0.79373368146214"
@@ -58,7 +58,7 @@ static const slm_validation validations[] = {
      "sensitivity\":{\"high\":0.6503580323785803,\"low\":0.4956084305408272,\"value\":0.5751633986928"
      "104},\"specificity\":{\"high\":0.965968174503844,\"low\":0.9090909090909091,\"value\":0.93913043"
      "47826087},\"unscored\":0}"},
-    {"ae6d0deddfeefe79441a999bbfedee660d38d53b6fb676495827b31d1a890137",
+    {"1e5375199daeede85e7152f0e0d807c333b147b54bee9f659971c0f357567446",
      "491d16a203f44fea0de7edf0816e9232c127b7909d5776032df92c385130edb9",
      "answers.jsonl, held half",
      "{\"accuracy\":{\"high\":0.875,\"low\":0.8088612385147511,\"value\":0.8407310704960835},\"balanced"

@@ -37,7 +37,8 @@ static const char function_words[] =
     "yourselves ourselves upon amid beside else ones made put lets dear hello hi sorry";
 
 /* Weight 0 too: Spanish, French and Portuguese, where English has no such word or means nothing by
- * it. Enough that their questions are not compared by their articles. */
+ * it. Enough that their questions are not compared by their articles, nor Swahili ones by the "je" that
+ * opens each of them. */
 static const char foreign_words[] =
     "el la los las un una unos unas de del al que qué en con por para y e u se su sus mi "
     "mis tu tus te le les lo es está estás estáis esta este esto ser estar "
@@ -48,7 +49,7 @@ static const char foreign_words[] =
     "ils elles ce cette ces cet depuis comment combien quel quelle quels quelles moins "
     "très mais une ai as il y ait eu d l j n s os uma dos das em com na nas nos é "
     "são você tem ter seu sua mais quando onde qual quanto há estão "
-    "já ao às";
+    "já ao às je";
 
 /* Weight 0.3: common words of any subject. */
 static const char common_words[] =

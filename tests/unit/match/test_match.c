@@ -56,6 +56,17 @@ static void a_text_is_the_same_as_itself(void **state)
             fail_msg("%s", statement_pairs[i].target);
 }
 
+/* "Je" opens every question in Swahili, and says nothing of what is asked. */
+static void an_opening_word_is_no_likeness(void **state)
+{
+    const char *const fever = "Je, una homa?";
+    (void)state;
+    assert_true(slm_match_same(matcher, SLM_MATCH_QUESTION, fever, "Je, una homa leo?", NULL));
+    assert_false(slm_match_same(matcher, SLM_MATCH_QUESTION, fever,
+                                "Je, umewahi kufanyiwa upasuaji?", NULL));
+    assert_false(slm_match_same(matcher, SLM_MATCH_QUESTION, fever, "Je?", NULL));
+}
+
 static void guarded(slm_match_guard guard, slm_match_kind kind, const char *target,
                     const char *text)
 {
@@ -324,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_are_told_apart),
         cmocka_unit_test(a_text_is_the_same_as_itself),
+        cmocka_unit_test(an_opening_word_is_no_likeness),
         cmocka_unit_test(guards_say_which),
         cmocka_unit_test(compound_questions_ask_each_part),
         cmocka_unit_test(places_are_in_the_order_asked),
