@@ -131,17 +131,46 @@ static slm_status announce_others(cli_app *app, const cli_shared *shared, const 
     return status;
 }
 
+/* Whether `slm eval` asks somebody behind an API for the recipe. */
+static bool measures_by_api(const slm_recipe *recipe)
+{
+    const slm_recipe_eval *o = &recipe->eval;
+    return slm_remote_is(o->judge) || (o->patient && slm_remote_is(o->patient));
+}
+
 /* A key that would go nowhere is a mistake. */
 static slm_status check_key(const train_options *options, const slm_recipe *recipe,
                             const char *const *others, size_t count, slm_error *err)
 {
-    bool used = recipe->has_eval && slm_remote_is(recipe->eval.judge);
+    bool used = recipe->has_eval && measures_by_api(recipe);
     for (size_t i = 0; i < count; i++)
         used = used || (recipe->has_grpo && slm_remote_is(others[i]));
     if (used || !options->shared.key_env) return SLM_OK;
     return slm_error_set(err, SLM_ERR_INVALID,
                          "--key-env %s: the recipe names no judge or patient behind an API",
                          options->shared.key_env);
+}
+
+/* Of the model that is trained and measured; NULL: its own. */
+static const char *template_of(const train_options *options, const slm_recipe *recipe)
+{
+    return recipe->run.template ? recipe->run.template : options->shared.template_name;
+}
+
+/* A recipe that thinks, with a model whose template cannot, is refused before anything is measured. */
+static slm_status check_thinking(const train_options *options, const slm_recipe *recipe,
+                                 slm_error *err)
+{
+    slm_open_options open = cli__open_options(&options->shared);
+    const slm_template *tmpl = NULL;
+    if (!slm_recipe_thinks(recipe)) return SLM_OK;
+    open.template = template_of(options, recipe);
+    SLM_TRY(slm_open_template(recipe->run.model, &open, &tmpl, err));
+    if (slm_template_thinks(tmpl)) return SLM_OK;
+    return slm_error_set(err, SLM_ERR_UNSUPPORTED,
+                         "%s: thinking is on, but %s has the template '%s', which has no thinking; "
+                         "set thinking to off",
+                         recipe->path, recipe->run.model, slm_template_name(tmpl));
 }
 
 /* Before the first stage, which may take hours: are they there, and what will be asked of them? */
@@ -210,7 +239,7 @@ static slm_status run_stage(cli_app *app, const train_options *options, const sl
     } else {
         open.quantised = "widen"; /* weights that are trained cannot be kept quantised */
     }
-    if (recipe->run.template) open.template = recipe->run.template;
+    open.template = template_of(options, recipe);
     SLM_TRY(slm_open_chat(model, &open, &chat, err));
     if (stage == slm_train_grpo)
         SLM_TRY_OUT(open_others(app, options, recipe, &judge, &patient, err));
@@ -291,7 +320,7 @@ static slm_status say_judge(cli_app *app, words *w, const train_options *options
     say(app, w, "--judge-max-tokens=%lld", (long long)s->judge_max_tokens);
     say(app, w, "--judge-seed=%lld", (long long)s->judge_seed);
     say(app, w, "--judge-thinking=%s", s->judge_thinking);
-    if (s->key_env && slm_remote_is(recipe->eval.judge)) say(app, w, "--key-env=%s", s->key_env);
+    if (s->key_env && measures_by_api(recipe)) say(app, w, "--key-env=%s", s->key_env);
     if (s->endpoints) say(app, w, "--endpoints=%s", s->endpoints);
     if (s->prices) say(app, w, "--prices=%s", s->prices);
     if (s->ca_file) say(app, w, "--ca-file=%s", s->ca_file);
@@ -322,9 +351,13 @@ static int evaluate(cli_app *app, const train_options *options, const slm_recipe
     say(app, &w, "--rollouts=%lld", (long long)o->rollouts);
     say(app, &w, "--max-tokens=%lld", (long long)o->max_tokens);
     say(app, &w, "--temperature=%.17g", o->temperature);
+    say(app, &w, "--thinking=%s", recipe->run.thinking);
+    say(app, &w, "--env=%s", o->env);
+    say(app, &w, "--turns=%lld", (long long)o->turns);
+    if (o->patient) say(app, &w, "--patient=%s", o->patient);
     if (say_judge(app, &w, options, recipe, &error) != SLM_OK) return cli__fail(app, &error);
     say(app, &w, "--db=%s/results.db", recipe->run.output);
-    if (recipe->run.template) say(app, &w, "--template=%s", recipe->run.template);
+    if (template_of(options, recipe)) say(app, &w, "--template=%s", template_of(options, recipe));
     say_machine(app, &w, &options->shared);
     return cli__run_again(app, &cli_command_eval, w.count, w.items);
 }
@@ -421,7 +454,9 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
     slm_error error;
     int done = CLI_DONE;
     const bool dry_run = options->shared.dry_run;
-    if (look_at_others(app, options, recipe, &error) != SLM_OK) return cli__fail(app, &error);
+    if (check_thinking(options, recipe, &error) != SLM_OK ||
+        look_at_others(app, options, recipe, &error) != SLM_OK)
+        return cli__fail(app, &error);
     if (!dry_run && slm_file_make_folders(recipe->run.output, &error) != SLM_OK)
         return cli__fail(app, &error);
     if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, 1);
@@ -519,7 +554,7 @@ const slm_command cli_command_train = {
         "that was not.\n\n"
         "The options about judges and remote models are for those that the recipe names: "
         "grpo.judge, "
-        "grpo.patient, eval.judge. --max-cost is one limit for them all.",
+        "grpo.patient, eval.judge, eval.patient. --max-cost is one limit for them all.",
     .example = "# everything that a recipe can say\n"
                "slm train --keys\n"
                "# the recipe, for one epoch instead of its own number\n"

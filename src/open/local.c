@@ -353,23 +353,40 @@ static slm_status load_tokenizer(local_chat *c, const slm_tensors *file, slm_err
     return status;
 }
 
-static slm_status choose_template(local_chat *c, const char *path, const slm_open_options *options,
+static slm_status choose_template(const slm_tokenizer *tokenizer, const char *path,
+                                  const slm_open_options *options, const slm_template **out,
                                   slm_error *err)
 {
     if (options->template) {
-        c->tmpl = slm_template_find(options->template);
-        if (!c->tmpl)
+        *out = slm_template_find(options->template);
+        if (!*out)
             return slm_error_set(err, SLM_ERR_INVALID, "--template %s is not known; there are: %s",
                                  options->template, slm_template_names());
         return SLM_OK;
     }
-    const char *jinja = slm_tokenizer_chat_template(c->tokenizer);
+    const char *jinja = slm_tokenizer_chat_template(tokenizer);
     if (!jinja)
         return slm_error_set(err, SLM_ERR_NOT_FOUND,
                              "%s: holds no chat template; name one with --template (%s)", path,
                              slm_template_names());
-    slm_status status = slm_template_detect(jinja, &c->tmpl, err);
+    slm_status status = slm_template_detect(jinja, out, err);
     return status == SLM_OK ? status : slm_error_prefix(err, status, "%s", path);
+}
+
+slm_status slm_open_template(const char *model, const slm_open_options *options,
+                             const slm_template **out, slm_error *err)
+{
+    char *base = NULL, *adapter = NULL;
+    slm_tokenizer *tokenizer = NULL;
+    slm_status status = SLM_OK;
+    slm_open_split(model, &base, &adapter);
+    SLM_TRY_OUT(slm_open_tokenizer(base, &tokenizer, err));
+    SLM_TRY_OUT(choose_template(tokenizer, base, options, out, err));
+out:
+    slm_tokenizer_free(tokenizer);
+    free(base);
+    free(adapter);
+    return status;
 }
 
 slm_status open__device(const slm_open_options *o, slm_device **out, slm_error *err)
@@ -439,7 +456,7 @@ static slm_status load(local_chat *c, slm_tensors *file, const char *adapter,
     slm_model_options model = {.dtype = dtype_of(o)};
     slm_model_config config;
     SLM_TRY(load_tokenizer(c, file, err));
-    SLM_TRY(choose_template(c, path, o, err));
+    SLM_TRY(choose_template(c->tokenizer, path, o, &c->tmpl, err));
     SLM_TRY(open__device(o, &c->device, err));
     SLM_TRY(slm_model_config_read(file, &config, err));
     model.keep_quantised = slm_open_memory_of(file, &config, 0, c->device, o).keeps;

@@ -58,6 +58,10 @@ slm_status slm_open_judges(const char *const *judges, size_t count, const slm_op
 /* The tokenizer alone: of a .gguf file, a tokenizer.json, or a folder that holds one. */
 slm_status slm_open_tokenizer(const char *model, slm_tokenizer **out, slm_error *err);
 
+/* What a local MODEL would render with, known without its weights. options: template alone counts. */
+slm_status slm_open_template(const char *model, const slm_open_options *options,
+                             const slm_template **out, slm_error *err);
+
 /* Where the base of a local MODEL ends and "+DIR" begins: copies of both, malloc'd; *adapter is NULL
  * without one. A path that exists as it stands has no adapter, whatever its name. */
 void slm_open_split(const char *model, char **base, char **adapter);

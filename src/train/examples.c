@@ -58,9 +58,8 @@ static slm_status add(builder *b, const slm_text_message *messages, size_t count
     slm_status status = SLM_OK;
     options.thinking = r->thinking;
     if (r->thinking && !thinking) {
-        status =
-            slm_error_set(err, SLM_ERR_FORMAT,
-                          "%s: sft.thinking is on, but the reply has no ideal_thinking", place);
+        status = slm_error_set(err, SLM_ERR_FORMAT,
+                               "%s: thinking is on, but the reply has no ideal_thinking", place);
         goto out;
     }
     if (r->thinking) slm_buffer_printf(&text, "<think>\n%s\n</think>\n\n", thinking);

@@ -45,6 +45,7 @@ static train__roll_options roll_options(const grpo *g, int64_t step)
     sampling.temperature = g->settings->temperature;
     sampling.max_tokens = g->settings->max_tokens;
     sampling.seed = (int64_t)(((uint64_t)recipe->run.seed * 1000003 + (uint64_t)step) & INT64_MAX);
+    sampling.thinking = slm_recipe_thinks(recipe);
     return (train__roll_options){.sampling = sampling,
                                  .system = recipe->run.system,
                                  .overlong_tokens = g->settings->overlong_tokens,

@@ -32,6 +32,9 @@ static const slm_option run_table[] = {
     {.name = "system", .type = SLM_OPTION_STRING, FIELD(slm_recipe_run, system), .value_name = "TEXT",
      .default_text = "You are a helpful assistant.",
      .help = "system text before every conversation without one; \"\" for none"},
+    {.name = "thinking", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_run, thinking),
+     .choices = "off|on", .value_name = "WHEN", .default_text = "off",
+     .help = "on: examples bring thoughts, practice and measuring have them; off: an empty one is prompt"},
     {.name = "time-budget-minutes", .type = SLM_OPTION_NUMBER,
      FIELD(slm_recipe_run, time_budget_minutes), .min = 0, .max = 1e6, .value_name = "N",
      .default_text = "0", .help = "stop a stage, saved, when it has taken so long; 0: no limit"},
@@ -98,9 +101,6 @@ static const slm_option sft_table[] = {
      .value_name = "N", .default_text = "1024", .help = "tokens computed at once, packed"},
     {.name = "checkpointing", .type = SLM_OPTION_FLAG, FIELD(slm_recipe_sft, checkpointing),
      .help = "keep each layer's input alone and compute it again: less memory, more time"},
-    {.name = "thinking", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_sft, thinking),
-     .choices = "on|off", .value_name = "ON", .default_text = "off",
-     .help = "off: an empty thought is prompt; on: examples bring theirs"},
     {.name = "save-steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, save_steps), .min = 1,
      .max = 1e9, .value_name = "N", .default_text = "20", .help = "a checkpoint each N steps"},
     {.name = "dev-steps", .type = SLM_OPTION_INT, FIELD(slm_recipe_sft, dev_steps), .min = 1,
@@ -219,6 +219,14 @@ static const slm_option eval_table[] = {
     {.name = "system", .type = SLM_OPTION_STRINGS, FIELD(slm_recipe_eval, system),
      .value_name = "TEXT|@FILE",
      .help = "measure the base with this system text too: what a prompt alone can do"},
+    {.name = "env", .type = SLM_OPTION_CHOICE, FIELD(slm_recipe_eval, env),
+     .choices = "single-turn|multi-turn", .value_name = "NAME", .default_text = "single-turn",
+     .help = "as in grpo: what was practised in talks is measured in talks"},
+    {.name = "turns", .type = SLM_OPTION_INT, FIELD(slm_recipe_eval, turns), .min = 1, .max = 32,
+     .value_name = "N", .default_text = "4", .help = "multi-turn: replies of an episode at most"},
+    {.name = "patient", .type = SLM_OPTION_STRING, FIELD(slm_recipe_eval, patient),
+     .value_name = "MODEL",
+     .help = "multi-turn: a chat model that speaks for the patient, bound to the facts"},
     {.name = "rollouts", .type = SLM_OPTION_INT, FIELD(slm_recipe_eval, rollouts), .min = 1,
      .max = 100000, .value_name = "N", .default_text = "4", .help = "answers to each case"},
     {.name = "max-tokens", .type = SLM_OPTION_INT, FIELD(slm_recipe_eval, max_tokens), .min = 1,
@@ -333,6 +341,19 @@ static slm_status scalar_text(const json_t *value, const slm_option *row,
     return SLM_OK;
 }
 
+/* where: stands before errors; NULL: nothing does. */
+static slm_status set_value(slm_recipe *recipe, const section *s, const char *key, const char *text,
+                            const char *where, slm_error *err)
+{
+    if (!find_row(s, key) && find_row(&sections[0], key)) {
+        slm_error_set(err, SLM_ERR_INVALID,
+                      "%s is a key of the whole recipe, not of %s: it stands at the top level", key,
+                      s->keys.name);
+        return where ? slm_error_prefix(err, SLM_ERR_INVALID, "%s", where) : SLM_ERR_INVALID;
+    }
+    return slm_options_set(&s->keys, key, text, where, values_of(recipe, s), &recipe->arena, err);
+}
+
 static slm_status set_key(slm_recipe *recipe, const section *s, const slm_json_place *parent,
                           const char *key, const json_t *value, slm_error *err)
 {
@@ -348,8 +369,8 @@ static slm_status set_key(slm_recipe *recipe, const section *s, const slm_json_p
         const json_t *one = json_is_array(value) ? json_array_get(value, i) : value;
         if (row) status = scalar_text(one, row, &place, &text, err);
         if (status == SLM_OK)
-            status = slm_options_set(&s->keys, key, slm_buffer_text(&text), slm_buffer_text(&where),
-                                     values_of(recipe, s), &recipe->arena, err);
+            status =
+                set_value(recipe, s, key, slm_buffer_text(&text), slm_buffer_text(&where), err);
     }
     slm_buffer_free(&text);
     slm_buffer_free(&where);
@@ -445,8 +466,7 @@ static slm_status take_set(slm_recipe *recipe, const char *const *sets, size_t i
                              name);
     if (s->has_offset) *(bool *)((char *)recipe + s->has_offset) = true;
     begin_list(recipe, s, name, sets, index);
-    return slm_options_set(&s->keys, name, equals + 1, NULL, values_of(recipe, s), &recipe->arena,
-                           err);
+    return set_value(recipe, s, name, equals + 1, NULL, err);
 }
 
 static slm_status read_set(slm_recipe *recipe, const char *const *sets, size_t index,
@@ -463,6 +483,16 @@ static slm_status read_set(slm_recipe *recipe, const char *const *sets, size_t i
 }
 
 /* ---- checking ------------------------------------------------------------------------------ */
+
+static slm_status check_patient(const slm_recipe *r, const char *name, const char *env,
+                                const char *patient, slm_error *err)
+{
+    if (!patient || strcmp(env, "multi-turn") == 0) return SLM_OK;
+    return slm_error_set(err, SLM_ERR_INVALID,
+                         "%s: %s.patient answers questions, and a single turn has no place for "
+                         "answers; set %s.env to multi-turn",
+                         r->path, name, name);
+}
 
 /* A log-probability is that of the whole distribution at the temperature (ARCHITECTURE.md, 2c): what
  * truncation, penalties or dropout would make of it is not what was sampled. */
@@ -507,11 +537,7 @@ static slm_status check_grpo(const slm_recipe *r, slm_error *err)
                              "%s: grpo.judge would be asked nothing, since reward.rubric is 0; set "
                              "its weight, or leave the judge out",
                              r->path);
-    if (o->patient && strcmp(o->env, "multi-turn") != 0)
-        return slm_error_set(err, SLM_ERR_INVALID,
-                             "%s: grpo.patient answers questions, and a single turn has no place "
-                             "for answers; set grpo.env to multi-turn",
-                             r->path);
+    SLM_TRY(check_patient(r, "grpo", o->env, o->patient, err));
     if (strcmp(o->kl, "base") == 0 && !slm_recipe_wants_adapter(r))
         return slm_error_set(
             err, SLM_ERR_INVALID,
@@ -571,6 +597,7 @@ static slm_status check(const slm_recipe *r, slm_error *err)
     if (r->has_eval && r->eval.cases.count == 0)
         return slm_error_set(err, SLM_ERR_INVALID, "%s: eval: which cases? Set the key cases",
                              r->path);
+    SLM_TRY(check_patient(r, "eval", r->eval.env, r->eval.patient, err));
     if (r->has_grpo) SLM_TRY(check_grpo(r, err));
     return slm_recipe_lora_options(r, &lora, err);
 }
@@ -687,6 +714,11 @@ void slm_recipe_free(slm_recipe *recipe)
 bool slm_recipe_wants_adapter(const slm_recipe *r)
 {
     return strcmp(r->run.train, "adapter") == 0;
+}
+
+bool slm_recipe_thinks(const slm_recipe *r)
+{
+    return strcmp(r->run.thinking, "on") == 0;
 }
 
 slm_status slm_recipe_lora_options(const slm_recipe *r, slm_lora_options *out, slm_error *err)

@@ -33,7 +33,7 @@ static train__reader reader_of(const sft *s)
     return (train__reader){.tokenizer = slm_open_chat_tokenizer(t->chat),
                            .tmpl = slm_open_chat_template(t->chat),
                            .system = t->recipe->run.system,
-                           .thinking = strcmp(s->settings->thinking, "on") == 0,
+                           .thinking = slm_recipe_thinks(t->recipe),
                            .max_tokens = (size_t)s->settings->max_tokens};
 }
 
@@ -59,7 +59,7 @@ static slm_status load_data(sft *s)
     const train__reader reader = reader_of(s);
     if (reader.thinking && !slm_template_thinks(reader.tmpl))
         return slm_error_set(s->stage.err, SLM_ERR_UNSUPPORTED,
-                             "sft.thinking is on, but the template '%s' has no thinking",
+                             "thinking is on, but the template '%s' has no thinking",
                              slm_template_name(reader.tmpl));
     SLM_TRY(train__examples_load(&s->settings->data, &reader, &s->data, s->stage.err));
     if (s->settings->dev.count > 0)

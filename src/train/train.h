@@ -39,6 +39,7 @@ typedef struct slm_recipe_run {
     const char *train;          /* "adapter", "layers" or "all" */
     const char *template;       /* NULL: the model's own */
     const char *system;         /* before every conversation without one; "": none */
+    const char *thinking;       /* "off" or "on" */
     double time_budget_minutes; /* of each stage; 0: none */
 } slm_recipe_run;
 
@@ -66,11 +67,10 @@ typedef struct slm_recipe_sft {
     double
         dev_share; /* of the data's families, held back for development where dev names no file */
     double epochs;
-    int64_t batch;        /* examples in a step */
-    int64_t max_tokens;   /* of an example; longer ones are left out, and counted */
-    int64_t rows;         /* tokens computed at once */
-    bool checkpointing;   /* keep less, compute more */
-    const char *thinking; /* "on" or "off" */
+    int64_t batch;      /* examples in a step */
+    int64_t max_tokens; /* of an example; longer ones are left out, and counted */
+    int64_t rows;       /* tokens computed at once */
+    bool checkpointing; /* keep less, compute more */
     int64_t save_steps, dev_steps;
     double interpolate; /* of what was learnt the share that is kept; 1: all of it */
     slm_recipe_optimiser optimiser;
@@ -111,6 +111,9 @@ typedef struct slm_recipe_grpo {
 typedef struct slm_recipe_eval {
     slm_option_list cases;
     slm_option_list system; /* a further arm of the base with each of these system texts */
+    const char *env;        /* as in grpo */
+    int64_t turns;
+    const char *patient;
     int64_t rollouts, max_tokens;
     double temperature;
     const char *judge;
@@ -145,6 +148,7 @@ void slm_recipe_free(slm_recipe *recipe);
  * be read? None of them is opened. Errors name the recipe, the key, and what sets it. */
 slm_status slm_recipe_check_files(const slm_recipe *recipe, slm_error *err);
 bool slm_recipe_wants_adapter(const slm_recipe *recipe); /* else weights of the base are trained */
+bool slm_recipe_thinks(const slm_recipe *recipe); /* in every stage, and where it is measured */
 /* The adapter that the recipe asks for. */
 slm_status slm_recipe_lora_options(const slm_recipe *recipe, slm_lora_options *out, slm_error *err);
 /* What can be known before hours go into a run: data are there, line by line; what the output folder

@@ -328,6 +328,50 @@ def all_weights(suite):
                    '--max-tokens', '4', '--system', '', '--quiet')
 
 
+def runs_of(db):
+    """Name, sampling and transcripts of every model that was measured."""
+    with sqlite3.connect(db) as store:
+        rows = store.execute("SELECT model_name, sampling_json, hash FROM runs WHERE kind = 'model'").fetchall()
+        return {name: (json.loads(sampling), [json.loads(row[0]) for row in store.execute(
+            'SELECT transcript_json FROM samples WHERE run = ?', (key,))]) for name, sampling, key in rows}
+
+
+def thinking(suite):
+    """What is taught to think is practised on and measured with its thoughts; in talks, if the recipe says
+    so."""
+    data = suite.write('thoughts.jsonl', lines({'messages': [
+        {'role': 'user', 'content': f'I have a cough, day {i}'},
+        {'role': 'assistant', 'content': QUESTION, 'ideal_thinking': 'When?'}]} for i in range(12)))
+    text = SFT.replace('lora: {{rank: 4, alpha: 8}}', 'train: all\nthinking: on').format(
+        model=suite.path('tiny.gguf'), output=suite.path('thinks'), data=data)
+    text += GRPO[GRPO.index('grpo:'):].format(cases=suite.path('cases.jsonl'), more='', rubric=0)
+    text += (f"eval: {{cases: {suite.path('judged.jsonl')}, rollouts: 2, max_tokens: 64, temperature: 0,\n"
+             '  env: multi-turn, turns: 3}\n')
+    path = suite.write('thinks.yaml', text)
+    options = ['--set', 'grpo.temperature=0.3']
+    done = run('train', path, '--template', 'qwen3', *options)
+    suite.check('a recipe that thinks and talks', done.returncode == 0, done.stderr)
+    runs = runs_of(suite.path('thinks/results.db'))
+    suite.equal('every arm is measured', sorted(runs), ['base', 'grpo', 'sft'])
+    suite.check('with its thoughts', all(sampling['thinking'] is True for sampling, _ in runs.values()), runs)
+    suite.check('in talks', all(sampling['env']['turns'] == 3 for sampling, _ in runs.values()), runs)
+    said = [message for message in runs['sft'][1][0] if message['role'] == 'assistant']
+    suite.equal('the thought stands apart from what the patient hears', (said[0]['content'], said[0]['reasoning']),
+                (QUESTION, 'When?'))
+    suite.check('who answers', len(said) > 1, said)
+    first = metrics(suite.path('thinks/grpo'))[0]
+    suite.equal('practice thinks too: a thought and 32 tokens leave no room to answer',
+                {first[f'dev/cut_off/{stratum}'] for stratum in ('lacks', 'enough')}, {1})
+    count = lambda: run('eval', 'export', '--db', suite.path('thinks/results.db')).stdout  # noqa: E731
+    before = count()
+    suite.succeeds("the template as the recipe's key", 'train', path, '--set', 'template=qwen3', *options)
+    suite.check('is the same run', count() == before)
+    suite.fails('a template without thinking, before anything is measured', 1,
+                ['thinks.yaml', "'chatml'", 'set thinking to off'], 'train', path, '--set',
+                f"output={suite.path('w7')}")
+    suite.check('and nothing is made of it', not os.path.exists(suite.path('w7')))
+
+
 def wrong_use(suite):
     suite.fails('a reward without a judge', 2, ['reward.rubric is 1', 'grpo.judge'], 'train',
                 recipe(suite, 'w1', rubric=1))
@@ -335,6 +379,10 @@ def wrong_use(suite):
                 recipe(suite, 'w2', 'judge: rule'))
     suite.fails('a patient in a single turn', 2, ['grpo.env', 'multi-turn'], 'train',
                 recipe(suite, 'w3', 'patient: recorded:x'))
+    suite.fails('a patient in a single turn that is measured', 2, ['eval.env', 'multi-turn'], 'train',
+                recipe(suite, 'w8'), '--set', 'eval.cases=x', '--set', 'eval.patient=recorded:x')
+    suite.fails('a key that went to the top level', 2, ['thinking', 'top level'], 'train',
+                recipe(suite, 'w9'), '--set', 'sft.thinking=on')
     suite.fails('a judge that is not there is told before anything begins', 1, ['nowhere.jsonl'],
                 'train', recipe(suite, 'w4', 'judge: recorded:nowhere.jsonl', 1))
     suite.fails('a key that goes nowhere', 2, ['--key-env', 'no judge or patient behind an API'], 'train',
@@ -362,6 +410,7 @@ def main():
         remote_judge(suite)
         patient(suite)
         all_weights(suite)
+        thinking(suite)
     suite.finish()
 
 

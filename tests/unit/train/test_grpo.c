@@ -349,6 +349,8 @@ static void what_cannot_be_practised_is_refused(void **state)
     put_practice(&arena, state);
     assert_int_equal(run(&arena, state, "out", "grpo.min_spread=1", 1, &err), SLM_ERR_INVALID);
     assert_holds(err.message, "teach it by examples first");
+    assert_int_equal(run(&arena, state, "thinks", "thinking=on", 1, &err), SLM_ERR_UNSUPPORTED);
+    assert_holds(err.message, "has no thinking");
     static const char *const sets[][2] = {
         {"grpo.top_p=0.9", "top_p must be 1"},
         {"grpo.top_k=40", "top_k must be 0"},

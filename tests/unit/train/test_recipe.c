@@ -48,13 +48,18 @@ static void defaults_and_values_are_read(void **state)
     assert_true(r.lora.alpha == 32 && r.sft.optimiser.rate == 2e-4);
     assert_string_equal(r.sft.optimiser.schedule, "cosine");
     assert_int_equal(r.sft.data.count, 1);
+    assert_false(slm_recipe_thinks(&r));
+    assert_string_equal(r.eval.env, "single-turn");
+    assert_null(r.eval.patient);
     slm_recipe_free(&r);
     r = load(state,
              "# all kinds of values\nmodel: 'm.gguf'\noutput: out\nseed: 7\ntrain: all\n"
-             "system: \"\"\ntime_budget_minutes: 1.5\nlora: {rank: 8, alpha: 16, dropout: 0.1,\n"
+             "thinking: on\nsystem: \"\"\ntime_budget_minutes: 1.5\nlora: {rank: 8, alpha: 16, "
+             "dropout: 0.1,\n"
              "  rank_stabilised: true, matrices: \"q, v\"}\n"
              "sft:\n  data: [a.jsonl, b.jsonl]\n  dev: c.jsonl\n  epochs: 3\n  rate: 1e-3\n"
-             "  thinking: 'on'\n  checkpointing: true\n  rows: 2048\n  max_tokens: 512\n",
+             "  checkpointing: true\n  rows: 2048\n  max_tokens: 512\n"
+             "eval: {cases: t.jsonl, env: multi-turn, turns: 3, patient: p.gguf}\n",
              NULL, 0);
     assert_int_equal(r.run.seed, 7);
     assert_string_equal(r.run.train, "all");
@@ -64,7 +69,11 @@ static void defaults_and_values_are_read(void **state)
     assert_int_equal(r.sft.data.count, 2);
     assert_string_equal(r.sft.data.items[1], "b.jsonl");
     assert_string_equal(r.sft.dev.items[0], "c.jsonl");
-    assert_string_equal(r.sft.thinking, "on");
+    assert_string_equal(r.run.thinking, "on");
+    assert_true(slm_recipe_thinks(&r));
+    assert_string_equal(r.eval.env, "multi-turn");
+    assert_string_equal(r.eval.patient, "p.gguf");
+    assert_int_equal(r.eval.turns, 3);
     assert_true(r.sft.epochs == 3 && r.sft.optimiser.rate == 1e-3);
     slm_lora_options lora;
     assert_int_equal(slm_recipe_lora_options(&r, &lora, NULL), SLM_OK);
@@ -138,6 +147,15 @@ static void errors_name_file_line_and_key(void **state)
     refuse_with(state, MINIMAL "train: layers\n", "model=m+a", "adapter a", "train: layers");
     refuse_with(state, MINIMAL "  interpolate: 0.5\n", "model=m+a", "sft.interpolate", "adapter a");
     refuse_with(state, MINIMAL "  interpolate: 1.5\n", NULL, "r.yaml:5", "interpolate");
+    refuse_with(state, MINIMAL "  thinking: on\n", NULL, "r.yaml:5",
+                "thinking is a key of the whole recipe, not of sft");
+    refuse_with(state, MINIMAL, "sft.thinking=on", "--set sft.thinking=on: thinking is",
+                "it stands at the top level");
+    refuse_with(state, MINIMAL, "sft.time-budget-minutes=3", "--set", "top level");
+    refuse_with(state, MINIMAL "thinking: true\n", NULL, "r.yaml:5", "off, on");
+    refuse_with(state, MINIMAL "eval: {cases: t, patient: p.gguf}\n", NULL, "eval.patient",
+                "set eval.env to multi-turn");
+    refuse_with(state, MINIMAL "eval: {cases: t}\n", "eval.turns=33", "--set", "turns must be");
     slm_recipe recipe;
     slm_error err = {0};
     assert_int_not_equal(slm_recipe_load("/nowhere/r.yaml", NULL, 0, &recipe, &err), SLM_OK);
@@ -188,18 +206,20 @@ static void the_hash_is_of_the_meaning(void **state)
         MINIMAL "  epochs: 3\n",        MINIMAL "seed: 1\n",
         MINIMAL "  rate: 0.00021\n",    MINIMAL "lora: {rank: 8}\n",
         MINIMAL "system: You ask.\n",   MINIMAL "lora: {matrices: 'q'}\n",
-        MINIMAL "  thinking: 'on'\n",   MINIMAL "train: all\n",
+        MINIMAL "thinking: on\n",       MINIMAL "train: all\n",
         MINIMAL "  dev_steps: 3\n",     MINIMAL "lora: {rank_stabilised: true}\n",
         MINIMAL "  schedule: linear\n",
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         slm_recipe r = load(state, same[i], NULL, 0);
-        if (strcmp(r.sft_settings.sha256, first.sft_settings.sha256) != 0) fail_msg("another hash: %s", same[i]);
+        if (strcmp(r.sft_settings.sha256, first.sft_settings.sha256) != 0)
+            fail_msg("another hash: %s", same[i]);
         slm_recipe_free(&r);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         slm_recipe r = load(state, others[i], NULL, 0);
-        if (strcmp(r.sft_settings.sha256, first.sft_settings.sha256) == 0) fail_msg("the same hash: %s", others[i]);
+        if (strcmp(r.sft_settings.sha256, first.sft_settings.sha256) == 0)
+            fail_msg("the same hash: %s", others[i]);
         slm_recipe_free(&r);
     }
     /* What one stage does is not undone by a setting of another. */
@@ -207,12 +227,22 @@ static void the_hash_is_of_the_meaning(void **state)
         load(state, MINIMAL "grpo: {data: c, dev: d, steps: 3}\neval: {cases: t}\n", NULL, 0);
     slm_recipe other =
         load(state, MINIMAL "  epochs: 9\ngrpo: {data: c, dev: d, steps: 3}\n", NULL, 0);
+    slm_recipe thinks =
+        load(state, MINIMAL "thinking: on\ngrpo: {data: c, dev: d, steps: 3}\n", NULL, 0);
+    slm_recipe talks = load(state,
+                            MINIMAL "grpo: {data: c, dev: d, steps: 3}\n"
+                                    "eval: {cases: t, env: multi-turn, turns: 2}\n",
+                            NULL, 0);
     slm_recipe longer =
         load(state, MINIMAL "grpo: {data: c, dev: d, steps: 4}\nreward: {never: 2}\n", NULL, 0);
     assert_string_equal(practised.sft_settings.sha256, first.sft_settings.sha256);
     assert_string_equal(longer.sft_settings.sha256, first.sft_settings.sha256);
     assert_string_equal(practised.grpo_settings.sha256, other.grpo_settings.sha256);
     assert_string_not_equal(practised.grpo_settings.sha256, longer.grpo_settings.sha256);
+    assert_string_not_equal(practised.grpo_settings.sha256, thinks.grpo_settings.sha256);
+    assert_string_equal(practised.grpo_settings.sha256, talks.grpo_settings.sha256);
+    slm_recipe_free(&thinks);
+    slm_recipe_free(&talks);
     slm_recipe_free(&practised);
     slm_recipe_free(&other);
     slm_recipe_free(&longer);

@@ -391,7 +391,7 @@ static void another_run_is_not_gone_on_with(void **state)
     tiny_write(&shape, 1, in_folder(&arena, state, "model.gguf"));
     run_whole(&arena, state, "out", "sft.save_steps=1",
               1); /* how often is saved is nobody's matter */
-    refuse_run(state, "sft.thinking=on", "has no thinking");
+    refuse_run(state, "thinking=on", "has no thinking");
     slm_arena_free(&arena);
 }
 
