@@ -529,12 +529,15 @@ static slm_status check_count(const slm_command *command, size_t count, slm_erro
                              command->name, command->name, command->usage);
     }
     if (command->max_arguments >= 0 && count > (size_t)command->max_arguments) {
+        char most[32] = "no";
+        if (command->max_arguments > 0)
+            snprintf(most, sizeof most, "%s%d",
+                     command->min_arguments < command->max_arguments ? "at most " : "",
+                     command->max_arguments);
         return slm_error_set(err, SLM_ERR_INVALID,
-                             "slm %s takes %s%d argument%s, not %zu; use it like this: slm %s %s",
-                             command->name,
-                             command->min_arguments < command->max_arguments ? "at most " : "",
-                             command->max_arguments, command->max_arguments == 1 ? "" : "s", count,
-                             command->name, command->usage);
+                             "slm %s takes %s argument%s, not %zu; use it like this: slm %s%s%s",
+                             command->name, most, command->max_arguments == 1 ? "" : "s", count,
+                             command->name, command->usage[0] != '\0' ? " " : "", command->usage);
     }
     return SLM_OK;
 }

@@ -77,10 +77,19 @@ const char *slm_options_nearest(const char *wrong, const char *const *names, siz
 
 /* --help of one command. */
 void slm_options_print_help(const slm_command *command, FILE *out);
+/* What completion offers besides the tables' choices: `words`, with a blank between them, behind the
+ * words `after`: a command and its first argument ("help", "help eval"), or a command and an option
+ * ("train --set"). Behind a word that ends in '=' goes a value, which may be a file. */
+typedef struct slm_completion {
+    const char *after, *words;
+} slm_completion;
+
 /* Over all commands: the man page in roff (man 7), and completion scripts. `commands` ends with a
- * NULL. `version` like "0.1.0". */
+ * NULL, `completions` with a row whose `after` is NULL. `version` like "0.1.0". */
 void slm_options_print_man(const slm_command *const *commands, const char *version, FILE *out);
-void slm_options_print_bash(const slm_command *const *commands, FILE *out);
-void slm_options_print_zsh(const slm_command *const *commands, FILE *out);
+void slm_options_print_bash(const slm_command *const *commands, const slm_completion *completions,
+                            FILE *out);
+void slm_options_print_zsh(const slm_command *const *commands, const slm_completion *completions,
+                           FILE *out);
 
 #endif

@@ -370,12 +370,28 @@ static void print_case_name(const slm_command *command, FILE *out)
     fprintf(out, second_word(command) != NULL ? "'%s'" : "%s", command->name);
 }
 
-/* The names of one word, a blank behind each. */
+static size_t first_len(const slm_command *command)
+{
+    return strcspn(command->name, " ");
+}
+
+/* Whether commands[i] is the first with its first word. */
+static bool begins_word(const slm_command *const *commands, size_t i)
+{
+    const size_t len = first_len(commands[i]);
+    for (size_t j = 0; j < i; j++)
+        if (first_len(commands[j]) == len &&
+            strncmp(commands[j]->name, commands[i]->name, len) == 0)
+            return false;
+    return true;
+}
+
+/* The first words, a blank behind each. */
 static void print_first_words(const slm_command *const *commands, FILE *out)
 {
-    for (size_t i = 0; commands[i] != NULL; i++) {
-        if (second_word(commands[i]) == NULL) fprintf(out, "%s ", commands[i]->name);
-    }
+    for (size_t i = 0; commands[i] != NULL; i++)
+        if (begins_word(commands, i))
+            fprintf(out, "%.*s ", (int)first_len(commands[i]), commands[i]->name);
 }
 
 /* Branches of a `case` on both words together: `then` runs for a command of two. */
@@ -395,9 +411,15 @@ static void print_seconds(const slm_command *const *commands, const char *before
     for (size_t i = 0; commands[i] != NULL; i++) {
         const char *second = second_word(commands[i]);
         if (second == NULL) continue;
-        int first_len = (int)(second - 1 - commands[i]->name);
-        fprintf(out, "        %.*s) %s%s%s\n", first_len, commands[i]->name, before, second, after);
+        fprintf(out, "        %.*s) %s%s%s\n", (int)first_len(commands[i]), commands[i]->name,
+                before, second, after);
     }
+}
+
+/* Whether it is about an option's value, not an argument. */
+static bool is_of_option(const slm_completion *c)
+{
+    return strstr(c->after, " --") != NULL;
 }
 
 /* Whether completion should offer files for the row's value. */
@@ -457,7 +479,30 @@ static void print_bash_values(const slm_command *command, FILE *out)
     layout_free(&l);
 }
 
-void slm_options_print_bash(const slm_command *const *commands, FILE *out)
+/* Branches of a `case` on the command: its options. */
+static void print_bash_options(const slm_command *const *commands, FILE *out)
+{
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        layout l = layout_new(commands[i]);
+        fputs("        ", out);
+        print_case_name(commands[i], out);
+        fputs(") words='", out);
+        print_bash_names(&l, out);
+        fputs("' ;;\n", out);
+        layout_free(&l);
+    }
+}
+
+/* And on the words before the cursor: what goes there. */
+static void print_bash_words(const slm_completion *completions, bool of_options, FILE *out)
+{
+    for (const slm_completion *c = completions; c->after != NULL; c++)
+        if (is_of_option(c) == of_options)
+            fprintf(out, "    '%s')\n        words='%s' ;;\n", c->after, c->words);
+}
+
+void slm_options_print_bash(const slm_command *const *commands, const slm_completion *completions,
+                            FILE *out)
 {
     fputs("# bash completion for slm\n"
           "_slm()\n"
@@ -494,6 +539,20 @@ void slm_options_print_bash(const slm_command *const *commands, FILE *out)
           out);
     print_pairs(commands, "command+=\" ${COMP_WORDS[2]}\"", out);
     fputs("    esac\n"
+          "    [[ $current == -* ]] || case \"${COMP_WORDS[*]:1:COMP_CWORD-1}\" in\n",
+          out);
+    print_bash_words(completions, false, out);
+    fputs("    esac\n"
+          "    case \"$command $before\" in\n",
+          out);
+    print_bash_words(completions, true, out);
+    fputs("    esac\n"
+          "    if [[ $words ]]; then\n"
+          "        compopt +o default\n"
+          "        mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
+          "        [[ ${COMPREPLY-} != *= ]] || compopt -o nospace\n"
+          "        return 0\n"
+          "    fi\n"
           "    case \"$command $before\" in\n",
           out);
     for (size_t i = 0; commands[i] != NULL; i++)
@@ -502,15 +561,7 @@ void slm_options_print_bash(const slm_command *const *commands, FILE *out)
           "        [[ $current == -* ]] || return 0\n"
           "        case $command in\n",
           out);
-    for (size_t i = 0; commands[i] != NULL; i++) {
-        layout l = layout_new(commands[i]);
-        fputs("        ", out);
-        print_case_name(commands[i], out);
-        fputs(") words='", out);
-        print_bash_names(&l, out);
-        fputs("' ;;\n", out);
-        layout_free(&l);
-    }
+    print_bash_options(commands, out);
     fputs("        esac ;;\n"
           "    esac\n"
           "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
@@ -532,7 +583,55 @@ static void print_zsh(const char *text, const char *special, FILE *out)
     }
 }
 
-static void print_zsh_row(const slm_option *row, FILE *out)
+/* What to do where one of these words is wanted. */
+static void print_zsh_words(const char *words, FILE *out)
+{
+    if (strchr(words, '=') != NULL) {
+        fprintf(out, "{compset -P \"*=\" && _files || compadd -S \"\" -- %s}", words);
+    } else {
+        fprintf(out, "(%s)", words);
+    }
+}
+
+/* The words of the completion for the command's option; NULL if there are none. */
+static const char *words_of_option(const slm_command *command, const slm_option *row,
+                                   const slm_completion *completions)
+{
+    for (const slm_completion *c = completions; c->after != NULL; c++) {
+        const char *dashes = strstr(c->after, " --");
+        if (dashes == NULL || strcmp(dashes + 3, row->name) != 0) continue;
+        size_t len = (size_t)(dashes - c->after);
+        if (strlen(command->name) == len && strncmp(c->after, command->name, len) == 0)
+            return c->words;
+    }
+    return NULL;
+}
+
+/* The specification of the command's arguments: files, or the words of its completions. */
+static void print_zsh_arguments(const slm_command *command, const slm_completion *completions,
+                                FILE *out)
+{
+    const size_t len = strlen(command->name);
+    bool first = false, second = false;
+    for (const slm_completion *c = completions; c->after != NULL; c++) {
+        if (is_of_option(c) || strcmp(c->after, command->name) != 0) continue;
+        fputs("                '1:argument:", out);
+        print_zsh_words(c->words, out);
+        fputs("' \\\n", out);
+        first = true;
+    }
+    for (const slm_completion *c = completions; c->after != NULL; c++) {
+        if (is_of_option(c) || strncmp(c->after, command->name, len) != 0 || c->after[len] != ' ')
+            continue;
+        fputs(second ? "" : "                '2:argument:{case $words[2] in", out);
+        fprintf(out, " (%s) compadd -- %s;;", c->after + len + 1, c->words);
+        second = true;
+    }
+    if (second) fputs(" esac}' \\\n", out);
+    fputs(first ? "                && return ;;\n" : "                '*:file:_files' ;;\n", out);
+}
+
+static void print_zsh_row(const slm_option *row, const char *words, FILE *out)
 {
     bool repeats = row->type == SLM_OPTION_STRINGS || row->type == SLM_OPTION_FILES;
     const char *value = slm_options__value_name(row);
@@ -554,6 +653,7 @@ static void print_zsh_row(const slm_option *row, FILE *out)
         fputc(':', out);
         print_zsh(row->value_name != NULL ? row->value_name : row->name, "[]\\:", out);
         fputc(':', out);
+        if (words != NULL) print_zsh_words(words, out);
         if (takes_file(row)) fputs("_files", out);
         if (row->type == SLM_OPTION_CHOICE) {
             fputc('(', out);
@@ -570,7 +670,25 @@ static void print_zsh_row(const slm_option *row, FILE *out)
     }
 }
 
-void slm_options_print_zsh(const slm_command *const *commands, FILE *out)
+/* A first word with what it does: its summary, or the second words that go with it. */
+static void print_zsh_first(const slm_command *const *commands, size_t i, FILE *out)
+{
+    const size_t len = first_len(commands[i]);
+    fprintf(out, "            '%.*s:", (int)len, commands[i]->name);
+    const char *comma = "";
+    for (size_t j = i; commands[i]->name[len] != '\0' && commands[j] != NULL; j++) {
+        if (first_len(commands[j]) != len ||
+            strncmp(commands[j]->name, commands[i]->name, len) != 0)
+            continue;
+        fprintf(out, "%s%s", comma, second_word(commands[j]));
+        comma = ", ";
+    }
+    if (commands[i]->name[len] == '\0') print_zsh(commands[i]->summary, "\\", out);
+    fputs("'\n", out);
+}
+
+void slm_options_print_zsh(const slm_command *const *commands, const slm_completion *completions,
+                           FILE *out)
 {
     fputs("#compdef slm\n"
           "# zsh completion for slm\n"
@@ -584,14 +702,8 @@ void slm_options_print_zsh(const slm_command *const *commands, FILE *out)
           "    command)\n"
           "        local -a commands=(\n",
           out);
-    for (size_t i = 0; commands[i] != NULL; i++) {
-        if (second_word(commands[i]) != NULL) continue;
-        fputs("            '", out);
-        print_zsh(commands[i]->name, ":\\", out);
-        fputc(':', out);
-        print_zsh(commands[i]->summary, "\\", out);
-        fputs("'\n", out);
-    }
+    for (size_t i = 0; commands[i] != NULL; i++)
+        if (begins_word(commands, i)) print_zsh_first(commands, i, out);
     fputs("        )\n"
           "        _describe -t commands 'slm command' commands ;;\n"
           "    argument)\n"
@@ -614,8 +726,9 @@ void slm_options_print_zsh(const slm_command *const *commands, FILE *out)
         print_case_name(commands[i], out);
         fputs(")\n            _arguments -s -S \\\n", out);
         for (size_t j = 0; j < l.count; j++)
-            print_zsh_row(l.rows[j].row, out);
-        fputs("                '*:file:_files' ;;\n", out);
+            print_zsh_row(l.rows[j].row, words_of_option(commands[i], l.rows[j].row, completions),
+                          out);
+        print_zsh_arguments(commands[i], completions, out);
         layout_free(&l);
     }
     fputs("        esac ;;\n"

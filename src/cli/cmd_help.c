@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "train/train.h"
+
 enum { NAME_COLUMNS = 12 };
 
 void cli__print_overview(FILE *out)
@@ -18,7 +20,9 @@ void cli__print_overview(FILE *out)
         fprintf(out, "  %-*s %s\n", NAME_COLUMNS, cli_commands[i]->name, cli_commands[i]->summary);
     }
     fputs("\n`slm COMMAND --help` tells about one of them, `slm man | man -l -` about all.\n"
-          "A MODEL is a GGUF file, or recorded:FILE for replies from a file.\n"
+          "A MODEL is a GGUF file or a Hugging Face folder, either with +DIR behind it for\n"
+          "a LoRA adapter; a model behind an API (openai:NAME[@URL], anthropic:, azure:,\n"
+          "bedrock:); or recorded:FILE for replies from a file.\n"
           "\nExample:\n"
           "  # ask a model every case four times, grade the answers, print the table\n"
           "  slm eval model.gguf --cases data/ask-first/seed.jsonl -k 4\n",
@@ -74,9 +78,67 @@ static int run_version(void *context, const void *options, const slm_option_list
 
 static int run_man(void *context, const void *options, const slm_option_list *arguments)
 {
-    (void)context, (void)options, (void)arguments;
+    (void)options;
+    if (arguments->count > 0) {
+        size_t used;
+        slm_error error;
+        const slm_command *command = cli__find_command(arguments->items, arguments->count, &used);
+        slm_error_set(&error, SLM_ERR_INVALID,
+                      "slm man is one page over all commands and takes no arguments; "
+                      "slm help %s tells about one of them",
+                      command != NULL ? command->name : "COMMAND");
+        return cli__fail(context, &error);
+    }
     slm_options_print_man(cli_commands, SLM_VERSION, stdout);
     return CLI_DONE;
+}
+
+/* The second words of commands that begin with `first`, with a blank between them, in the arena. For
+ * NULL the first words, each once. */
+static const char *words_behind(cli_app *app, const char *first)
+{
+    slm_buffer words = {0};
+    size_t last_len = 0;
+    for (size_t i = 0; cli_commands[i] != NULL; i++) {
+        const char *name = cli_commands[i]->name;
+        const size_t len = strcspn(name, " ");
+        const char *blank = words.len > 0 ? " " : "";
+        if (first != NULL && strlen(first) == len && strncmp(first, name, len) == 0 && name[len])
+            slm_buffer_printf(&words, "%s%s", blank, name + len + 1);
+        /* Commands that share a first word stand together. */
+        const bool again =
+            i > 0 && last_len == len && strncmp(cli_commands[i - 1]->name, name, len) == 0;
+        if (first == NULL && !again) slm_buffer_printf(&words, "%s%.*s", blank, (int)len, name);
+        last_len = len;
+    }
+    const char *out = slm_arena_strdup(&app->arena, slm_buffer_text(&words));
+    slm_buffer_free(&words);
+    return out;
+}
+
+/* What the shells offer that no option's row holds, in the arena. */
+static const slm_completion *completions_of(cli_app *app)
+{
+    size_t count = 0, commands = 0;
+    slm_buffer settings = {0};
+    while (cli_commands[commands] != NULL)
+        commands++;
+    slm_completion *all = slm_arena_array(&app->arena, commands + 4, sizeof *all);
+    slm_recipe_append_settings(&settings);
+    all[count++] =
+        (slm_completion){"train --set", slm_arena_strdup(&app->arena, slm_buffer_text(&settings))};
+    all[count++] = (slm_completion){"completion", "bash zsh"};
+    all[count++] = (slm_completion){"help", words_behind(app, NULL)};
+    for (size_t i = 0; i < commands; i++) {
+        const size_t len = strcspn(cli_commands[i]->name, " ");
+        const char *after =
+            slm_arena_printf(&app->arena, "help %.*s", (int)len, cli_commands[i]->name);
+        const char *words = words_behind(app, after + strlen("help "));
+        if (*words != '\0' && strcmp(all[count - 1].after, after) != 0)
+            all[count++] = (slm_completion){after, words};
+    }
+    slm_buffer_free(&settings);
+    return all;
 }
 
 static int run_completion(void *context, const void *options, const slm_option_list *arguments)
@@ -84,9 +146,9 @@ static int run_completion(void *context, const void *options, const slm_option_l
     (void)options;
     const char *shell = arguments->items[0];
     if (strcmp(shell, "bash") == 0) {
-        slm_options_print_bash(cli_commands, stdout);
+        slm_options_print_bash(cli_commands, completions_of(context), stdout);
     } else if (strcmp(shell, "zsh") == 0) {
-        slm_options_print_zsh(cli_commands, stdout);
+        slm_options_print_zsh(cli_commands, completions_of(context), stdout);
     } else {
         slm_error error;
         slm_error_set(&error, SLM_ERR_INVALID,
@@ -128,6 +190,7 @@ const slm_command cli_command_man = {
     .example = "# read it\nslm man | man -l -",
     .tables = {cli_common_options},
     .options_bytes = sizeof(help_options),
+    .max_arguments = -1, /* refused with a hint at slm help */
     .run = run_man,
 };
 

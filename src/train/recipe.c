@@ -747,6 +747,18 @@ slm_status slm_recipe_lora_options(const slm_recipe *r, slm_lora_options *out, s
 
 /* ---- the reference ------------------------------------------------------------------------- */
 
+void slm_recipe_append_settings(slm_buffer *out)
+{
+    for (size_t i = 0; i < SECTIONS; i++)
+        for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++) {
+            const char *name = sections[i].keys.name;
+            slm_buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", name, *name ? "." : "");
+            for (const char *c = row->name; *c; c++)
+                slm_buffer_append_char(out, *c == '-' ? '_' : *c);
+            slm_buffer_append_char(out, '=');
+        }
+}
+
 static void print_bounds(const slm_option *row, FILE *out)
 {
     if (row->choices) fprintf(out, "%s", row->choices);

@@ -156,6 +156,8 @@ slm_status slm_recipe_lora_options(const slm_recipe *recipe, slm_lora_options *o
 slm_status slm_train_preflight(const slm_recipe *recipe, slm_log *log, slm_error *err);
 /* Every key with its default, bounds and meaning: text, or Markdown for docs. */
 void slm_recipe_print_keys(bool markdown, FILE *out);
+/* Every key as --set has it, "grpo.steps=", with a blank between them: for completion. */
+void slm_recipe_append_settings(slm_buffer *out);
 
 /* ---- stages -------------------------------------------------------------------------------- */
 

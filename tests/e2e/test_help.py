@@ -25,6 +25,7 @@ def help_texts(suite):
     overview = suite.succeeds('slm --help', '--help')
     suite.contains('it lists the commands', overview, *(f'\n  {name} ' for name in COMMANDS))
     suite.contains('it has an example', overview, 'Example')
+    suite.contains('it says what a MODEL is', overview, 'Hugging Face folder', '+DIR', 'openai:', 'recorded:FILE')
     suite.equal('slm help is the same', run('help').stdout, overview)
     done = run()
     suite.check('slm alone shows it on stderr and ends with 2',
@@ -63,6 +64,11 @@ def wrong_use(suite):
                 '--dtype', 'fp8')
     suite.fails('an argument too few', 2, ['slm info MODEL'], 'info')
     suite.fails('an argument too many', 2, ['slm info'], 'info', 'a', 'b')
+    suite.fails('arguments where there are none', 2, ['takes no arguments, not 1; use it like this: slm version\n'],
+                'version', 'x')
+    suite.fails('the manual of one command', 2, ['takes no arguments', 'slm help eval import tells'], 'man', 'eval',
+                'import')
+    suite.fails('the manual of none', 2, ['slm help COMMAND tells'], 'man', 'xyzzy')
     suite.fails('an option without its value', 2, ['--db'], 'report', '--db')
     suite.fails('no cases', 2, ['--cases'], 'eval', 'm.gguf')
     suite.fails('more names than models', 2, ['--name'], 'eval', 'm.gguf', '--cases', 'c.jsonl',
@@ -107,6 +113,15 @@ def completion(suite):
                 complete(script, 'slm', 'eval', 'export', '--out'), ['--output'])
     suite.equal('which has not those of its first word',
                 complete(script, 'slm', 'eval', 'export', '--cas'), [])
+    suite.equal('the first of two words', complete(script, 'slm', 'dat'), ['data'])
+    suite.equal('a command to be helped with', complete(script, 'slm', 'help', 'e'), ['eval', 'export'])
+    suite.equal('of two words', complete(script, 'slm', 'help', 'eval', 'ex'), ['export'])
+    suite.equal('a shell', complete(script, 'slm', 'completion', ''), ['bash', 'zsh'])
+    suite.equal('a section\'s settings', complete(script, 'slm', 'train', 'r.yaml', '--set', 'lora.rank'),
+                ['lora.rank=', 'lora.rank_stabilised='])
+    keys = run('train', '--keys').stdout
+    suite.equal('every setting', len(complete(script, 'slm', 'train', '--set', '')),
+                len(re.findall('^  ', keys, re.MULTILINE)))
     suite.equal('a choice of report', complete(script, 'slm', 'report', '--csv', 'w'),
                 ['worst-at-k'])
     script = suite.write('_slm', suite.succeeds('slm completion zsh', 'completion', 'zsh'))

@@ -90,7 +90,23 @@ static const slm_command PAIR = {
     .min_arguments = 1,
     .max_arguments = 1,
 };
-static const slm_command *const COMMANDS[] = {&COMMAND, &PAIR, &OTHER, NULL};
+static const slm_command CHECK = {
+    .name = "data check",
+    .usage = "FILE",
+    .summary = "look at it",
+    .description = "Looks.",
+    .tables = {HEAT},
+    .options_bytes = 8,
+};
+static const slm_command SPLIT = {
+    .name = "data split",
+    .usage = "",
+    .summary = "part it",
+    .description = "Parts.",
+    .tables = {HEAT},
+    .options_bytes = 8,
+};
+static const slm_command *const COMMANDS[] = {&COMMAND, &PAIR, &CHECK, &SPLIT, &OTHER, NULL};
 
 static slm_arena arena;
 static eval_options options;
@@ -294,6 +310,11 @@ static void arguments_are_counted(void **state)
     refuses("a b c d", "slm eval takes at most 3 arguments, not 4");
     parses("a b c");
     assert_int_equal(arguments.count, 3);
+    char *one[] = {(char[]){"x"}};
+    assert_int_equal(slm_options_parse(&SPLIT, 1, one, &options, &arguments, &help, &arena, &err),
+                     SLM_ERR_INVALID);
+    assert_string_equal(err.message, "slm data split takes no arguments, not 1; use it like this: "
+                                     "slm data split");
 }
 
 static slm_status set(const char *name, const char *value, const char *place)
@@ -348,13 +369,18 @@ static void print_man(FILE *out)
 {
     slm_options_print_man(COMMANDS, "0.1.0", out);
 }
+static const slm_completion COMPLETIONS[] = {{"info", "eval other"},
+                                             {"info eval", "import export"},
+                                             {"eval --system", "a.x= a.y= b="},
+                                             {NULL, NULL}};
+
 static void print_bash(FILE *out)
 {
-    slm_options_print_bash(COMMANDS, out);
+    slm_options_print_bash(COMMANDS, COMPLETIONS, out);
 }
 static void print_zsh(FILE *out)
 {
-    slm_options_print_zsh(COMMANDS, out);
+    slm_options_print_zsh(COMMANDS, COMPLETIONS, out);
 }
 
 /* The text with every run of white space as one blank, since lines are broken anywhere. */
@@ -533,8 +559,20 @@ static void bash_completes(void **state)
     completes("slm nothing --", "\n");
     /* A command of two words: its second word, then its own options. */
     completes("slm eval impo", "import\n");
+    completes("slm d", "compopt +o default\ndata\n");
+    completes("slm data sp", "split\n");
     completes("slm eval import --", "--heat --help\n");
     completes("slm eval other --me", "--memory-limit\n");
+    /* Words that no table has: arguments, and an option's. */
+    completes("slm info ''", "compopt +o default\neval other\n");
+    completes("slm info e", "compopt +o default\neval\n");
+    completes("slm info eval ''", "compopt +o default\nimport export\n");
+    completes("slm info eval e", "compopt +o default\nexport\n");
+    completes("slm info other ''", "\n");
+    completes("slm info --he", "--heat --help\n");
+    completes("slm eval --system a.", "compopt +o default\ncompopt -o nospace\na.x= a.y=\n");
+    completes("slm eval --system = b", "compopt +o default\ncompopt -o nospace\nb=\n");
+    completes("slm eval --system a.x = ''", "\n");
 }
 
 static void zsh_takes_the_completion(void **state)
@@ -559,6 +597,11 @@ static void zsh_specifications_are_quoted(void **state)
                  "'*'{-c+,--cases=}'[cases to ask, one JSON object a line]:FILE:_files' \\\n");
     assert_holds(text, "--dtype='[weights in memory]:dtype:(f32 bf16)' \\\n");
     assert_holds(text, "as in \\[this\\] one'\\''s place\\: there]:TEXT:");
+    assert_holds(text, "            'data:check, split'\n");
+    assert_holds(text, "                '1:argument:(eval other)' \\\n"
+                       "                '2:argument:{case $words[2] in (eval) compadd -- import "
+                       "export;; esac}' \\\n                && return ;;\n");
+    assert_holds(text, "{compset -P \"*=\" && _files || compadd -S \"\" -- a.x= a.y= b=}' \\\n");
 }
 
 #define OPTION_TEST(f) cmocka_unit_test_teardown(f, teardown)

@@ -253,6 +253,33 @@ static void the_hash_is_of_the_meaning(void **state)
     slm_recipe_free(&first);
 }
 
+/* Each can be set so, and none is left out: the reference counts them. */
+static void every_key_is_offered_as_a_setting(void **state)
+{
+    (void)state;
+    slm_buffer settings = {0};
+    char *keys = NULL;
+    size_t len = 0, rows = 0, words = 0;
+    slm_recipe_append_settings(&settings);
+    const char *text = slm_buffer_text(&settings);
+    assert_int_equal(strncmp(text, "model= output= ", 15), 0);
+    assert_holds(text, " time_budget_minutes= lora.rank=");
+    assert_holds(text, " grpo.train_per_group= ");
+    assert_holds(text, " reward.rubric= ");
+    assert_int_equal(text[settings.len - 1], '=');
+    for (const char *c = text; *c; c++)
+        words += *c == '=';
+    FILE *out = open_memstream(&keys, &len);
+    assert_non_null(out);
+    slm_recipe_print_keys(false, out);
+    assert_int_equal(fclose(out), 0);
+    for (const char *c = keys; (c = strstr(c, "\n  ")) != NULL; c++)
+        rows++;
+    assert_int_equal(words, rows);
+    free(keys);
+    slm_buffer_free(&settings);
+}
+
 static void every_key_is_explained(void **state)
 {
     (void)state;
@@ -282,6 +309,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(errors_name_file_line_and_key, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_wrong_setting_is_named, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_hash_is_of_the_meaning, make_folder, remove_folder),
+        cmocka_unit_test(every_key_is_offered_as_a_setting),
         cmocka_unit_test(every_key_is_explained),
     };
     return cmocka_run_group_tests_name("train/recipe", tests, NULL, NULL);
