@@ -127,7 +127,7 @@ static slm_status check_stale(const replay *r)
     if (begun)
         return slm_error_set(
             r->err, SLM_ERR_INVALID,
-            "%s: the stage was begun with %s; choose another output, or remove that "
+            "%s: the stage was begun with %s; choose another output, or remove its "
             "folder to begin anew",
             path, of_what);
     slm_log_print(r->train->log, SLM_LOG_INFO, "replay: %s holds %s: asking again", path, of_what);
