@@ -96,6 +96,7 @@ static uint64_t all_bytes(const info_facts *facts, bool kept)
 static slm_status look_at_adapter(info_facts *facts, slm_error *err)
 {
     slm_buffer path = {0};
+    SLM_TRY(slm_model_find_adapter(facts->adapter_folder, err));
     slm_file_join(&path, facts->adapter_folder, "adapter_model.safetensors");
     slm_status status = slm_tensors_open(slm_buffer_text(&path), &facts->adapter, err);
     slm_buffer_free(&path);

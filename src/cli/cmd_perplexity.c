@@ -107,13 +107,7 @@ static slm_status open_tokenizer(const char *model, const slm_open_options *open
         SLM_TRY_OUT(slm_open_chat(model, open, &chat, err));
         slm_chat_free(chat);
     }
-    if (adapter != NULL && !slm_file_is_folder(adapter)) {
-        status = slm_error_set(err, SLM_ERR_NOT_FOUND,
-                               "%s: no such folder; behind + stands the folder of an adapter, such "
-                               "as a stage's best",
-                               adapter);
-        goto out;
-    }
+    if (adapter != NULL) SLM_TRY_OUT(slm_model_find_adapter(adapter, err));
     SLM_TRY_OUT(slm_open_tokenizer(base, out, err));
 out:
     free(base);

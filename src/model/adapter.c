@@ -257,14 +257,78 @@ void model__adapter_drop(slm_model *m)
     m->adapter_rank = m->adapter_matrices = 0;
 }
 
+/* Whether folder[0..len)/below, left in `path`, has this file. */
+static bool has_below(const char *folder, size_t len, const char *below, const char *name,
+                      slm_buffer *path)
+{
+    slm_buffer_truncate(path, 0);
+    slm_buffer_append(path, folder, len);
+    if (*below) slm_buffer_printf(path, "%s%s", len > 0 ? "/" : "", below);
+    const size_t without_name = path->len;
+    slm_buffer_printf(path, "/%s", name);
+    const bool is_there = slm_file_exists(slm_buffer_text(path));
+    slm_buffer_truncate(path, without_name);
+    return is_there;
+}
+
+slm_status slm_model_find_adapter(const char *folder, slm_error *err)
+{
+    static const char settings[] = "adapter_config.json";
+    static const char *const adapters[] = {"interpolated",     "best",    "last", "grpo/best",
+                                           "sft/interpolated", "sft/best"};
+    slm_status status = SLM_ERR_NOT_FOUND;
+    slm_buffer path = {0};
+    size_t len = strlen(folder);
+    while (len > 1 && folder[len - 1] == '/')
+        len--;
+    size_t stage = len; /* the folder that this one is in */
+    while (stage > 0 && folder[stage - 1] != '/')
+        stage--;
+    if (stage > 1) stage--;
+    if (has_below(folder, len, "", settings, &path)) {
+        status = SLM_OK;
+        goto out;
+    }
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++)
+        if (has_below(folder, len, adapters[i], settings, &path)) {
+            slm_error_set(err, status, "%s: holds no adapter itself; name the one in %s", folder,
+                          slm_buffer_text(&path));
+            goto out;
+        }
+    if (has_below(folder, len, "", "config.json", &path))
+        slm_error_set(err, status, "%s: is a whole model, no adapter; name it alone", folder);
+    else if (has_below(folder, len, "model", "config.json", &path) ||
+             (has_below(folder, len, "", "model.safetensors", &path) &&
+              has_below(folder, stage, "model", "config.json", &path)))
+        slm_error_set(err, status, "%s: holds no adapter; the whole model is %s: name that alone",
+                      folder, slm_buffer_text(&path));
+    else if (!slm_file_is_folder(folder))
+        slm_error_set(err, status,
+                      "%s: no such folder; behind + stands the folder of an adapter, such as a "
+                      "stage's best",
+                      folder);
+    else
+        slm_error_set(err, status, "%s: holds no adapter: it has no %s", folder, settings);
+out:
+    slm_buffer_free(&path);
+    return status;
+}
+
+slm_status model__adapter_settings(const char *folder, slm_buffer *path, slm_buffer *out,
+                                   slm_error *err)
+{
+    SLM_TRY(slm_model_find_adapter(folder, err));
+    slm_file_join(path, folder, "adapter_config.json");
+    return model__read_settings(slm_buffer_text(path), out, err);
+}
+
 slm_status slm_model_load_adapter(slm_model *m, const char *folder, slm_error *err)
 {
     slm_status status = SLM_OK;
     slm_tensors *file = NULL;
     slm_buffer path = {0}, text = {0};
     model__adapter_config config = {0};
-    slm_file_join(&path, folder, "adapter_config.json");
-    SLM_TRY_OUT(model__read_settings(slm_buffer_text(&path), &text, err));
+    SLM_TRY_OUT(model__adapter_settings(folder, &path, &text, err));
     SLM_TRY_OUT(model__adapter_parse(slm_buffer_text(&text), text.len, slm_buffer_text(&path),
                                      &config, err));
     slm_file_join(&path, folder, "adapter_model.safetensors");

@@ -433,8 +433,7 @@ static slm_status open_adapter(export_job *job, slm_error *err)
     const char *folder = job->options->adapter;
     slm_status status = SLM_OK;
     slm_buffer path = {0}, text = {0};
-    slm_file_join(&path, folder, "adapter_config.json");
-    SLM_TRY_OUT(model__read_settings(slm_buffer_text(&path), &text, err));
+    SLM_TRY_OUT(model__adapter_settings(folder, &path, &text, err));
     SLM_TRY_OUT(model__adapter_parse(slm_buffer_text(&text), text.len, slm_buffer_text(&path),
                                      &job->adapter_config, err));
     slm_file_join(&path, folder, "adapter_model.safetensors");

@@ -503,8 +503,7 @@ slm_status slm_export_adapter(const char *adapter, const char *base_name, const 
     model__adapter_config config;
     export_folder folder = {0};
     slm_status status = SLM_OK;
-    slm_file_join(&name, adapter, "adapter_config.json");
-    SLM_TRY_OUT(model__read_settings(slm_buffer_text(&name), &text, err));
+    SLM_TRY_OUT(model__adapter_settings(adapter, &name, &text, err));
     SLM_TRY_OUT(model__adapter_parse(slm_buffer_text(&text), text.len, slm_buffer_text(&name),
                                      &config, err));
     SLM_TRY_OUT(model__parse_settings(slm_buffer_text(&text), text.len, slm_buffer_text(&name),

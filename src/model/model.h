@@ -60,6 +60,9 @@ slm_status slm_model_load(slm_device *device, slm_tensors *file, const slm_model
  * alpha / sqrt(r) where the file says rslora). Nothing is merged. One adapter a model; call it
  * before slm_forward_new. What PEFT can do and this does not is refused by name. */
 slm_status slm_model_load_adapter(slm_model *model, const char *folder, slm_error *err);
+/* Does the folder hold an adapter? Reads nothing. Where it holds none the error names what is near: a
+ * training's stage keeps its adapters, or the whole model, in folders of its own. */
+slm_status slm_model_find_adapter(const char *folder, slm_error *err);
 /* Rank of the adapter, 0 without one; and how many matrices it changes. */
 int slm_model_adapter_rank(const slm_model *model);
 int slm_model_adapter_matrices(const slm_model *model);

@@ -79,6 +79,9 @@ typedef struct model__adapter_config {
     bool rank_stabilised;
 } model__adapter_config;
 
+/* The text of the folder's adapter_config.json, whose name is left in `path`. */
+slm_status model__adapter_settings(const char *folder, slm_buffer *path, slm_buffer *out,
+                                   slm_error *err);
 /* adapter_config.json's text; `name` stands for the path in errors. */
 slm_status model__adapter_parse(const char *text, size_t len, const char *name,
                                 model__adapter_config *out, slm_error *err);

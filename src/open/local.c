@@ -501,6 +501,7 @@ slm_status open__local_chat(const char *model, const slm_open_options *o, slm_ch
                                base);
         goto out;
     }
+    if (adapter) SLM_TRY_OUT(slm_model_find_adapter(adapter, err)); /* before weights are read */
     SLM_TRY_OUT(slm_tensors_open(base, &file, err));
     SLM_TRY_OUT(load(c, file, adapter, o, err));
     SLM_TRY_OUT(open_engine(c, o, err));

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import struct
 
 import tiny_gguf
@@ -124,6 +125,12 @@ def refused(suite, model, lora):
                 'error: /dev/full: cannot write' in done.stderr, done)
     suite.fails('no such model', 1, ['nosuch'], 'export', suite.path('nosuch.gguf'), '-o',
                 suite.path('x'))
+    stage = suite.path('stage')
+    shutil.copytree(lora, os.path.join(stage, 'best'))
+    for command in (('export', '-o', suite.path('x')), ('chat', '-p', 'x'), ('info',),
+                    ('perplexity', '--text', __file__)):
+        suite.fails(f'a stage for its adapter, {command[0]}', 1, [f'name the one in {stage}/best'], command[0],
+                    f'{model}+{stage}', *command[1:])
     suite.fails('an adapter as weights', 2, ['holds an adapter'], 'export', model, '--weights', lora,
                 '-o', suite.path('x'))
     suite.succeeds('--force', 'export', model, '-o', suite.path('merged'), '--force')

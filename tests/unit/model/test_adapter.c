@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "forward_oracle.h"
 #include "model/model_internal.h"
 
@@ -301,8 +302,12 @@ static void test_missing_files(void **state)
     char hex[65];
     slm_error err = {0};
     assert_int_equal(slm_model_adapter_sha256(adapter, hex, &err), SLM_ERR_NOT_FOUND);
-    family_remove(adapter);
+    family_path(path, adapter, "adapter_config.json");
+    assert_int_equal(unlink(path), 0);
     expect_refused(SLM_ERR_NOT_FOUND, "adapter_config.json");
+    family_remove(adapter);
+    expect_refused(SLM_ERR_NOT_FOUND, "no such folder; behind + stands the folder of an adapter");
+    assert_int_equal(slm_file_make_folders(adapter, &err), SLM_OK);
 
     slm_buffer big = {0}; /* settings that would take more memory than they are worth */
     slm_buffer_append_text(&big, "{\"x\":[");
@@ -314,6 +319,59 @@ static void test_missing_files(void **state)
     assert_int_not_equal(status, SLM_OK);
     assert_non_null(strstr(err.message, "adapter_config.json"));
     slm_buffer_free(&big);
+}
+
+/* Named a folder too high, or weights where an adapter goes: what to name instead. */
+static void test_near_folders_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *named, *wanted; /* below `adapter` */
+    } cases[] = {
+        {"best/adapter_config.json", "", "/best"},
+        {"best/adapter_config.json", "/", "/best"},
+        {"last/adapter_config.json", "", "/last"},
+        {"sft/best/adapter_config.json", "", "/sft/best"},
+        {"interpolated/adapter_config.json", "", "/interpolated"},
+        {"model/config.json", "", "/model: name that alone"},
+    };
+    char path[256], named[256], wanted[320], file[256];
+    family_remove(adapter);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        slm_error err = {0};
+        snprintf(path, sizeof path, "%s/%s", adapter, cases[i].file);
+        *strrchr(path, '/') = '\0';
+        assert_int_equal(slm_file_make_folders(path, &err), SLM_OK);
+        family_write_text(path, strrchr(cases[i].file, '/') + 1, "{}");
+        snprintf(named, sizeof named, "%s%s", adapter, cases[i].named);
+        snprintf(wanted, sizeof wanted, " %s%s", adapter, cases[i].wanted);
+        assert_int_equal(slm_model_load_adapter(model, named, &err), SLM_ERR_NOT_FOUND);
+        if (!strstr(err.message, wanted)) fail_msg("%s\nwithout %s", err.message, wanted);
+        snprintf(file, sizeof file, "%s/%s", adapter, cases[i].file);
+        assert_int_equal(remove(file), 0);
+        for (; strlen(path) > strlen(adapter); *strrchr(path, '/') = '\0')
+            assert_int_equal(remove(path), 0);
+    }
+    slm_error err = {0};
+    snprintf(path, sizeof path, "%s/best", adapter);
+    assert_int_equal(slm_model_find_adapter(path, &err), SLM_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, "no such folder; behind + stands"));
+    /* All weights: a checkpoint's are not a model yet. */
+    assert_int_equal(slm_file_make_folders(path, &err), SLM_OK);
+    family_write_text(path, "model.safetensors", "x");
+    assert_int_equal(slm_model_find_adapter(path, &err), SLM_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, "it has no adapter_config.json"));
+    snprintf(named, sizeof named, "%s/model", adapter);
+    assert_int_equal(slm_file_make_folders(named, &err), SLM_OK);
+    family_write_text(named, "config.json", "{}");
+    assert_int_equal(slm_model_find_adapter(path, &err), SLM_ERR_NOT_FOUND);
+    snprintf(wanted, sizeof wanted, "the whole model is %s: name", named);
+    if (!strstr(err.message, wanted)) fail_msg("%s\nwithout %s", err.message, wanted);
+    assert_int_equal(slm_model_find_adapter(named, &err), SLM_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, "is a whole model, no adapter; name it alone"));
+    family_remove(path);
+    family_remove(named);
+    assert_int_equal(slm_file_make_folders(adapter, &err), SLM_OK);
 }
 
 /* After all that was refused, a good one; and its identity. */
@@ -386,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_refused_settings),
         cmocka_unit_test(test_refused_tensors),
         cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_near_folders_are_named),
         cmocka_unit_test(test_good_after_refused),
     };
     return cmocka_run_group_tests_name("model/adapter", tests, setup, teardown);
