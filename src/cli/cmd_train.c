@@ -173,6 +173,18 @@ static slm_status check_thinking(const train_options *options, const slm_recipe 
                          recipe->path, recipe->run.model, slm_template_name(tmpl));
 }
 
+/* What is asked over a network, or read from a file, has no weights. */
+static slm_status check_model(const slm_recipe *recipe, slm_error *err)
+{
+    const char *model = recipe->run.model;
+    if (!slm_remote_is(model) && strncmp(model, "recorded:", strlen("recorded:")) != 0)
+        return SLM_OK;
+    return slm_error_set(err, SLM_ERR_INVALID,
+                         "%s: model: only a model on this machine can be trained, and %s is none; "
+                         "set it to a .gguf file or a Hugging Face folder",
+                         recipe->path, model);
+}
+
 /* Before the first stage, which may take hours: are they there, and what will be asked of them? */
 static slm_status look_at_others(cli_app *app, const train_options *options,
                                  const slm_recipe *recipe, slm_error *err)
@@ -454,7 +466,9 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
     slm_error error;
     int done = CLI_DONE;
     const bool dry_run = options->shared.dry_run;
-    if (check_thinking(options, recipe, &error) != SLM_OK ||
+    if (check_model(recipe, &error) != SLM_OK ||
+        slm_train_preflight(recipe, dry_run ? &app->log : NULL, &error) != SLM_OK ||
+        check_thinking(options, recipe, &error) != SLM_OK ||
         look_at_others(app, options, recipe, &error) != SLM_OK)
         return cli__fail(app, &error);
     if (!dry_run && slm_file_make_folders(recipe->run.output, &error) != SLM_OK)
@@ -462,11 +476,10 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
     if (recipe->has_eval) done = evaluate(app, options, recipe, models, names, 1);
     if (done == CLI_DONE && recipe->has_eval) done = evaluate_prompts(app, options, recipe);
     if (done != CLI_DONE) return done;
-    if (dry_run) {
+    if (dry_run && recipe->has_eval)
         slm_log_print(&app->log, SLM_LOG_INFO,
                       "each stage is measured again with as many answers as the base");
-        return CLI_DONE;
-    }
+    if (dry_run) return CLI_DONE;
     const struct {
         bool wanted;
         const char *name;
@@ -554,11 +567,16 @@ const slm_command cli_command_train = {
         "that was not.\n\n"
         "The options about judges and remote models are for those that the recipe names: "
         "grpo.judge, "
-        "grpo.patient, eval.judge, eval.patient. --max-cost is one limit for them all.",
+        "grpo.patient, eval.judge, eval.patient. --max-cost is one limit for them all.\n\n"
+        "With --json standard output is JSON Lines: the tables, an object for each stage, the "
+        "tables "
+        "again.",
     .example = "# everything that a recipe can say\n"
                "slm train --keys\n"
                "# the recipe, for one epoch instead of its own number\n"
                "slm train recipes/ask-first.yaml --set sft.epochs=1\n"
+               "# is everything there, and what will be done? Nothing is\n"
+               "slm train recipes/ask-first.yaml --dry-run\n"
                "# rewarded also by a judge over the rubrics\n"
                "slm train recipes/ask-first.yaml --set reward.rubric=2 --set grpo.judge=judge.gguf",
     .tables = {train_table, cli_judge_options, cli_machine_options, cli_remote_options,

@@ -318,6 +318,14 @@ def all_weights(suite):
     done = run('train', path, '--set', 'sft.interpolate=0.5')
     suite.check('practice that began with another share is not gone on with',
                 done.returncode == 2 and 'other settings' in done.stderr, done.stderr)
+    measured = read(suite.path('all/results.db'))
+    done = run('train', path, '--set', 'sft.epochs=24')
+    suite.check('another recipe is refused before it measures', done.returncode == 2 and
+                'sft.epochs was 25 and is 24' in done.stderr and measured == read(suite.path('all/results.db')),
+                done.stderr)
+    done = run('train', path, '--dry-run')
+    suite.contains('--dry-run tells what each stage will do', done.stderr, 'sft: 12 rows, 25 epochs',
+                   'grpo: 6 cases, 6 for development; 6 steps', 'each stage is measured again')
     done = run('train', path, '--set', 'train=layers', '--set', f"output={suite.path('layers')}", '--json')
     suite.check('the layers alone', done.returncode == 0, done.stderr)
     suite.equal('a line of JSON for each stage', [json.loads(line)['stage'] for line in done.stdout.splitlines()
@@ -388,6 +396,12 @@ def wrong_use(suite):
     suite.fails('a key that goes nowhere', 2, ['--key-env', 'no judge or patient behind an API'], 'train',
                 recipe(suite, 'w6'), '--key-env', 'SOME_KEY')
     suite.check('and nothing is made', not os.path.exists(suite.path('w4')))
+    suite.fails('cases that are not there are told before anything begins', 1,
+                ['w7.yaml: grpo.data: cannot open', 'nowhere.jsonl'], 'train',
+                recipe(suite, 'w7', cases=suite.path('nowhere.jsonl')))
+    suite.fails('a model without weights', 2, ['only a model on this machine', 'openai:x'], 'train',
+                recipe(suite, 'w8', model='openai:x'))
+    suite.check('and nothing is made', not any(os.path.exists(suite.path(name)) for name in ('w7', 'w8')))
     suite.fails('a judge that grades nothing of the cases', 2, ['rule', 'covers no criterion'],
                 'train', recipe(suite, 'w5', 'judge: rule', 1), '--quiet')
 
