@@ -57,12 +57,13 @@ static slm_status add(builder *b, const slm_text_message *messages, size_t count
     slm_token stops[8];
     slm_status status = SLM_OK;
     options.thinking = r->thinking;
-    if (r->thinking && !thinking) {
+    if (r->thinking && !r->as_it_came && !thinking) {
         status = slm_error_set(err, SLM_ERR_FORMAT,
                                "%s: thinking is on, but the reply has no ideal_thinking", place);
         goto out;
     }
-    if (r->thinking) slm_buffer_printf(&text, "<think>\n%s\n</think>\n\n", thinking);
+    if (r->thinking && !r->as_it_came)
+        slm_buffer_printf(&text, "<think>\n%s\n</think>\n\n", thinking);
     slm_buffer_append_text(&text, reply);
     SLM_TRY_OUT(
         slm_template_render(r->tmpl, r->tokenizer, messages, count, &options, &ids, NULL, err));

@@ -2,7 +2,8 @@
  *
  * A model that learns one manner forgets others. General requests are answered by the model itself
  * before the stage begins, and a share of the examples are those answers (rehearsal; Robins 1995): no
- * data but the requests are needed, and nothing is taught but what was known.
+ * data but the requests are needed, and nothing is taught but what was known. A
+ * recipe that thinks asks for thoughts too, and learns them as they came.
  *
  * FOLDER/answers.jsonl keeps each answer as soon as it came, so that a run that was broken off goes on
  * with the next. Its first line is a hash of everything that decides them: if that is another, they are
@@ -71,20 +72,31 @@ static slm_status read_requests(replay *r)
 
 /* ---- answers that are kept ------------------------------------------------------------------- */
 
+/* Greedy, and within what an example may have: a thought takes the room that it takes. */
+static slm_chat_sampling sampling_of(const replay *r)
+{
+    slm_chat_sampling sampling = slm_chat_sampling_default();
+    sampling.temperature = 0;
+    sampling.thinking = slm_recipe_thinks(r->train->recipe);
+    sampling.max_tokens = sampling.thinking ? r->train->recipe->sft.max_tokens : REPLY_TOKENS;
+    return sampling;
+}
+
 /* Weights, adapter, template and kernels are in the model's identity. */
 static void hash_origin(const replay *r, char out[SLM_SHA256_HEX_BYTES])
 {
     slm_buffer text = {0};
     slm_sha256 *hash = slm_sha256_new();
+    const slm_chat_sampling sampling = sampling_of(r);
+    char *sampling_json = slm_chat_sampling_json(&sampling);
     slm_sha256_update_part(hash, r->train->chat->identity);
     slm_sha256_update_part(hash, r->train->recipe->run.system);
-    slm_buffer_printf(&text, "%d", REPLY_TOKENS);
-    slm_sha256_update_part(hash, slm_buffer_text(&text));
-    slm_buffer_truncate(&text, 0);
+    slm_sha256_update_part(hash, sampling_json);
     slm_json_append_canonical(&text, r->rows);
     slm_sha256_update(hash, text.data, text.len);
     slm_sha256_finish(hash, out);
     slm_buffer_free(&text);
+    free(sampling_json);
 }
 
 /* {"answer": TEXT or null, "request": INDEX}; false if the line is none, or of an answer that is there. */
@@ -118,7 +130,7 @@ static slm_status append_line(replay *r, const slm_buffer *line)
 static slm_status check_stale(const replay *r)
 {
     static const char of_what[] = "answers to other requests, or of another model, system text, "
-                                  "template or kernels";
+                                  "template, thinking or kernels";
     const char *path = slm_buffer_text(&r->path);
     slm_buffer last = {0};
     slm_file_join(&last, r->folder, "last");
@@ -184,10 +196,8 @@ static slm_status ask(replay *r, size_t index)
     slm_chat_message list[MOST_MESSAGES + 1];
     const json_t *messages = json_array_get(r->rows, index);
     const char *system = r->train->recipe->run.system;
-    slm_chat_sampling sampling = slm_chat_sampling_default();
+    const slm_chat_sampling sampling = sampling_of(r);
     size_t count = 0;
-    sampling.temperature = 0;
-    sampling.max_tokens = REPLY_TOKENS;
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *one = json_array_get(messages, i);
         const char *role = json_string_value(json_object_get(one, "role"));
@@ -199,6 +209,17 @@ static slm_status ask(replay *r, size_t index)
     const slm_chat_request request = {
         .messages = list, .message_count = count, .n = 1, .sampling = sampling};
     return slm_chat_submit(r->train->chat, &request, &r->tickets[index], r->err);
+}
+
+/* The thought is learnt with the answer; without thinking there is an empty one before it. */
+static void append_answer(const replay *r, const slm_chat_reply *reply, slm_buffer *out)
+{
+    slm_buffer text = {0};
+    if (reply->reasoning && slm_recipe_thinks(r->train->recipe))
+        slm_buffer_printf(&text, "<think>\n%s\n</think>\n\n", reply->reasoning);
+    slm_buffer_append_text(&text, reply->text);
+    slm_json_append_string(out, text.data, text.len);
+    slm_buffer_free(&text);
 }
 
 /* An answer goes to the file first, and from its line to where those of an earlier run are too. */
@@ -215,7 +236,7 @@ static slm_status keep(replay *r, const slm_chat_reply *reply)
                              "replay, request %zu: %s", index + 1, reply->error.message);
     slm_buffer_append_text(&line, "{\"answer\":");
     if (reply->finish == SLM_CHAT_STOP && reply->text[0] != '\0')
-        slm_json_append_string(&line, reply->text, strlen(reply->text));
+        append_answer(r, reply, &line);
     else
         slm_buffer_append_text(&line, "null");
     slm_buffer_printf(&line, ",\"request\":%zu}\n", index);
@@ -267,6 +288,7 @@ static slm_status answer(replay *r)
 
 static slm_status write_conversations(const replay *r, const char *path)
 {
+    const long long most = sampling_of(r).max_tokens;
     slm_buffer text = {0};
     size_t kept = 0;
     for (size_t i = 0; i < r->count; i++) {
@@ -281,13 +303,11 @@ static slm_status write_conversations(const replay *r, const char *path)
         kept++;
     }
     slm_log_print(r->train->log, SLM_LOG_INFO,
-                  "replay: %zu of %zu requests answered within %d tokens", kept, r->count,
-                  REPLY_TOKENS);
+                  "replay: %zu of %zu requests answered within %lld tokens", kept, r->count, most);
     slm_status status =
-        kept > 0
-            ? slm_file_write(path, text.data, text.len, r->err)
-            : slm_error_set(r->err, SLM_ERR_INVALID,
-                            "sft.replay: the model ended no answer within %d tokens", REPLY_TOKENS);
+        kept > 0 ? slm_file_write(path, text.data, text.len, r->err)
+                 : slm_error_set(r->err, SLM_ERR_INVALID,
+                                 "sft.replay: the model ended no answer within %lld tokens", most);
     slm_buffer_free(&text);
     return status;
 }

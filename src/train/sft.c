@@ -42,7 +42,7 @@ static slm_status add_replay(sft *s)
     slm_buffer path = {0};
     train__reader reader = reader_of(s);
     slm_status status = SLM_OK;
-    reader.thinking = false; /* answers as they came */
+    reader.as_it_came = true;
     SLM_TRY_OUT(train__replay(s->stage.train, s->stage.folder, &path, s->stage.err));
     const char *file = slm_buffer_text(&path);
     const slm_option_list list = {.items = &file, .count = 1};

@@ -32,6 +32,7 @@ typedef struct train__reader {
     const slm_template *tmpl;
     const char *system; /* put before conversations without one; NULL or "": none */
     bool thinking;
+    bool as_it_came; /* a thought, if there is one, stands in the reply itself */
     size_t max_tokens;
 } train__reader;
 

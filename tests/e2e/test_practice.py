@@ -370,6 +370,15 @@ def thinking(suite):
     first = metrics(suite.path('thinks/grpo'))[0]
     suite.equal('practice thinks too: a thought and 32 tokens leave no room to answer',
                 {first[f'dev/cut_off/{stratum}'] for stratum in ('lacks', 'enough')}, {1})
+    # General requests are answered with thoughts by a model that thinks, and so kept.
+    requests = suite.write('requests.jsonl', lines({'messages': [
+        {'role': 'user', 'content': f'I have a cough, day {i}'}]} for i in range(4)))
+    text = SFT.replace('sft: {{', 'template: qwen3\nthinking: on\nsft: {{replay: ' + requests + ', ').format(
+        model=suite.path('thinks/sft/model'), output=suite.path('keeps'), data=data)
+    done = run('train', suite.write('keeps.yaml', text), '--set', 'sft.epochs=1')
+    suite.check('a recipe that thinks and replays', done.returncode == 0, done.stderr)
+    suite.check('its answers are kept with their thoughts', f'<think>\\nWhen?\\n</think>\\n\\n{QUESTION}'
+                in read(suite.path('keeps/sft/replay.jsonl')).decode())
     count = lambda: run('eval', 'export', '--db', suite.path('thinks/results.db')).stdout  # noqa: E731
     before = count()
     suite.succeeds("the template as the recipe's key", 'train', path, '--set', 'template=qwen3', *options)

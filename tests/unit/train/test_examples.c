@@ -10,7 +10,7 @@ static const char *const plain[] = {"<think>", "</think>"};
 
 typedef struct setting {
     const char *tmpl, *system;
-    bool thinking;
+    bool thinking, as_it_came;
     size_t max_tokens;
 } setting;
 
@@ -25,6 +25,7 @@ static slm_status load(void **state, slm_tokenizer *tokenizer, const setting *s,
                                   .tmpl = slm_template_find(s->tmpl),
                                   .system = s->system,
                                   .thinking = s->thinking,
+                                  .as_it_came = s->as_it_came,
                                   .max_tokens = s->max_tokens ? s->max_tokens : 4096};
     assert_non_null(reader.tmpl);
     put_text(path, text);
@@ -114,6 +115,10 @@ static void thinking_is_prompt_or_learnt(void **state)
           "How long?<|im_end|>");
     check(state, &on, THOUGHT, 1, 0, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
           "<think>\nTime decides.\n</think>\n\nHow long?<|im_end|>");
+    const setting came = {.tmpl = "qwen3", .thinking = true, .as_it_came = true};
+    check(state, &came, ONE, 1, 0,
+          "<|im_start|>user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n",
+          "How long?<|im_end|>");
     /* Its marks are the tokens that the model would write. */
     slm_tokenizer *tokenizer = tokenizer_of_all();
     train__examples examples;

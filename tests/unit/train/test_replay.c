@@ -12,7 +12,7 @@ typedef struct speaker {
     slm_chat chat;
     struct {
         uint64_t ticket, draw;
-        bool has_system;
+        bool has_system, thinks;
     } waiting[WIDTH];
     size_t count, asked, answered;
     size_t stop_at; /* after so many answers of this run; 0: never */
@@ -28,6 +28,8 @@ static slm_status speaker_submit(slm_chat *chat, const slm_chat_request *request
     (void)err;
     assert_true(s->count < WIDTH);
     assert_true(request->sampling.temperature == 0);
+    assert_int_equal(request->sampling.max_tokens, request->sampling.thinking ? 1024 : 256);
+    s->waiting[s->count].thinks = request->sampling.thinking;
     s->asked++;
     s->waiting[s->count].ticket = ticket;
     s->waiting[s->count].has_system = strcmp(request->messages[0].role, "system") == 0;
@@ -51,6 +53,7 @@ static slm_status speaker_poll(slm_chat *chat, int timeout_ms, slm_chat_reply **
     *reply = slm_chat_reply_new(s->waiting[s->count].ticket, 0,
                                 draw % 4 == 0 ? SLM_CHAT_LENGTH : SLM_CHAT_STOP,
                                 draw % 4 == 1 ? "" : text);
+    if (s->waiting[s->count].thinks) (*reply)->reasoning = strdup("Hm.");
     s->answered++;
     if (s->answered == s->fail_at) {
         (*reply)->finish = SLM_CHAT_ERROR;
@@ -76,7 +79,7 @@ static const slm_chat_class speaker_class = {speaker_submit, speaker_poll, speak
 /* ---- runs ---------------------------------------------------------------------------------------- */
 
 typedef struct setting {
-    const char *folder, *requests, *model, *system;
+    const char *folder, *requests, *model, *system, *thinking;
     size_t stop_at, fail_at;
 } setting;
 
@@ -104,6 +107,8 @@ static outcome make(const setting *o)
     const char *paths[] = {o->requests};
     recipe.sft.replay = (slm_option_list){.items = paths, .count = 1};
     recipe.run.system = o->system;
+    recipe.run.thinking = o->thinking;
+    recipe.sft.max_tokens = 1024;
     const slm_train train = {.recipe = &recipe, .chat = &s.chat, .log = &log, .stop = &s.stopped};
     out.status = train__replay(&train, o->folder, &path, &out.err);
     assert_string_equal(slm_file_basename(slm_buffer_text(&path)), "replay.jsonl");
@@ -138,7 +143,8 @@ static setting begin(slm_arena *arena, void **state)
     const setting o = {.folder = in_folder(arena, state, "sft"),
                        .requests = in_folder(arena, state, "requests.jsonl"),
                        .model = "model one",
-                       .system = ""};
+                       .system = "",
+                       .thinking = "off"};
     slm_error err = {0};
     assert_int_equal(slm_file_make_folders(o.folder, &err), SLM_OK);
     put_requests(o.requests, 0);
@@ -181,7 +187,7 @@ static void answers_are_kept_in_the_order_of_the_requests(void **state)
     slm_arena_free(&arena);
 }
 
-/* Other requests, another model, another system text: another file, and it is said. */
+/* Other requests, another model, another system text, or thoughts: another file, and it is said. */
 static void what_is_stale_is_asked_again(void **state)
 {
     slm_arena arena = {0};
@@ -191,11 +197,12 @@ static void what_is_stale_is_asked_again(void **state)
     assert_null(strstr(log, "again"));
     free(log);
     slm_buffer one = file_bytes(o.folder, "replay.jsonl");
-    for (int change = 0; change < 3; change++) {
+    for (int change = 0; change < 4; change++) {
         o = first;
         if (change == 0) o.requests = in_folder(&arena, state, "other.jsonl");
         if (change == 1) o.model = "model two";
         if (change == 2) o.system = "Be brief.";
+        if (change == 3) o.thinking = "on";
         put_requests(in_folder(&arena, state, "other.jsonl"), 3);
         log = make_well(&o, REQUESTS);
         assert_holds(log, "answers.jsonl holds answers to other requests");
@@ -204,7 +211,8 @@ static void what_is_stale_is_asked_again(void **state)
         assert_string_not_equal(slm_buffer_text(&two), slm_buffer_text(&one));
         assert_holds(slm_buffer_text(&two), change == 0   ? "Tell of 12"
                                             : change == 1 ? "of model two."
-                                                          : "System");
+                                            : change == 2 ? "System"
+                                                          : "<think>\\nHm.\\n</think>\\n\\nAnswer");
         slm_buffer_free(&two);
         free(make_well(&first, REQUESTS));
         two = file_bytes(o.folder, "replay.jsonl");
