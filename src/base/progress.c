@@ -65,6 +65,13 @@ static void cut_columns(slm_buffer *text, size_t columns)
     slm_buffer_truncate(text, at);
 }
 
+/* How much of the unit's name is said of so many: the plural's s is left out for one. */
+static int unit_len(const char *unit, uint64_t count)
+{
+    const size_t len = strlen(unit);
+    return (int)(count == 1 && len > 1 && unit[len - 1] == 's' ? len - 1 : len);
+}
+
 void slm_progress__line(const progress__state *state, bool bar, size_t columns, slm_buffer *out)
 {
     bool known = state->total > 0;
@@ -81,7 +88,8 @@ void slm_progress__line(const progress__state *state, bool bar, size_t columns, 
     }
     slm_buffer_printf(out, "%" PRIu64, state->done);
     if (known) slm_buffer_printf(out, "/%" PRIu64, state->total);
-    slm_buffer_printf(out, " %s", state->unit);
+    slm_buffer_printf(out, " %.*s", unit_len(state->unit, known ? state->total : state->done),
+                      state->unit);
     if (known) slm_buffer_printf(out, " %d%%", (int)(share * 100));
     uint64_t now_done = state->done > state->already ? state->done - state->already : 0;
     if (now_done > 0 && state->elapsed_s > 0) {
@@ -163,12 +171,15 @@ void slm_progress_finish(slm_progress *progress)
     if (progress == NULL) return;
     slm_buffer took = {0};
     slm_progress__time(slm_progress_clock_s() - progress->start_s, &took);
+    const int len =
+        unit_len(progress->unit, progress->total > 0 ? progress->total : progress->done);
     if (progress->total > 0) {
-        slm_log_print(progress->log, SLM_LOG_INFO, "%s: %" PRIu64 " of %" PRIu64 " %s in %s",
-                      progress->what, progress->done, progress->total, progress->unit, took.data);
+        slm_log_print(progress->log, SLM_LOG_INFO, "%s: %" PRIu64 " of %" PRIu64 " %.*s in %s",
+                      progress->what, progress->done, progress->total, len, progress->unit,
+                      took.data);
     } else {
-        slm_log_print(progress->log, SLM_LOG_INFO, "%s: %" PRIu64 " %s in %s", progress->what,
-                      progress->done, progress->unit, took.data);
+        slm_log_print(progress->log, SLM_LOG_INFO, "%s: %" PRIu64 " %.*s in %s", progress->what,
+                      progress->done, len, progress->unit, took.data);
     }
     slm_buffer_free(&took);
     free(progress->what);

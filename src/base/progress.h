@@ -9,8 +9,8 @@
 
 typedef struct slm_progress slm_progress;
 
-/* total units of `unit` ("samples"; 0: not known); already_done of them by an earlier run. log may
- * be NULL. */
+/* total units of `unit` ("samples", of one "sample"; 0: not known); already_done of them by an earlier
+ * run. log may be NULL. */
 slm_progress *slm_progress_new(slm_log *log, const char *what, const char *unit, uint64_t total,
                                uint64_t already_done);
 /* done counts from 0 including already_done; note (may be NULL) is shown at the end of the line. */

@@ -109,6 +109,16 @@ static void elsewhere_plain_lines(void **state)
     slm_progress_finish(p);
     assert_string_equal(memory_text(&m), "evaluating: 10 of 10 samples in 0s\n");
     memory_close(&m);
+    m = memory_open();
+    log = slm_log_new(m.stream, SLM_LOG_INFO, false);
+    for (uint64_t total = 0; total < 2; total++) {
+        p = slm_progress_new(&log, "evaluating", "samples", total, 0);
+        slm_progress_update(p, 1, NULL);
+        slm_progress_finish(p);
+    }
+    assert_string_equal(memory_text(&m),
+                        "evaluating: 1 sample in 0s\nevaluating: 1 of 1 sample in 0s\n");
+    memory_close(&m);
     slm_progress *silent = slm_progress_new(NULL, "x", "y", 3, 0);
     slm_progress_update(silent, 1, NULL);
     slm_progress_finish(silent);
@@ -136,6 +146,10 @@ static void time_left_is_of_this_run(void **state)
     assert_line(&s, false, 0, "evaluating 90/100 samples 90%, 0.5/s, 20s left");
     s.done = 80;
     assert_line(&s, false, 0, "evaluating 80/100 samples 80%");
+    s.total = 1;
+    s.done = 0;
+    assert_line(&s, false, 0, "evaluating 0/1 sample 0%");
+    s.total = 100;
     s.done = 100;
     assert_line(&s, true, 0, "evaluating [########################] 100/100 samples 100%, 1/s");
     s = (progress__state){.what = "fetching", .unit = "MB", .done = 12, .elapsed_s = 1};

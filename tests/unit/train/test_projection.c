@@ -95,7 +95,13 @@ static void three_steps_tell_the_rest(void **state)
     train__project(&p, &h.stage, 600, 1, 9, 0);
     assert_string_equal(text_of(&h),
                         "sft: 9 steps left of 10: about 90 min, if they go on like the "
-                        "first 1 (10 min each)\n");
+                        "first (10 min)\n");
+    end(&h);
+    p = (train__projection){.look_s = 30};
+    begin(&h, 1, 2, 0);
+    train__project(&p, &h.stage, 600, 1, 1, 1);
+    assert_string_equal(text_of(&h), "sft: 1 step left of 2: about 10 min, if it goes like the "
+                                     "first (10 min), with 1 look at development cases of 30 s\n");
     end(&h);
     p = (train__projection){0};
     begin(&h, 10, 10, 0);
@@ -125,6 +131,11 @@ static void a_budget_leaves_some_steps(void **state)
     train__project_range(&h.stage, "playing alone ", 600, 1200, "a look");
     assert_holds(text_of(&h), "sft: 10 steps: playing alone about 10 min to 20 min, from a look; ");
     assert_holds(text_of(&h), "leaves: at most ");
+    end(&h);
+    begin(&h, 0, 1, 1);
+    train__project_range(&h.stage, "", 600, 1200, "a look");
+    assert_holds(text_of(&h), "sft: 1 step: about 10 min to 20 min, from a look; the first will ");
+    assert_holds(text_of(&h), "leaves: at most 0 of the 1 step still fit; ");
     end(&h);
 }
 
