@@ -65,7 +65,7 @@ def words(suite):
     suite.fails('an unknown key', 2, ['bad.yaml:5', 'did you mean epochs?'], 'train', bad)
     suite.fails('an unknown key of --set', 2, ['--set', 'did you mean epochs?'], 'train',
                 recipe(suite, 'wrong'), '--set', 'sft.epohcs=2')
-    suite.fails('a model that is not there', 1, ['absent.gguf: no such file'], 'train',
+    suite.fails('a model that is not there', 1, ['model: cannot open absent.gguf', '--set model=MODEL'], 'train',
                 recipe(suite, 'absent', model='absent.gguf'))
     suite.write('empty.jsonl', '')
     suite.fails('nothing to learn', 2, ['empty.jsonl', 'no example to learn from'], 'train',
