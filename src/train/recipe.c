@@ -593,6 +593,11 @@ static slm_status check(const slm_recipe *r, slm_error *err)
                              "%s: sft.rows is %lld, less than max_tokens (%lld): the longest "
                              "example must fit",
                              r->path, (long long)r->sft.rows, (long long)r->sft.max_tokens);
+    if (r->run.system[0] == '@')
+        return slm_error_set(err, SLM_ERR_INVALID,
+                             "%s: system is the text itself, and cannot begin with '@': write out "
+                             "what stands in %s",
+                             r->path, r->run.system + 1);
     SLM_TRY(check_adapter(r, err));
     if (r->has_eval && r->eval.cases.count == 0)
         return slm_error_set(err, SLM_ERR_INVALID, "%s: eval: which cases? Set the key cases",

@@ -122,6 +122,8 @@ static void errors_name_file_line_and_key(void **state)
     refuse_with(state, MINIMAL "train: both\n", NULL, "r.yaml:5", "adapter");
     refuse_with(state, "model: m\noutput: o\nsft: 3\n", NULL, "r.yaml:3", "sft must hold keys");
     refuse_with(state, "- model\n", NULL, "r.yaml:1", "keys");
+    refuse_with(state, MINIMAL "system: '@file.txt'\n", NULL, "r.yaml",
+                "write out what stands in file.txt");
     refuse_with(state, "output: o\n", NULL, "r.yaml", "Set the key model");
     refuse_with(state, "model: m\n", NULL, "r.yaml", "Set the key output");
     refuse_with(state, "model: m\noutput: o\n", NULL, "r.yaml", "no stage");
