@@ -104,7 +104,7 @@ static slm_status run(slm_arena *arena, void **state, const char *output, with *
     if (w->patient) sets[count++] = "grpo.env=multi-turn";
     if (w->patient) sets[count++] = "grpo.patient=oracle";
     if (w->patient) sets[count++] = "grpo.max_tokens=80"; /* so that many of them ask, with any */
-    if (w->patient) sets[count++] = "grpo.temperature=2"; /* kernels' rounding */
+    if (w->patient) sets[count++] = "grpo.temperature=1.5"; /* kernels' rounding */
     if (w->patient) sets[count++] = "grpo.turns=2";
     if (w->patient) sets[count++] = "grpo.rows=300";
     if (w->dead_from) sets[count++] = "grpo.save_steps=100";
@@ -200,7 +200,7 @@ static void kills_leave_no_trace_with(void **state, with w)
     assert_true(killed >= 5);
     run_whole(&arena, state, "broken", &w, 2);
     assert_same_runs(&arena, state, "whole", "broken");
-    assert_true(asked > 5);
+    assert_true(asked > 0);
     slm_arena_free(&arena);
 }
 
