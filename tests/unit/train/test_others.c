@@ -103,8 +103,9 @@ static slm_status run(slm_arena *arena, void **state, const char *output, with *
     if (w->judge) sets[count++] = "grpo.judge=oracle";
     if (w->patient) sets[count++] = "grpo.env=multi-turn";
     if (w->patient) sets[count++] = "grpo.patient=oracle";
-    if (w->patient) sets[count++] = "grpo.max_tokens=80"; /* so that many of them ask, with any */
-    if (w->patient) sets[count++] = "grpo.temperature=1.5"; /* kernels' rounding */
+    /* so long and so warm that many of them ask, with any kernels' rounding */
+    if (w->patient) sets[count++] = "grpo.max_tokens=80";
+    if (w->patient) sets[count++] = "grpo.temperature=1.5";
     if (w->patient) sets[count++] = "grpo.turns=2";
     if (w->patient) sets[count++] = "grpo.rows=300";
     if (w->dead_from) sets[count++] = "grpo.save_steps=100";
