@@ -48,3 +48,8 @@ void slm_log_print(slm_log *log, slm_log_level level, const char *format, ...)
     fflush(log->stream);
     slm_buffer_free(&line);
 }
+
+const char *slm_plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}

@@ -3,6 +3,7 @@
 #define SLM_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 typedef enum slm_log_level {
@@ -26,5 +27,8 @@ slm_log slm_log_new(FILE *stream, slm_log_level level, bool no_colour);
 /* "slm: error: ..." / "slm: warning: ..." / plain text for info. Adds the newline. */
 void slm_log_print(slm_log *log, slm_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* "s" where n things are many: "1 case", "2 cases". */
+const char *slm_plural(uint64_t n);
 
 #endif

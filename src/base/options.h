@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/error.h"
 
 typedef enum slm_option_type {
@@ -83,6 +84,11 @@ void slm_options_print_help(const slm_command *command, FILE *out);
 typedef struct slm_completion {
     const char *after, *words;
 } slm_completion;
+
+/* The first words of the commands, each once; or, where `first` (of len bytes) is given, the second words
+ * behind it. `between` stands between them. */
+void slm_options_append_words(const slm_command *const *commands, const char *first, size_t len,
+                              const char *between, slm_buffer *out);
 
 /* Over all commands: the man page in roff (man 7), and completion scripts. `commands` ends with a
  * NULL, `completions` with a row whose `after` is NULL. `version` like "0.1.0". */

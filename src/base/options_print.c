@@ -386,12 +386,30 @@ static bool begins_word(const slm_command *const *commands, size_t i)
     return true;
 }
 
-/* The first words, a blank behind each. */
-static void print_first_words(const slm_command *const *commands, FILE *out)
+void slm_options_append_words(const slm_command *const *commands, const char *first, size_t len,
+                              const char *between, slm_buffer *out)
 {
-    for (size_t i = 0; commands[i] != NULL; i++)
-        if (begins_word(commands, i))
-            fprintf(out, "%.*s ", (int)first_len(commands[i]), commands[i]->name);
+    const size_t begin = out->len;
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const size_t word = first_len(commands[i]);
+        const bool is_behind = first != NULL && word == len && second_word(commands[i]) != NULL &&
+                               strncmp(commands[i]->name, first, len) == 0;
+        if (first != NULL ? !is_behind : !begins_word(commands, i)) continue;
+        if (out->len > begin) slm_buffer_append_text(out, between);
+        if (first != NULL)
+            slm_buffer_append_text(out, second_word(commands[i]));
+        else
+            slm_buffer_append(out, commands[i]->name, word);
+    }
+}
+
+static void print_words(const slm_command *const *commands, const char *first, size_t len,
+                        const char *between, FILE *out)
+{
+    slm_buffer words = {0};
+    slm_options_append_words(commands, first, len, between, &words);
+    fputs(slm_buffer_text(&words), out);
+    slm_buffer_free(&words);
 }
 
 /* Branches of a `case` on both words together: `then` runs for a command of two. */
@@ -520,8 +538,8 @@ void slm_options_print_bash(const slm_command *const *commands, const slm_comple
           "        compopt +o default\n"
           "        mapfile -t COMPREPLY < <(compgen -W '",
           out);
-    print_first_words(commands, out);
-    fputs("--help --version' -- \"$current\")\n"
+    print_words(commands, NULL, 0, " ", out);
+    fputs(" --help --version' -- \"$current\")\n"
           "        return 0\n"
           "    fi\n"
           "    if ((COMP_CWORD == 2)) && [[ $current != -* ]]; then\n"
@@ -675,15 +693,10 @@ static void print_zsh_first(const slm_command *const *commands, size_t i, FILE *
 {
     const size_t len = first_len(commands[i]);
     fprintf(out, "            '%.*s:", (int)len, commands[i]->name);
-    const char *comma = "";
-    for (size_t j = i; commands[i]->name[len] != '\0' && commands[j] != NULL; j++) {
-        if (first_len(commands[j]) != len ||
-            strncmp(commands[j]->name, commands[i]->name, len) != 0)
-            continue;
-        fprintf(out, "%s%s", comma, second_word(commands[j]));
-        comma = ", ";
-    }
-    if (commands[i]->name[len] == '\0') print_zsh(commands[i]->summary, "\\", out);
+    if (second_word(commands[i]) == NULL)
+        print_zsh(commands[i]->summary, "\\", out);
+    else
+        print_words(commands, commands[i]->name, len, ", ", out);
     fputs("'\n", out);
 }
 

@@ -93,24 +93,11 @@ static int run_man(void *context, const void *options, const slm_option_list *ar
     return CLI_DONE;
 }
 
-/* The second words of commands that begin with `first`, with a blank between them, in the arena. For
- * NULL the first words, each once. */
-static const char *words_behind(cli_app *app, const char *first)
+/* Words of the commands in the arena: slm_options_append_words. */
+static const char *words_of(cli_app *app, const char *first, size_t len)
 {
     slm_buffer words = {0};
-    size_t last_len = 0;
-    for (size_t i = 0; cli_commands[i] != NULL; i++) {
-        const char *name = cli_commands[i]->name;
-        const size_t len = strcspn(name, " ");
-        const char *blank = words.len > 0 ? " " : "";
-        if (first != NULL && strlen(first) == len && strncmp(first, name, len) == 0 && name[len])
-            slm_buffer_printf(&words, "%s%s", blank, name + len + 1);
-        /* Commands that share a first word stand together. */
-        const bool again =
-            i > 0 && last_len == len && strncmp(cli_commands[i - 1]->name, name, len) == 0;
-        if (first == NULL && !again) slm_buffer_printf(&words, "%s%.*s", blank, (int)len, name);
-        last_len = len;
-    }
+    slm_options_append_words(cli_commands, first, len, " ", &words);
     const char *out = slm_arena_strdup(&app->arena, slm_buffer_text(&words));
     slm_buffer_free(&words);
     return out;
@@ -128,12 +115,12 @@ static const slm_completion *completions_of(cli_app *app)
     all[count++] =
         (slm_completion){"train --set", slm_arena_strdup(&app->arena, slm_buffer_text(&settings))};
     all[count++] = (slm_completion){"completion", "bash zsh"};
-    all[count++] = (slm_completion){"help", words_behind(app, NULL)};
+    all[count++] = (slm_completion){"help", words_of(app, NULL, 0)};
     for (size_t i = 0; i < commands; i++) {
         const size_t len = strcspn(cli_commands[i]->name, " ");
         const char *after =
             slm_arena_printf(&app->arena, "help %.*s", (int)len, cli_commands[i]->name);
-        const char *words = words_behind(app, after + strlen("help "));
+        const char *words = words_of(app, cli_commands[i]->name, len);
         if (*words != '\0' && strcmp(all[count - 1].after, after) != 0)
             all[count++] = (slm_completion){after, words};
     }

@@ -173,18 +173,6 @@ static slm_status check_thinking(const train_options *options, const slm_recipe 
                          recipe->path, recipe->run.model, slm_template_name(tmpl));
 }
 
-/* What is asked over a network, or read from a file, has no weights. */
-static slm_status check_model(const slm_recipe *recipe, slm_error *err)
-{
-    const char *model = recipe->run.model;
-    if (!slm_remote_is(model) && strncmp(model, "recorded:", strlen("recorded:")) != 0)
-        return SLM_OK;
-    return slm_error_set(err, SLM_ERR_INVALID,
-                         "%s: model: only a model on this machine can be trained, and %s is none; "
-                         "set it to a .gguf file or a Hugging Face folder",
-                         recipe->path, model);
-}
-
 /* Before the first stage, which may take hours: are they there, and what will be asked of them? */
 static slm_status look_at_others(cli_app *app, const train_options *options,
                                  const slm_recipe *recipe, slm_error *err)
@@ -261,10 +249,7 @@ static slm_status run_stage(cli_app *app, const train_options *options, const sl
                              .patient = patient,
                              .log = &app->log,
                              .stop = &cli_interrupted};
-    status = slm_open_model(chat)
-                 ? stage(&train, result, err)
-                 : slm_error_set(err, SLM_ERR_INVALID,
-                                 "%s: only a model on this machine can be trained", model);
+    status = stage(&train, result, err);
     if (judge) cli__log_judge(app, judge);
 out:
     slm_judge_free(judge);
@@ -466,8 +451,7 @@ static int run_recipe(cli_app *app, const train_options *options, slm_recipe *re
     slm_error error;
     int done = CLI_DONE;
     const bool dry_run = options->shared.dry_run;
-    if (check_model(recipe, &error) != SLM_OK ||
-        slm_train_preflight(recipe, dry_run ? &app->log : NULL, &error) != SLM_OK ||
+    if (slm_train_preflight(recipe, dry_run ? &app->log : NULL, &error) != SLM_OK ||
         check_thinking(options, recipe, &error) != SLM_OK ||
         look_at_others(app, options, recipe, &error) != SLM_OK)
         return cli__fail(app, &error);
@@ -568,9 +552,8 @@ const slm_command cli_command_train = {
         "The options about judges and remote models are for those that the recipe names: "
         "grpo.judge, "
         "grpo.patient, eval.judge, eval.patient. --max-cost is one limit for them all.\n\n"
-        "With --json standard output is JSON Lines: the tables, an object for each stage, the "
-        "tables "
-        "again.",
+        "With --json standard output is JSON Lines: the tables, an object for each stage, and the "
+        "tables again.",
     .example = "# everything that a recipe can say\n"
                "slm train --keys\n"
                "# the recipe, for one epoch instead of its own number\n"

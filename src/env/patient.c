@@ -3,8 +3,8 @@
  * The patient holds the case's facts. What a reply asks was found by matching its questions to the
  * case's follow-ups (read.c); the facts of those that are asked are told, in the order asked, also
  * within a sentence, at most two a turn; a question that no fact answers is answered with not knowing,
- * in the patient's language and register. Nothing is volunteered. Which of several wordings is used depends on seed, case,
- * rollout and turn alone.
+ * in the patient's language and register. Nothing is volunteered. Which of several wordings is used
+ * depends on seed, case, rollout and turn alone.
  *
  * A chat model can speak in the patient's place: it is given the facts and the same rules. */
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /* read.c: a reply, read against its scenario: what it asks, says, and takes from nowhere.
  *
  * A sentence that asks stands for one follow-up, by the assignment with the best sum (match/); it may
- * stand for as many more as it has further pieces, the most alike first. Every sentence that asks costs one, each follow-up
- * beyond the first that it meets one more, and half of each piece that belongs to none: so a question
- * with three examples in it costs two, and ten questions in one sentence more than five.
+ * stand for as many more as it has further pieces, the most alike first. Every sentence that asks costs
+ * one, each follow-up beyond the first that it meets one more, and half of each piece that belongs to
+ * none: so a question with three examples in it costs two, and ten questions in one sentence more than
+ * five.
  *
  * A reply that copies the conversation, repeats itself or lists keywords says and asks nothing that
  * counts, as with the rule judge (docs/judge-rule.md); what it says that harms counts all the same. */

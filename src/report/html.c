@@ -236,7 +236,7 @@ static void put_behaviours(FILE *out, const report__group *group, size_t g)
         size_t n = report__cases(group, m);
         fprintf(out, "<th scope=\"col\">%s<small>%s<br>%zu %s%s</small></th>",
                 report__measures[m].name, report__measures[m].where, n,
-                report__measures[m].is_twins ? "pair" : "case", report__plural(n));
+                report__measures[m].is_twins ? "pair" : "case", slm_plural(n));
     }
     fputs("</tr></thead>\n<tbody>\n", out);
     for (size_t i = 0; i < group->count; i++) {
@@ -449,7 +449,7 @@ static void put_readings(FILE *out, const report__summary *summary, const report
     fprintf(out,
             "<dt>times read</dt><dd>once by each of %zu arm%s in this database, %s answers in all; "
             "what other databases hold is not known here</dd>",
-            arms, report__plural(arms), report__count((int64_t)readings, text));
+            arms, slm_plural(arms), report__count((int64_t)readings, text));
 }
 
 static void put_run(FILE *out, const report__row *row)
@@ -537,7 +537,7 @@ slm_status slm_report_html(slm_store *store, const slm_results *results,
     for (size_t g = 0; g < summary.count; g++) {
         const report__group *group = &summary.groups[g];
         fprintf(out, "<section id=\"g%zu\"><h2>%zu case%s, ", g, group->cases,
-                report__plural(group->cases));
+                slm_plural(group->cases));
         report__escape_line(out, group->title, 90);
         fputs("</h2>\n", out);
         SLM_TRY_OUT(put_group(out, store, results, group, g, options, &budget_bytes, err));

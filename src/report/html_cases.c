@@ -681,8 +681,7 @@ static slm_status put_replies(FILE *out, slm_store *store, const report__row *ro
     for (size_t i = 0; i < r.count; i++) {
         fputs("<blockquote>", out);
         if (r.count > 1)
-            fprintf(out, "<p class=\"soft\">to %zu case%s</p>", r.cases[i],
-                    report__plural(r.cases[i]));
+            fprintf(out, "<p class=\"soft\">to %zu case%s</p>", r.cases[i], slm_plural(r.cases[i]));
         report__html_text(out, r.texts[i]);
         fputs("</blockquote>\n", out);
         free(r.texts[i]);

@@ -176,7 +176,7 @@ void slm_report_markdown(const slm_results *results, const slm_report_options *o
     for (size_t g = 0; g < summary.count; g++) {
         const report__group *group = &summary.groups[g];
         report__grids grids;
-        fprintf(out, "## %zu case%s, ", group->cases, report__plural(group->cases));
+        fprintf(out, "## %zu case%s, ", group->cases, slm_plural(group->cases));
         report__markdown_text(out, group->title, 0);
         fputs("\n\n", out);
         put_first(out, group);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/log.h"
 #include "eval/eval.h"
 #include "report/report.h"
 
@@ -259,8 +260,6 @@ const char *report__range(double low, double high, char out[REPORT_NUMBER_BYTES]
 const char *report__interval(const slm_figure *figure, char out[REPORT_NUMBER_BYTES]);
 /* "[48.1, 71.2]": the bounds of a figure; "" where they are not known. */
 const char *report__bounds(const slm_figure *figure, char out[REPORT_NUMBER_BYTES]);
-/* "s" where n things are many: "1 case", "2 cases". */
-const char *report__plural(size_t n);
 /* "1,234,567". */
 const char *report__count(int64_t n, char out[REPORT_NUMBER_BYTES]);
 /* Append text that is safe on one line of a terminal (no controls, no bidirectional overrides,

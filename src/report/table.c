@@ -109,7 +109,7 @@ static void print_heads(screen *s, const report__group *group)
             char text[REPORT_NUMBER_BYTES];
             size_t n = report__cases(group, m);
             snprintf(text, sizeof text, "%zu %s%s", n, measure->is_twins ? "pair" : "case",
-                     report__plural(n));
+                     slm_plural(n));
             put_field(s,
                       line == 0   ? measure->name
                       : line == 1 ? measure->where
@@ -332,7 +332,7 @@ void slm_report_print(const slm_results *results, const slm_report_options *opti
         slm_buffer judge = {0};
         report__append_line(&judge, group->title, s.columns - 20);
         fprintf(out, "%s%s%zu case%s, %s%s\n\n", g ? "\n" : "", BOLD(&s), group->cases,
-                report__plural(group->cases), slm_buffer_text(&judge), PLAIN(&s));
+                slm_plural(group->cases), slm_buffer_text(&judge), PLAIN(&s));
         slm_buffer_free(&judge);
         print_behaviours(&s, group);
         print_scores(&s, group);

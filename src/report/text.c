@@ -76,11 +76,6 @@ const char *report__bounds(const slm_figure *figure, char out[REPORT_NUMBER_BYTE
     return out;
 }
 
-const char *report__plural(size_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 const char *report__count(int64_t n, char out[REPORT_NUMBER_BYTES])
 {
     char digits[REPORT_NUMBER_BYTES];

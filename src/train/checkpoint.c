@@ -123,9 +123,9 @@ static slm_status write_state(const char *folder, const slm_train *train, const 
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:s, s:s, s:i}", "step", (json_int_t)s->step,
         "steps", (json_int_t)s->steps, "best_step", (json_int_t)s->best_step, "metrics_bytes",
         (json_int_t)s->log.lines, "events_bytes", (json_int_t)s->log.events, "samples_bytes",
-        (json_int_t)s->log.samples, "finished", s->finished, "recipe", s->recipe, "data", s->data,
-        "kernels", s->kernels, "model", train->chat->identity, "world", 1);
-    json_object_set_new(root, "settings", json_string(s->settings));
+        (json_int_t)s->log.samples, "finished", s->finished, "recipe", s->settings.sha256, "data",
+        s->data, "kernels", s->kernels, "model", train->chat->identity, "world", 1);
+    json_object_set_new(root, "settings", json_string(s->settings.text));
     put_number(root, "best_loss", s->best_loss);
     put_number(root, "first_loss", s->first_loss);
     put_number(root, "best_score", s->best_score);
@@ -226,7 +226,8 @@ static slm_status read_state(const json_t *root, const char *path, train__state 
     SLM_TRY(slm_json_integer(root, "metrics_bytes", &place, &metrics, err));
     SLM_TRY(slm_json_integer(root, "events_bytes", &place, &events, err));
     SLM_TRY(slm_json_bool_optional(root, "finished", &place, &out->finished, err));
-    SLM_TRY(read_text(root, "recipe", &place, out->recipe, sizeof out->recipe, err));
+    SLM_TRY(
+        read_text(root, "recipe", &place, out->settings.sha256, sizeof out->settings.sha256, err));
     SLM_TRY(read_text(root, "data", &place, out->data, sizeof out->data, err));
     SLM_TRY(read_text(root, "kernels", &place, out->kernels, sizeof out->kernels, err));
     if (out->step < 0 || out->step > out->steps || metrics < 0 || events < 0 || samples < 0)
@@ -284,7 +285,7 @@ slm_status train__settings_check(const char *folder, const train__state *last,
     json_t *root = NULL;
     const char *was = NULL;
     slm_status status = SLM_OK;
-    if (strcmp(last->recipe, now->sha256) == 0) return SLM_OK;
+    if (strcmp(last->settings.sha256, now->sha256) == 0) return SLM_OK;
     find_folder(folder, "last", &path);
     slm_file_join(&file, slm_buffer_text(&path), "state.json");
     SLM_TRY_OUT(slm_json_load(slm_buffer_text(&file), &root, err));
@@ -305,9 +306,7 @@ out:
 slm_status train__state_check(const char *folder, const train__state *last, const train__state *now,
                               slm_error *err)
 {
-    slm_recipe_settings settings = {.text = now->settings};
-    memcpy(settings.sha256, now->recipe, sizeof settings.sha256);
-    SLM_TRY(train__settings_check(folder, last, &settings, err));
+    SLM_TRY(train__settings_check(folder, last, &now->settings, err));
     if (strcmp(last->data, now->data) != 0)
         return slm_error_set(err, SLM_ERR_INVALID,
                              "%s/last was made of other data, or with another judge or patient; "

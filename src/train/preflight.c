@@ -8,7 +8,20 @@
 #include <sys/stat.h>
 
 #include "base/json.h"
+#include "provider/remote.h"
 #include "train_internal.h"
+
+/* What is asked over a network, or read from a file, has no weights. */
+static slm_status look_at_model(const slm_recipe *r, slm_error *err)
+{
+    if (!slm_remote_is(r->run.model) &&
+        strncmp(r->run.model, "recorded:", strlen("recorded:")) != 0)
+        return SLM_OK;
+    return slm_error_set(err, SLM_ERR_INVALID,
+                         "%s: model: only a model on this machine can be trained, and %s is none; "
+                         "set it to a .gguf file or a Hugging Face folder",
+                         r->path, r->run.model);
+}
 
 /* What comes through a pipe is there once, for its stage. */
 static bool can_be_read_twice(const slm_option_list *paths)
@@ -76,30 +89,6 @@ static slm_status look_at_examples(const slm_recipe *r, slm_log *log, slm_error 
     return SLM_OK;
 }
 
-slm_status train__load_practice(const slm_recipe_grpo *o, slm_cases *data, slm_cases *dev,
-                                slm_error *err)
-{
-    const slm_cases_options options = {0};
-    SLM_TRY(slm_cases_load(o->data.items, o->data.count, &options, NULL, NULL, data, err));
-    SLM_TRY(slm_cases_load(o->dev.items, o->dev.count, &options, NULL, NULL, dev, err));
-    if (data->count == 0 || dev->count == 0)
-        return slm_error_set(err, SLM_ERR_INVALID, "%s: no case to practise on",
-                             data->count == 0 ? o->data.items[0] : o->dev.items[0]);
-    size_t quota[SLM_ENV_STRATA], have[SLM_ENV_STRATA] = {0};
-    train__quota(o, data, quota);
-    for (size_t i = 0; i < dev->count; i++)
-        have[slm_env_stratum_of(&dev->items[i])]++;
-    for (int s = 0; s < SLM_ENV_STRATA; s++) {
-        const char *name = slm_env_stratum_name((slm_env_stratum)s);
-        if (quota[s] > 0 && have[s] == 0)
-            return slm_error_set(err, SLM_ERR_INVALID,
-                                 "%s: grpo.dev has no case of stratum %s, of which %zu are "
-                                 "practised on in each step; add some, or set grpo.%s to 0",
-                                 o->dev.items[0], name, quota[s], name);
-    }
-    return SLM_OK;
-}
-
 static slm_status look_at_practice(const slm_recipe *r, slm_log *log, slm_error *err)
 {
     const slm_recipe_grpo *o = &r->grpo;
@@ -119,6 +108,7 @@ static slm_status look_at_practice(const slm_recipe *r, slm_log *log, slm_error 
 
 slm_status slm_train_preflight(const slm_recipe *r, slm_log *log, slm_error *err)
 {
+    SLM_TRY(look_at_model(r, err));
     SLM_TRY(slm_recipe_check_files(r, err));
     if (r->has_sft) {
         SLM_TRY(look_at_stage(r, "sft", &r->sft_settings, err));

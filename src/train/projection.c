@@ -33,11 +33,6 @@ int64_t train__looks_left(int64_t step, int64_t steps, int64_t each)
     return steps / each - step / each + (step < steps && steps % each != 0);
 }
 
-static const char *plural(int64_t count)
-{
-    return count == 1 ? "" : "s";
-}
-
 /* What the budget leaves of it. */
 static void tell_budget(const train__stage *s, double left_s, const char *how_sure)
 {
@@ -51,7 +46,7 @@ static void tell_budget(const train__stage *s, double left_s, const char *how_su
                   "%s: that is more than time_budget_minutes (%g) leaves: %s %lld of the %lld "
                   "step%s still fit%s; then it stops, saved, and the same command goes on",
                   s->name, s->train->recipe->run.time_budget_minutes, how_sure, (long long)fit,
-                  (long long)left, plural(left), fit == 1 ? "s" : "");
+                  (long long)left, slm_plural((uint64_t)left), fit == 1 ? "s" : "");
 }
 
 void train__project(train__projection *p, const train__stage *s, double took_s, double work,
@@ -73,12 +68,12 @@ void train__project(train__projection *p, const train__stage *s, double took_s, 
     char looks[96] = "";
     if (looks_left > 0 && p->look_s > 0)
         snprintf(looks, sizeof looks, ", with %lld look%s at development cases of %s",
-                 (long long)looks_left, plural(looks_left), look);
+                 (long long)looks_left, slm_plural((uint64_t)looks_left), look);
     char first[64] = "the first";
     if (p->steps > 1) snprintf(first, sizeof first, "the first %lld", (long long)p->steps);
     slm_log_print(s->train->log, SLM_LOG_INFO,
                   "%s: %lld step%s left of %lld: about %s, if %s like %s (%s%s)%s", s->name,
-                  (long long)left, plural(left), (long long)s->state.steps, all,
+                  (long long)left, slm_plural((uint64_t)left), (long long)s->state.steps, all,
                   left == 1 ? "it goes" : "they go on", first, step, p->steps > 1 ? " each" : "",
                   looks);
     tell_budget(s, left_s, "about");
@@ -92,7 +87,7 @@ void train__project_range(const train__stage *s, const char *what, double from_s
     train__about(to_s, to);
     slm_log_print(s->train->log, SLM_LOG_INFO,
                   "%s: %lld step%s: %sabout %s to %s, from %s; the first%s will tell better",
-                  s->name, (long long)s->state.steps, plural(s->state.steps), what, from, to, why,
-                  s->state.steps == 1 ? "" : " steps");
+                  s->name, (long long)s->state.steps, slm_plural((uint64_t)s->state.steps), what,
+                  from, to, why, s->state.steps == 1 ? "" : " steps");
     tell_budget(s, from_s, "at most");
 }

@@ -306,6 +306,14 @@ static bool is_list(const slm_option *row)
     return row->type == SLM_OPTION_FILES || row->type == SLM_OPTION_STRINGS;
 }
 
+/* The key as a recipe and --set have it: grpo.train_per_group. */
+static void append_key(const section *s, const slm_option *row, slm_buffer *out)
+{
+    slm_buffer_printf(out, "%s%s", s->keys.name, *s->keys.name ? "." : "");
+    for (const char *c = row->name; *c; c++)
+        slm_buffer_append_char(out, *c == '-' ? '_' : *c);
+}
+
 /* "there is no section dpo; there are lora, sft, ..." */
 static void append_no_section(const char *name, slm_buffer *out)
 {
@@ -431,9 +439,7 @@ static void append_set(const char *set, slm_buffer *out)
 {
     size_t len = strlen(set);
     const bool cut = len > SET_SHOWN_BYTES;
-    if (cut) len = SET_SHOWN_BYTES;
-    while (cut && len > 0 && ((unsigned char)set[len] & 0xC0) == 0x80)
-        len--;
+    if (cut) len = SET_SHOWN_BYTES - slm_utf8_incomplete_tail(set, SET_SHOWN_BYTES);
     slm_buffer_append_text(out, "--set ");
     slm_utf8_append_valid(out, set, len);
     if (cut) slm_buffer_append_text(out, "...");
@@ -643,7 +649,9 @@ static bool append_value(const slm_option *row, const char *at, const slm_lora_o
             slm_buffer_printf(out, "%u", lora->matrices);
             return true;
         }
-        if (row->type != SLM_OPTION_CHOICE && strcmp(row->name, "system") != 0) return false;
+        if (row->type != SLM_OPTION_CHOICE &&
+            (row->type != SLM_OPTION_STRING || strcmp(row->name, "system") != 0))
+            return false;
         const char *text = *(const char *const *)at;
         slm_json_append_string(out, text, strlen(text));
         return true;
@@ -658,15 +666,12 @@ static slm_status list_settings(slm_recipe *r, const char *const *left_out,
     SLM_TRY(slm_recipe_lora_options(r, &lora, err));
     slm_buffer text = {0};
     for (size_t i = 0; i < SECTIONS; i++) {
-        const char *name = sections[i].keys.name;
-        if (is_among(name, left_out)) continue;
+        if (is_among(sections[i].keys.name, left_out)) continue;
         for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++) {
             const char *at = (const char *)values_of(r, &sections[i]) + row->offset;
             const size_t begin = text.len;
             if (is_beside(row->name)) continue;
-            slm_buffer_printf(&text, "%s%s", name, *name ? "." : "");
-            for (const char *c = row->name; *c; c++)
-                slm_buffer_append_char(&text, *c == '-' ? '_' : *c);
+            append_key(&sections[i], row, &text);
             slm_buffer_append_char(&text, '=');
             if (append_value(row, at, &lora, &text))
                 slm_buffer_append_char(&text, '\n');
@@ -756,10 +761,8 @@ void slm_recipe_append_settings(slm_buffer *out)
 {
     for (size_t i = 0; i < SECTIONS; i++)
         for (const slm_option *row = sections[i].keys.tables[0]; row->name; row++) {
-            const char *name = sections[i].keys.name;
-            slm_buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", name, *name ? "." : "");
-            for (const char *c = row->name; *c; c++)
-                slm_buffer_append_char(out, *c == '-' ? '_' : *c);
+            if (out->len > 0) slm_buffer_append_char(out, ' ');
+            append_key(&sections[i], row, out);
             slm_buffer_append_char(out, '=');
         }
 }

@@ -2,8 +2,8 @@
  *
  * A model that learns one manner forgets others. General requests are answered by the model itself
  * before the stage begins, and a share of the examples are those answers (rehearsal; Robins 1995): no
- * data but the requests are needed, and nothing is taught but what was known. A
- * recipe that thinks asks for thoughts too, and learns them as they came.
+ * data but the requests are needed, and nothing is taught but what was known. A recipe that thinks asks
+ * for thoughts too, and learns them as they came.
  *
  * FOLDER/answers.jsonl keeps each answer as soon as it came, so that a run that was broken off goes on
  * with the next. Its first line is a hash of everything that decides them: if that is another, they are

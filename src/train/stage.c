@@ -29,8 +29,7 @@ void train__stage_fresh(train__stage *s, int64_t steps, const slm_recipe_setting
     slm_sha256 *hash = slm_sha256_new();
     s->state = train__state_none();
     s->state.steps = steps;
-    s->state.settings = settings->text;
-    snprintf(s->state.recipe, sizeof s->state.recipe, "%s", settings->sha256);
+    s->state.settings = *settings;
     snprintf(s->state.kernels, sizeof s->state.kernels, "%s", kernels);
     slm_sha256_update_part(hash, data_sha256);
     slm_sha256_update_part(hash, dev_sha256);

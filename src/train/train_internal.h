@@ -110,8 +110,8 @@ typedef struct train__state {
     size_t past_count;
     train__sizes log;
     bool finished;
-    char recipe[65], data[65], kernels[32];
-    const char *settings; /* what recipe is the SHA-256 of; not owned; NULL in what was read */
+    char data[65], kernels[32];
+    slm_recipe_settings settings; /* text: not owned; NULL in what was read */
 } train__state;
 
 /* Nothing done, nothing measured. */
@@ -294,13 +294,12 @@ slm_status train__judging_end(train__judging *judging, slm_log *log, slm_error *
 /* What is in flight is dropped. */
 void train__judging_free(train__judging *judging);
 
-/* Cases to practise on and for development, which must have every stratum that is practised on
- * (preflight.c). Both are freed by the caller, whatever comes. */
-slm_status train__load_practice(const slm_recipe_grpo *settings, slm_cases *data, slm_cases *dev,
-                                slm_error *err);
-
 /* ---- which cases (drawing.c) ------------------------------------------------------------------- */
 
+/* Cases to practise on and for development, which must have every stratum that is practised on. Both
+ * are freed by the caller, whatever comes. */
+slm_status train__load_practice(const slm_recipe_grpo *settings, slm_cases *data, slm_cases *dev,
+                                slm_error *err);
 /* How many of a step's cases each stratum gives; those without cases give theirs to the others. */
 void train__quota(const slm_recipe_grpo *settings, const slm_cases *data,
                   size_t out[SLM_ENV_STRATA]);

@@ -24,7 +24,7 @@ static void fixture_open(fixture *f, void **state)
     if (train__optimiser_new(slm_open_model(f->stage.chat), f->training,
                              &f->stage.recipe.sft.optimiser, 100, &f->optimiser, &err) != SLM_OK)
         fail_msg("%s", err.message);
-    memset(f->state.recipe, 'a', 64);
+    memset(f->state.settings.sha256, 'a', 64);
     memset(f->state.data, 'b', 64);
     snprintf(f->state.kernels, sizeof f->state.kernels, "avx2");
 }
@@ -165,7 +165,7 @@ static void what_is_kept_comes_back(void **state)
     assert_int_equal(got.best_step, 4);
     assert_int_equal(got.log.lines, 1234567890123);
     assert_int_equal(got.log.events, 7);
-    assert_string_equal(got.recipe, f.state.recipe);
+    assert_string_equal(got.settings.sha256, f.state.settings.sha256);
     assert_string_equal(got.data, f.state.data);
     assert_string_equal(got.kernels, "avx2");
     fixture_close(&f);

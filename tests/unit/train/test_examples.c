@@ -49,6 +49,18 @@ static void assert_text(const slm_tokenizer *tokenizer, const slm_token *ids, si
     slm_buffer_free(&text);
 }
 
+/* What is counted is what is there. */
+static void assert_totals(const train__examples *e)
+{
+    uint64_t tokens = 0, learnt = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        tokens += e->items[i].len;
+        learnt += e->items[i].len - e->items[i].prompt;
+    }
+    assert_int_equal(e->tokens, tokens);
+    assert_int_equal(e->learnt, learnt);
+}
+
 /* Example `index` of the file: what is given, and what is learnt. */
 static void check(void **state, const setting *s, const char *text, size_t count, size_t index,
                   const char *given, const char *learnt)
@@ -61,13 +73,7 @@ static void check(void **state, const setting *s, const char *text, size_t count
     const train__example *e = &examples.items[index];
     assert_text(tokenizer, e->ids, e->prompt, given);
     assert_text(tokenizer, e->ids + e->prompt, e->len - e->prompt, learnt);
-    uint64_t tokens = 0, kept = 0;
-    for (size_t i = 0; i < examples.count; i++) {
-        tokens += examples.items[i].len;
-        kept += examples.items[i].len - examples.items[i].prompt;
-    }
-    assert_int_equal(examples.tokens, tokens);
-    assert_int_equal(examples.learnt, kept);
+    assert_totals(&examples);
     train__examples_free(&examples);
     slm_tokenizer_free(tokenizer);
 }
@@ -325,13 +331,7 @@ static void a_share_is_mixed_in(void **state)
         train__examples_mix(&all, &more, list[l].share, 7);
         assert_int_equal(all.count, count + list[l].added);
         assert_ptr_equal(all.items[count - 1].ids, last);
-        uint64_t tokens = 0, learnt = 0;
-        for (size_t i = 0; i < all.count; i++) {
-            tokens += all.items[i].len;
-            learnt += all.items[i].len - all.items[i].prompt;
-        }
-        assert_int_equal(all.tokens, tokens);
-        assert_int_equal(all.learnt, learnt);
+        assert_totals(&all);
         size_t found = 0;
         for (size_t i = 0; i < more.count; i++) {
             const size_t n = times(&all, count, &more.items[i]);
